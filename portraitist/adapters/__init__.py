@@ -1,0 +1,1 @@
+"""Read, write, put in and take out adapters."""

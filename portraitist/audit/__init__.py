@@ -1,0 +1,1 @@
+"""Judge pictures: pixels to numbers once, numbers to findings."""

@@ -1,0 +1,198 @@
+"""The one way to write a file, and the one-writer lock. A house rule forbids other writes.
+
+A write is whole or absent: the bytes go to a temporary file beside the target, are flushed to the disk, and
+take the target's name in one rename; the folder is flushed too. Temporary files left by a killed process carry
+a suffix of their own and are removed by `sweep`.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from portraitist.errors import PortraitistError
+
+PARTIAL = ".partial"
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space on this disk and run the same command again; nothing was half written.",
+    errno.EDQUOT: "Free some of your quota and run the same command again; nothing was half written.",
+    errno.EACCES: "Make the folder writable for you (chmod, chown) or choose another folder.",
+    errno.EPERM: "Make the folder writable for you (chmod, chown) or choose another folder.",
+    errno.EROFS: "The disk is mounted read-only: choose a folder on a writable one.",
+    errno.ENAMETOOLONG: "Use a shorter name.",
+}
+
+
+def refusal(error: OSError, path: Path, doing: str = "write") -> PortraitistError:
+    """The operating system's refusal as a problem and a remedy."""
+    what = error.strerror or str(error)
+    remedy = REMEDIES.get(error.errno or 0, "Check the disk and the folder, then run the same command again.")
+    return PortraitistError(f"Cannot {doing} {path}: {what}", remedy)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` durably: whole or not at all.
+
+    Raises PortraitistError when the system refuses (no space, no permission, read-only disk).
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=PARTIAL)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        flush_folder(path.parent)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise refusal(error, path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` durably, newlines as given."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; NaN and infinities are refused by the encoder."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line in a single write, so that a reader never sees two lines torn into each other."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, (line + "\n").encode("utf-8"))
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise refusal(error, path) from error
+
+
+def cut(path: Path, size: int) -> None:
+    """Shorten an appended file to `size` bytes: used to drop what a killed process wrote past its last save."""
+    try:
+        with path.open("r+b") as file:
+            file.truncate(size)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refusal(error, path) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents; returns it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(error, path, "create") from error
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole derived folder; absent is fine."""
+    import shutil
+
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise refusal(error, path, "remove") from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> int:
+    """Remove partial files that killed writers left under `folder`; returns how many. Call only under its lock."""
+    left = list(folder.rglob(f".*{PARTIAL}"))
+    for path in left:
+        remove(path)
+    return len(left)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    sha = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    except OSError as error:
+        raise refusal(error, path, "read") from error
+    return sha.hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """UTF-8 text of a file a person wrote; a byte-order mark is dropped.
+
+    Raises PortraitistError for an unreadable file and for bytes that are not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise refusal(error, path, "read") from error
+    except UnicodeDecodeError as error:
+        raise PortraitistError(
+            f"{path} is not UTF-8 (byte {error.start}: 0x{error.object[error.start]:02x})",
+            "Save it as UTF-8: most editors have this under 'save with encoding'.",
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of ours; damage is told with the place it stands at."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise PortraitistError(
+            f"{path} is damaged: {error.msg} (line {error.lineno})", "Delete it if it is marked derived, and run again."
+        ) from error
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the one-writer lock of a folder; a second writer is refused at once.
+
+    The kernel's lock ends with its process, so a killed run leaves nothing to clear by hand.
+    """
+    make_folder(folder)
+    path = folder / ".lock"
+    try:
+        file: IO[str] = path.open("a+")
+    except OSError as error:
+        raise refusal(error, path) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            who = file.read().strip() or "unknown"
+            raise PortraitistError(
+                f"Another process ({who}) is writing {folder}", "Wait for it to end, or stop it, then run this again."
+            ) from error
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield

@@ -1,0 +1,1 @@
+"""Measure what a checkpoint draws, and choose."""

@@ -1,0 +1,195 @@
+"""A character's folder: its facts, its paths, its manifest."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from portraitist import durable
+from portraitist.errors import PortraitistError
+from portraitist.pictures import Picture
+from portraitist.recipe import first_complaint
+
+FORMAT = 1
+
+
+class Consent(BaseModel):
+    """A real person's recorded consent.
+
+    file     the signed record, below the project folder
+    sha256   of that file, so that it cannot be swapped unnoticed
+    by       who gave it
+    date     ISO date it was given
+    covers   what for: images, training, generation - training needs all three
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    by: str = Field(min_length=1)
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    covers: tuple[Literal["images", "training", "generation"], ...]
+
+
+class Facts(BaseModel):
+    """What `project.toml` holds.
+
+    trigger  the rare word that stands for the character in captions and prompts
+    noun     what the character is in plain words, for prompts ("cartoon character", "woman", "robot")
+    subject  fictional, or real (a real person needs a consent record)
+    brief    attributes the character must do, by kind: framing, background, expression, pose, lighting, ...
+    waived   findings let pass, by check name, each with a reason
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int = FORMAT
+    name: str = Field(min_length=1, max_length=100)
+    trigger: str = Field(min_length=1, max_length=60)
+    subject: Literal["fictional", "real"]
+    noun: str = "character"
+    brief: dict[str, tuple[str, ...]] = {}
+    waived: dict[str, str] = {}
+    consent: Consent | None = None
+
+    @field_validator("trigger")
+    @classmethod
+    def one_word(cls, value: str) -> str:
+        """A trigger is one token of text: no spaces, no commas."""
+        if not re.fullmatch(r"[^\s,]+", value):
+            raise ValueError("must be one word without spaces or commas, such as maya_char")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A character's folder and the facts it states."""
+
+    folder: Path
+    facts: Facts
+
+    @classmethod
+    def open(cls, folder: Path) -> "Project":
+        """The project in `folder`.
+
+        Raises PortraitistError when there is none, when its file has unknown or missing keys, or a newer format.
+        """
+        path = folder / "project.toml"
+        if not path.is_file():
+            raise PortraitistError(
+                f"{folder} is not a project: it has no project.toml",
+                f"Make one: portraitist new {folder} --trigger maya_char --subject fictional",
+            )
+        try:
+            values = tomllib.loads(durable.read_text(path))
+        except tomllib.TOMLDecodeError as error:
+            raise PortraitistError(
+                f"{path} is not TOML: {error}", "Mend that line; strings stand in quotes."
+            ) from error
+        if isinstance(values.get("format"), int) and values["format"] > FORMAT:
+            raise PortraitistError(
+                f"{path} has format {values['format']}; this version reads up to {FORMAT}",
+                "Install a newer portraitist.",
+            )
+        try:
+            return cls(folder, Facts.model_validate(values))
+        except ValidationError as error:
+            raise first_complaint(error, str(path), Facts) from error
+
+    @classmethod
+    def create(cls, folder: Path, facts: Facts) -> "Project":
+        """Write `project.toml` and the folders a person fills; an existing project is refused."""
+        if (folder / "project.toml").exists():
+            raise PortraitistError(
+                f"{folder} already holds a project", "Edit its project.toml, or choose another folder."
+            )
+        values = facts.model_dump(exclude_none=True, mode="json")
+        durable.make_folder(folder / "pictures")
+        durable.write_text(folder / "project.toml", tomli_w.dumps(values))
+        return cls(folder, facts)
+
+    @property
+    def pictures(self) -> Path:
+        """Originals and captions; never altered."""
+        return self.folder / "pictures"
+
+    @property
+    def recipe(self) -> Path:
+        """What differs from the preset, by hand or by form."""
+        return self.folder / "recipe.toml"
+
+    @property
+    def manifest(self) -> Path:
+        """Per picture: digest, size, measures, role, weight, split; written by `audit` alone."""
+        return self.folder / "manifest.jsonl"
+
+    @property
+    def findings(self) -> Path:
+        """What the audit found."""
+        return self.folder / "audit.json"
+
+    @property
+    def cache(self) -> Path:
+        """Samples by content."""
+        return self.folder / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run."""
+        return self.folder / "runs"
+
+    @property
+    def exports(self) -> Path:
+        """What is handed out."""
+        return self.folder / "exports"
+
+    def require_consent(self) -> None:
+        """Refuse a real person without a recorded consent that covers images, training and generation."""
+        if self.facts.subject == "fictional":
+            return
+        consent = self.facts.consent
+        if consent is None:
+            raise PortraitistError(
+                f"{self.facts.name} is a real person and no consent is recorded",
+                "Put the signed record into the project folder and add a [consent] table (file, sha256, by, date,"
+                " covers) to project.toml; docs/consent.md shows one.",
+            )
+        missing = {"images", "training", "generation"} - set(consent.covers)
+        if missing:
+            raise PortraitistError(
+                f"The consent of {consent.by} does not cover {', '.join(sorted(missing))}",
+                "Ask for a record that covers images, training and generation.",
+            )
+        record = self.folder / consent.file
+        if not record.is_file() or durable.digest(record) != consent.sha256:
+            raise PortraitistError(
+                f"The consent record {record} is missing or differs from the recorded one",
+                "Restore the signed file, or record the new one with its sha256 in project.toml.",
+            )
+
+    def read_manifest(self) -> list[Picture]:
+        """The pictures as `audit` last saw them. Raises PortraitistError when there is no manifest."""
+        if not self.manifest.is_file():
+            raise PortraitistError(f"{self.folder} has not been audited", f"Run: portraitist audit {self.folder}")
+        found = []
+        for line in durable.read_text(self.manifest).splitlines():
+            try:
+                values: dict[str, Any] = json.loads(line)
+                values.pop("format", None)
+                values["variants"] = tuple(values.get("variants", ()))
+                found.append(Picture(**values))
+            except (ValueError, TypeError) as error:
+                raise PortraitistError(
+                    f"{self.manifest} is damaged: {error}", f"Delete it and run: portraitist audit {self.folder}"
+                ) from error
+        return found
+
+    def write_manifest(self, pictures: Sequence[Picture]) -> None:
+        """Write the manifest; only `audit` does."""
+        lines = [json.dumps({"format": FORMAT, **asdict(p)}, ensure_ascii=False, sort_keys=True) for p in pictures]
+        durable.write_text(self.manifest, "".join(line + "\n" for line in lines))

@@ -1,0 +1,354 @@
+"""Everything that decides a run, frozen, in one file: preset < recipe.toml < --set section.key=value.
+
+TOML has no null, so nothing here is optional: "off", "" or 0 say that a thing is not used.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from portraitist import durable
+from portraitist.errors import PortraitistError
+
+FORMAT = 1
+Precision = Literal["float32", "bfloat16", "float16"]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, unknown keys refused, numbers finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Model(Section):
+    """The base that is trained on.
+
+    family     as in the registry: mini, sdxl, flux
+    base       its folder in diffusers' layout; "" is the embedded base of the family `mini`
+    precision  of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
+    device     auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
+    threads    CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
+    """
+
+    family: str = "mini"
+    base: str = ""
+    precision: Precision = "bfloat16"
+    device: str = "auto"
+    threads: int = Field(0, ge=0, le=1024)
+
+
+class Set(Section):
+    """One set of pictures, by the folder it lies in below `pictures/`.
+
+    name         the folder; "" is the top
+    role         what the set is for
+    weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
+    loss_weight  factor on the loss of its pictures
+    """
+
+    name: str = ""
+    role: Literal["identity", "realism", "outfit", "style"] = "identity"
+    weight: int = Field(0, ge=0, le=10_000)
+    loss_weight: float = Field(1.0, ge=0, le=100)
+
+
+class Data(Section):
+    """Which pictures, how cut, how split.
+
+    resolution  side in pixels of the square whose area every bucket has; 0 takes the base's own
+    aspect      longest side over shortest side of the most extreme bucket
+    crops       crops taken per picture, spread along its longer side; deterministic
+    held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
+    dropout     share of exposures that take the empty caption
+    masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
+    sets        weights and roles of the sets; sets not named here count by their folder prefix
+    """
+
+    resolution: int = Field(0, ge=0, le=4096)
+    aspect: float = Field(2.0, ge=1, le=8)
+    crops: int = Field(1, ge=1, le=8)
+    held_out: float = Field(0.125, ge=0, le=0.5)
+    dropout: float = Field(0.05, ge=0, le=1)
+    masks: float = Field(1.0, ge=0, le=1)
+    sets: tuple[Set, ...] = ()
+
+
+class Adapter(Section):
+    """What is trained.
+
+    kind     lora: low-rank factors beside the base's layers; full: all of the denoiser
+    rank     of the factors
+    alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
+    dropout  of the factors' input
+    targets  peft suffixes of the layers; empty takes the family's
+    """
+
+    kind: Literal["lora", "full"] = "lora"
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float = Field(0.0, ge=0, le=4096)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = ()
+
+
+class Stage(Section):
+    """One stretch of training: so many optimiser steps over these sets (empty: all), at `rate` times the base rate."""
+
+    name: str = "main"
+    steps: int = Field(gt=0, le=10_000_000)
+    sets: tuple[str, ...] = ()
+    rate: float = Field(1.0, gt=0, le=10)
+
+
+class Training(Section):
+    """How it is trained. The one unit of budget is the optimiser step.
+
+    batch         pictures per forward pass
+    accumulate    forward passes per step; a step's loss is the mean over all its pictures
+    rate          learning rate at its height
+    schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
+    warmup        steps from 0 to the full rate
+    weight_decay  of AdamW
+    max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
+    ema           decay of the averaged weights that are judged and exported; 0 averages nothing
+    level         distribution of training noise levels: the family's own, or uniform
+    save_every    steps between checkpoints
+    keep          checkpoints that can be resumed from, newest last (adapters are all kept)
+    seed          of every random draw
+    """
+
+    batch: int = Field(8, ge=1, le=4096)
+    accumulate: int = Field(1, ge=1, le=4096)
+    rate: Rate = 1e-4
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    floor: float = Field(0.1, ge=0, le=1)
+    warmup: int = Field(0, ge=0)
+    optimiser: Literal["adamw"] = "adamw"
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    max_gradient: float = Field(1.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    level: Literal["family", "uniform"] = "family"
+    save_every: int = Field(50, ge=1)
+    keep: int = Field(2, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Judging(Section):
+    """How checkpoints are judged and chosen.
+
+    prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
+    seeds           pictures per prompt for the full grid
+    screen          pictures per checkpoint in the cheap screen
+    contenders      checkpoints that go on to the full grid
+    strengths       strengths tried in the full grid
+    guidance        classifier-free guidance; 0 takes the base's own
+    sampling_steps  0 takes the base's own
+    max_drop        largest loss of prompt agreement against the base that passes the gate
+    prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
+    patience        checkpoints without better identity after which `run` stops training early; 0 never stops
+    """
+
+    prompts: tuple[str, ...] = ()
+    seeds: int = Field(2, ge=1, le=64)
+    screen: int = Field(8, ge=1, le=256)
+    contenders: int = Field(3, ge=1, le=32)
+    strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
+    guidance: float = Field(0.0, ge=0, le=30)
+    sampling_steps: int = Field(0, ge=0, le=200)
+    max_drop: float = Field(0.05, ge=0, le=1)
+    prefer: Literal["likeness", "freedom"] = "likeness"
+    patience: int = Field(0, ge=0, le=100)
+
+
+class Recipe(Section):
+    """Everything that decides a run.
+
+    why     what this run is to find out, in words
+    parent  the run it forks from, by name; "" starts from the base
+    stages  trained one after the other
+    """
+
+    format: int = FORMAT
+    preset: str = "mini"
+    why: str = ""
+    parent: str = ""
+    model: Model = Model()
+    data: Data = Data()
+    adapter: Adapter = Adapter()
+    stages: tuple[Stage, ...] = (Stage(steps=300),)
+    training: Training = Training()
+    judging: Judging = Judging()
+    standing: dict[str, str] = {}
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def pictures_per_step(self) -> int:
+        """The global batch: what one step's loss is the mean over."""
+        return self.training.batch * self.training.accumulate
+
+    def digest(self) -> str:
+        """SHA-256 of every value that decides the result: words (why, standing) left out."""
+        values = self.model_dump(mode="json", exclude={"why", "standing"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """The recipe with every default spelled out: a lock."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship."""
+    folder = resources.files("portraitist") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe of a file over its preset, with `--set` changes (`section.key=value`, TOML values) over both.
+
+    An absent file means the preset `mini` alone. Raises PortraitistError for unknown keys (with the nearest known
+    one), values out of range, a preset that does not exist, a newer format.
+    """
+    values = parse(durable.read_text(path), str(path)) if path.is_file() else {}
+    for change in changes:
+        apply(values, change)
+    name = values.get("preset", "mini")
+    if name not in presets():
+        raise PortraitistError(f"{path}: there is no preset {name!r}", f"Choose one of: {', '.join(presets())}.")
+    shipped = (resources.files("portraitist") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    merged = merge(parse(shipped, f"preset {name}"), {k: v for k, v in values.items() if not k.startswith("+")})
+    late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
+    for dotted, value in late:
+        place(merged, dotted.split("."), value)
+    if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
+        raise PortraitistError(
+            f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."
+        )
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise first_complaint(error, str(path) if path.is_file() else f"preset {name}", Recipe) from error
+
+
+def read_lock(path: Path) -> Recipe:
+    """The recipe of a run's lock."""
+    values = parse(durable.read_text(path), str(path))
+    values.pop("lock", None)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise first_complaint(error, str(path), Recipe) from error
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """TOML text as a table."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PortraitistError(
+            f"{name} is not TOML: {error}", "Mend that line; strings stand in quotes, lists in [ ]."
+        ) from error
+
+
+def apply(values: dict[str, Any], change: str) -> None:
+    """Put one `section.key=value` into `values`; list items go by number (`stages.0.steps=400`)."""
+    dotted, equals, text = change.partition("=")
+    if not equals or not dotted.strip():
+        raise PortraitistError(f"--set {change!r} is not section.key=value", "Write it as in: --set training.rate=2e-3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    path = dotted.strip().split(".")
+    if any(part.isdigit() for part in path):
+        values[f"+{dotted.strip()}"] = value  # a list item: placed after the preset has filled the list
+    else:
+        place(values, path, value)
+
+
+def place(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Put `value` at a dotted path of nested tables and lists."""
+    here: Any = values
+    for i, part in enumerate(path):
+        last = i == len(path) - 1
+        if isinstance(here, list):
+            if not part.isdigit() or int(part) >= len(here):
+                raise PortraitistError(
+                    f"--set {'.'.join(path)}: there is no item {part}; the list has {len(here)}",
+                    "Count from 0, or write the list in recipe.toml.",
+                )
+            if last:
+                here[int(part)] = value
+            else:
+                here = here[int(part)]
+        elif not isinstance(here, dict):
+            raise PortraitistError(
+                f"--set {'.'.join(path)}: {'.'.join(path[:i])} is a value, not a section",
+                "See the keys in docs/recipe.md.",
+            )
+        elif last:
+            here[part] = value
+        else:
+            here = here.setdefault(part, {})
+
+
+def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, table by table; lists are replaced whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a model of settings, sections too; list items go by their section's name."""
+    for name, info in model.model_fields.items():
+        inner = next((t for t in nested(info.annotation) if isinstance(t, type) and issubclass(t, BaseModel)), None)
+        yield prefix + name
+        if inner is not None:
+            yield from keys(inner, f"{prefix}{name}.")
+
+
+def nested(annotation: Any) -> Iterator[Any]:
+    """A type and the types inside its brackets."""
+    yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from nested(inner)
+
+
+def first_complaint(error: ValidationError, source: str, model: type[BaseModel]) -> PortraitistError:
+    """The first thing pydantic complains of, as a problem and a remedy; an unknown key gets its nearest neighbour."""
+    detail = error.errors()[0]
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
+        known = list(keys(model))
+        near = difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
+        tail = plain.rsplit(".", 1)[-1]
+        near = near or [k for k in known if k.rsplit(".", 1)[-1] == tail][:1]
+        tails = {k.rsplit(".", 1)[-1]: k for k in known}
+        near = near or [tails[t] for t in difflib.get_close_matches(tail, list(tails), n=1)]
+        remedy = f"Did you mean {near[0]}?" if near else "Remove it; docs/recipe.md lists every key."
+        return PortraitistError(f"{source}: unknown key {path}", remedy)
+    if detail["type"] == "missing":
+        return PortraitistError(f"{source}: {path} is missing", f"Add {path} = ... to it.")
+    shown = json.dumps(detail.get("input"), default=str)
+    return PortraitistError(
+        f"{source}: {path} = {shown[:80]}: {detail['msg'].removeprefix('Value error, ')}", "Correct that value."
+    )

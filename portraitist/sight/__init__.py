@@ -1,0 +1,1 @@
+"""Other people's eyes, and ours: one model each, behind one function."""
