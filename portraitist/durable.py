@@ -60,6 +60,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise refusal(error, path) from error
 
 
+def sorted_header(data: bytes) -> bytes:
+    """The bytes of a safetensors file with its header's keys in order: equal tensors then make equal files.
+
+    The library writes metadata in an order that changes from call to call. Offsets count from the header's end, so
+    nothing else moves.
+    """
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    padded = header.encode("utf-8")
+    padded += b" " * (-len(padded) % 8)  # as the library does: tensors start at multiples of eight
+    return len(padded).to_bytes(8, "little") + padded + data[8 + size :]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` durably, newlines as given."""
     write_bytes(path, text.encode("utf-8"))

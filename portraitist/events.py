@@ -187,7 +187,7 @@ def from_line(line: str) -> Event | None:
     try:
         values = json.loads(line)
         kind = KINDS[values.pop("kind")]
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         return None
     known = {f.name for f in fields(kind)}
     try:

@@ -100,7 +100,13 @@ class Adapter(Section):
 
 
 class Stage(Section):
-    """One stretch of training: so many optimiser steps over these sets (empty: all), at `rate` times the base rate."""
+    """One stretch of training.
+
+    name   what people call it
+    steps  optimiser steps it takes
+    sets   the sets it sees; empty is all
+    rate   factor on the learning rate
+    """
 
     name: str = "main"
     steps: int = Field(gt=0, le=10_000_000)
@@ -115,7 +121,11 @@ class Training(Section):
     accumulate    forward passes per step; a step's loss is the mean over all its pictures
     rate          learning rate at its height
     schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
+    floor         where a falling schedule ends, as a share of the rate
     warmup        steps from 0 to the full rate
+    optimiser     adamw, the only one so far
+    beta1         of AdamW: memory of the gradient
+    beta2         of AdamW: memory of its square
     weight_decay  of AdamW
     max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
     ema           decay of the averaged weights that are judged and exported; 0 averages nothing
@@ -173,9 +183,17 @@ class Judging(Section):
 class Recipe(Section):
     """Everything that decides a run.
 
-    why     what this run is to find out, in words
-    parent  the run it forks from, by name; "" starts from the base
-    stages  trained one after the other
+    format    of this file; a newer one is refused
+    preset    where the recipe starts from: what is not said here is taken from it
+    why       what this run is to find out, in words
+    parent    the run it forks from, by name; "" starts from the base
+    model     the base that is trained on
+    data      which pictures, how cut, how split
+    adapter   what is trained
+    stages    stretches of training, one after the other
+    training  how it is trained
+    judging   how checkpoints are judged and chosen
+    standing  where a value comes from, by key: custom, paper or measured
     """
 
     format: int = FORMAT
@@ -185,7 +203,7 @@ class Recipe(Section):
     model: Model = Model()
     data: Data = Data()
     adapter: Adapter = Adapter()
-    stages: tuple[Stage, ...] = (Stage(steps=300),)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=300),)
     training: Training = Training()
     judging: Judging = Judging()
     standing: dict[str, str] = {}
@@ -339,9 +357,9 @@ def first_complaint(error: ValidationError, source: str, model: type[BaseModel])
     if detail["type"] == "extra_forbidden":
         plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
         known = list(keys(model))
-        near = difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
         tail = plain.rsplit(".", 1)[-1]
-        near = near or [k for k in known if k.rsplit(".", 1)[-1] == tail][:1]
+        near = [k for k in known if k.rsplit(".", 1)[-1] == tail][:1]  # the right key in the wrong section
+        near = near or difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
         tails = {k.rsplit(".", 1)[-1]: k for k in known}
         near = near or [tails[t] for t in difflib.get_close_matches(tail, list(tails), n=1)]
         remedy = f"Did you mean {near[0]}?" if near else "Remove it; docs/recipe.md lists every key."

@@ -1,0 +1,1 @@
+"""Questions put to the clock: one module each, run by hand, its answer kept in LOG.md."""

@@ -1,0 +1,201 @@
+"""Adapter files: canonical names and ComfyUI's, strict headers, and what is never written.
+
+Canonical names are `<module path>.lora_A.weight` (rank, in), `.lora_B.weight` (out, rank), `.alpha` (scalar), or
+`full.<parameter>` for what was added to a whole parameter. ComfyUI takes kohya's suffixes behind `lora_unet_...`
+names and peft's behind dotted ones; a missing alpha means scale 1 there and rank elsewhere, so every module has one.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from portraitist import durable
+from portraitist.errors import PortraitistError
+from portraitist.family import Family
+
+FULL = "full."
+DOWN, UP, ALPHA = ".lora_A.weight", ".lora_B.weight", ".alpha"
+KOHYA = {DOWN: ".lora_down.weight", UP: ".lora_up.weight", ALPHA: ALPHA}
+PEFT = {DOWN: DOWN, UP: UP, ALPHA: ALPHA}
+DIFFERENCES = {".weight": ".diff", ".bias": ".diff_b"}
+
+LARGEST_HEADER, MOST_TENSORS, MOST_DIMENSIONS = 10_000_000, 20_000, 8
+DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """One module's low-rank change: alpha / rank * up @ down."""
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+
+    @property
+    def rank(self) -> int:
+        """Rows of `down`."""
+        return int(self.down.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the weight they change: (out, in), or (out, in, kh, kw)."""
+        return (int(self.up.shape[0]), *map(int, self.down.shape[1:]))
+
+
+def factors(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
+    """The low-rank changes in an adapter file, by module; empty for a whole one.
+
+    Raises PortraitistError for halves without the other, unequal ranks, alphas that are no number, unknown names.
+    """
+    modules = {name.removesuffix(DOWN): name for name in tensors if name.endswith(DOWN)}
+    found = {}
+    for module, name in modules.items():
+        down, up, alpha = tensors[name], tensors.get(module + UP), tensors.get(module + ALPHA)
+        fits = up is not None and up.ndim == down.ndim and down.ndim in (2, 4) and up.shape[1] == down.shape[0]
+        if up is None or not fits or down.shape[0] == 0 or any(side != 1 for side in up.shape[2:]):
+            raise damaged(f"{module} lacks a half, or its halves do not fit")
+        if alpha is not None and (alpha.numel() != 1 or not bool(torch.isfinite(alpha).all())):
+            raise damaged(f"the alpha of {module} is no number")
+        found[module] = Factors(down, up, float(down.shape[0]) if alpha is None else float(alpha))
+    for name in tensors:
+        module = name.removesuffix(UP).removesuffix(ALPHA)
+        if not name.startswith(FULL) and name not in modules.values() and (module == name or module not in modules):
+            raise damaged(f"{name} is not a part of an adapter")
+    return found
+
+
+def damaged(why: str) -> PortraitistError:
+    """The refusal of a file that is not an adapter, or no longer."""
+    return PortraitistError(f"Not an adapter: {why}", "Take the file of another checkpoint, or train again.")
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write an adapter durably; equal tensors and metadata make equal bytes.
+
+    Raises PortraitistError for tensors that are not finite, for an adapter that changes nothing (what users call a
+    LoRA that does nothing), and when the disk refuses.
+    """
+    durable.write_bytes(path, packed(tensors, metadata))
+
+
+def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of an adapter file; refused as `write` says."""
+    for name in sorted(tensors):
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise PortraitistError(
+                f"The adapter is not finite: {name}; nothing was written", "Train with a lower training.rate."
+            )
+    if not any(changes(name, tensors) for name in tensors):
+        raise PortraitistError(
+            "The adapter is all zero: nothing was learnt, and nothing was written",
+            "See that training.rate, loss weights and masks leave something to learn.",
+        )
+    whole = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
+    return durable.sorted_header(safetensors.torch.save(whole, metadata=dict(metadata)))
+
+
+def changes(name: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor changes a denoiser: a difference, or an up whose down is not zero either."""
+    for up, down in ((UP, DOWN), (KOHYA[UP], KOHYA[DOWN])):
+        if name.endswith(up):
+            other = tensors.get(name.removesuffix(up) + down)
+            return bool(tensors[name].any()) and other is not None and bool(other.any())
+    return (name.startswith(FULL) or name.endswith(tuple(DIFFERENCES.values()))) and bool(tensors[name].any())
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of an adapter file, on the CPU.
+
+    The header is checked before anything is allocated by its word. Raises PortraitistError for what is no safetensors
+    file, for headers, counts and types beyond what an adapter has, and for values that are not finite.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise durable.refusal(error, path, "read") from error
+    try:
+        metadata = header(data)
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise PortraitistError(f"{path} is damaged: {why}", "Take another checkpoint, or train again.") from error
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise PortraitistError(f"{path} is damaged: {name} is not finite", "Take another checkpoint.")
+    return tensors, metadata
+
+
+def header(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
+        raise ValueError(f"its header claims {size} bytes")
+    value: Any = json.loads(data[8 : 8 + size])
+    if not isinstance(value, dict):
+        raise ValueError("its header is no table")
+    metadata = value.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("its metadata are not text")
+    if not value or len(value) > MOST_TENSORS:
+        raise ValueError(f"it holds {len(value)} tensors")
+    for name, facts in value.items():
+        shape = facts.get("shape") if isinstance(facts, dict) else None
+        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or facts.get("dtype") not in DTYPES:
+            raise ValueError(f"{name[:100]} is of a shape or type that no adapter has")
+    return metadata
+
+
+def to_comfy(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]:
+    """An adapter by the names that ComfyUI loads completely for its family, `.alpha` beside every module."""
+    found: dict[str, Tensor] = {}
+    for module, part in factors(tensors).items():
+        name = family.file_name(module)
+        suffixes = PEFT if "." in name else KOHYA
+        found[name + suffixes[DOWN]], found[name + suffixes[UP]] = part.down, part.up
+        found[name + ALPHA] = torch.tensor(part.alpha, dtype=torch.float32)
+    for full, tensor in tensors.items():
+        if full.startswith(FULL):
+            module, _, kind = full.removeprefix(FULL).rpartition(".")
+            if "." + kind not in DIFFERENCES:
+                raise PortraitistError(
+                    f"ComfyUI has no name for the difference of {full.removeprefix(FULL)}",
+                    'Train with adapter.kind = "lora" for use there.',
+                )
+            found[family.file_name(module) + DIFFERENCES["." + kind]] = tensor
+    return found
+
+
+def from_comfy(tensors: Mapping[str, Tensor], family: Family, modules: Iterable[str]) -> dict[str, Tensor]:
+    """An adapter by canonical names from one by ComfyUI's.
+
+    modules  paths that it may be on, such as the names of all the denoiser's modules
+    Raises PortraitistError for a name that belongs to none of them.
+    """
+    known = {}
+    for module in modules:
+        try:
+            known[family.file_name(module)] = module
+        except (PortraitistError, KeyError, ValueError):
+            continue  # a module that has no name there cannot be meant
+    ours = {theirs: suffix for table in (KOHYA, PEFT) for suffix, theirs in table.items()}
+    found = {}
+    for name, tensor in tensors.items():
+        suffix = next((s for s in (*ours, *DIFFERENCES.values()) if name.endswith(s)), "")
+        module = known.get(name.removesuffix(suffix), "")
+        if not suffix or not module:
+            raise PortraitistError(
+                f"{name} belongs to no module of {family.name}", "Use the file with the family it was trained for."
+            )
+        if suffix in ours:
+            found[module + ours[suffix]] = tensor
+        else:
+            kind = next(kind for kind, theirs in DIFFERENCES.items() if theirs == suffix)
+            found[f"{FULL}{module}{kind}"] = tensor
+    return found

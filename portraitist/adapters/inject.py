@@ -1,0 +1,167 @@
+"""Put what is trained into a denoiser, and finished adapters in and out again.
+
+Training goes through peft's layers. A finished adapter is added by hooks that compute what those layers compute, in
+the same order: no module and no weight is exchanged, so taking them off leaves the denoiser as it was, bit for bit.
+Held to peft and diffusers by tests/integration/test_adapters.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from portraitist.adapters.files import FULL, Factors, factors
+from portraitist.dataset.draws import generator
+from portraitist.errors import PortraitistError
+from portraitist.family import Family
+from portraitist.recipe import Adapter
+
+NAME = "default"  # of the one adapter, in peft's dictionaries
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """Factors beside a denoiser's layers, float32: the change of a weight is alpha / rank * up @ down."""
+
+    factors: Mapping[str, nn.Parameter]
+    alphas: Mapping[str, float]
+
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """`<module>.lora_A.weight` (rank, in) and `<module>.lora_B.weight` (out, rank); of convolutions 4-d."""
+        return self.factors
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The factors now, and `<module>.alpha` of every module, a float32 scalar."""
+        found = {name: parameter.detach() for name, parameter in self.factors.items()}
+        return found | {f"{module}.alpha": torch.tensor(alpha) for module, alpha in self.alphas.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """Every parameter of a denoiser, in float32; `before` holds what they were, on the CPU and in their own type."""
+
+    weights: Mapping[str, nn.Parameter]
+    before: Mapping[str, Tensor]
+
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """By their names in the denoiser."""
+        return self.weights
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What training has added to each: `full.<name>`, float32 on the CPU."""
+        return {f"{FULL}{name}": p.detach().cpu() - self.before[name].float() for name, p in self.weights.items()}
+
+
+def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> LowRank | Whole:
+    """Make a denoiser trainable in the way the recipe says; everything else in it is frozen.
+
+    A fresh LoRA adds exactly nothing: `up` is zero and `down` uniform within 1 / sqrt(fan in) as in
+    arXiv 2106.09685's code, drawn from (seed, module) alone, so the global generators do not matter.
+    Raises PortraitistError when the targets name no layer, or one that takes no LoRA.
+    """
+    if adapter.kind == "full":
+        before = {name: p.detach().cpu().clone() for name, p in denoiser.named_parameters()}
+        denoiser.float().requires_grad_(True)
+        return Whole(dict(denoiser.named_parameters()), before)
+    alpha = torch.tensor(adapter.alpha or float(adapter.rank)).item()  # as the file will hold it: float32
+    layers = inject(denoiser, adapter, list(adapter.targets or family.targets), alpha)
+    found: dict[str, nn.Parameter] = {}
+    for module, layer in layers.items():
+        down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+        bound = down[0].numel() ** -0.5
+        draw = torch.rand(down.shape, generator=generator(seed, f"adapter {module}", 0))
+        down.data = (bound * (2 * draw - 1)).to(down.device)
+        up.data = torch.zeros(up.shape, device=up.device)
+        found |= {f"{module}.lora_A.weight": down, f"{module}.lora_B.weight": up}
+    return LowRank(found, dict.fromkeys(layers, alpha))
+
+
+def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str], alpha: float) -> dict[str, Any]:
+    """peft's layers put in place of the targets, by module path, in the denoiser's order."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
+
+    config = LoraConfig(r=adapter.rank, lora_alpha=alpha, lora_dropout=adapter.dropout, target_modules=targets)
+    try:
+        inject_adapter_in_model(config, denoiser, adapter_name=NAME)
+    except ValueError as error:
+        problem = " ".join(str(error).split())[:200]
+        raise PortraitistError(
+            f"adapter.targets = {targets}: {problem}", "Name linear or convolutional layers, or leave it empty."
+        ) from error
+    found = {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
+    for name, layer in found.items():
+        if not isinstance(layer.get_base_layer(), nn.Linear | nn.Conv2d):
+            raise PortraitistError(
+                f"adapter.targets reaches {name}, a {type(layer.get_base_layer()).__name__}",
+                "Name linear or convolutional layers, or leave it empty.",
+            )
+    return found
+
+
+@contextmanager
+def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], strength: float) -> Iterator[nn.Module]:
+    """Within: the denoiser with an adapter at a strength. After, and at strength 0: the denoiser as it was, exactly.
+
+    tensors   what an adapter file holds, by canonical names
+    strength  factor on the change; 1 is what was trained
+
+    Nothing is copied but the factors, so strengths may follow each other cheaply. Run it under the precision that
+    training has. Raises PortraitistError when the adapter is of another model.
+    """
+    inner, whole = factors(tensors), {n.removeprefix(FULL): t for n, t in tensors.items() if n.startswith(FULL)}
+    with ExitStack() as stack:
+        for module, part in inner.items():
+            layer = denoiser_part(denoiser, family, module, part)
+            if strength != 0:
+                place = next(layer.parameters()).device
+                moved = Factors(part.down.to(place), part.up.to(place), strength * part.alpha / part.rank)
+                stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
+        own = dict(denoiser.named_parameters()) if whole else {}
+        for name, delta in whole.items():
+            parameter = own.get(name)
+            if parameter is None or parameter.shape != delta.shape:
+                raise stranger(family, name)
+            if strength != 0:
+                stack.callback(partial(put, parameter, parameter.data))
+                put(parameter, parameter.data.float() + strength * delta.to(parameter.device))
+        yield denoiser
+
+
+def added(factor: Factors, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """A layer's output with the adapter's part; `factor.alpha` is the whole scale here."""
+    hidden = given[0].to(factor.down.dtype)
+    if isinstance(layer, nn.Conv2d):
+        hidden = functional.conv2d(hidden, factor.down, None, layer.stride, layer.padding, layer.dilation)
+        return (output + functional.conv2d(hidden, factor.up) * factor.alpha).to(output.dtype)
+    part = functional.linear(functional.linear(hidden, factor.down), factor.up)
+    return (output + part * factor.alpha).to(output.dtype)
+
+
+def put(parameter: nn.Parameter, values: Tensor) -> None:
+    """Let a parameter be other values, without a copy."""
+    parameter.data = values
+
+
+def denoiser_part(denoiser: nn.Module, family: Family, module: str, part: Factors) -> nn.Module:
+    """The layer that factors belong to; refused when there is none of their shape."""
+    try:
+        layer = denoiser.get_submodule(module)
+    except AttributeError as error:
+        raise stranger(family, module) from error
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or part.shape != tuple(layer.weight.shape):
+        raise stranger(family, module)
+    return layer
+
+
+def stranger(family: Family, name: str) -> PortraitistError:
+    """The refusal of an adapter of another model."""
+    return PortraitistError(
+        f"The adapter does not fit this base of {family.name}: {name} is absent or of another shape",
+        "Use it with the base it was trained on.",
+    )

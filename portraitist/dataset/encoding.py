@@ -1,0 +1,57 @@
+"""One crop of one picture, through a base's encoder, to a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from portraitist.family import Encoder, Prompt, Sample
+from portraitist.pictures import Crop, Opened, cut
+
+if TYPE_CHECKING:
+    from portraitist.family import Conditions
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def cell_mask(alpha: np.ndarray, height: int, width: int) -> Tensor:
+    """Alpha (H, W) uint8 to (1, height, width): the opaque share of each latent cell, in [0, 1]."""
+    small = Image.fromarray(alpha.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+    return torch.from_numpy(np.asarray(small).copy())[None].clamp(0, 255) / 255
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """An encoder and the conditions it has already found: most captions' empty twin is the same."""
+
+    encoder: Encoder
+    known: dict[tuple[str, Crop | None], Conditions] = field(default_factory=dict)
+
+    def conditions(self, text: str, crop: Crop | None = None) -> Conditions:
+        """Of a text at a crop, without batch dimension."""
+        if (text, crop) not in self.known:
+            self.known[text, crop] = self.encoder.conditions(Prompt(text, crop))
+        return self.known[text, crop]
+
+    @torch.no_grad()
+    def sample(self, key: str, opened: Opened, crop: Crop, captions: Sequence[str]) -> Sample:
+        """The sample of a crop, one picture at a time: its numbers then depend on nothing else in the folder."""
+        pixels, alpha = cut(opened, crop)
+        latents = self.encoder.latents(to_tensor(pixels)[None])[0].float().cpu()
+        mask = None if alpha is None else cell_mask(alpha, *latents.shape[-2:])
+        return Sample(
+            key=key,
+            latents=latents,
+            captions=tuple(self.conditions(text, crop) for text in captions),
+            empty=self.conditions("", crop),
+            mask=mask,
+        )

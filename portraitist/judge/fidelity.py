@@ -1,0 +1,125 @@
+"""Whether a picture still does what was asked: attributes of the prompt, and colours that have not run off."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from portraitist.family import PromptSpec
+from portraitist.judge.colour import chroma
+from portraitist.judge.prompts import alternatives
+
+if TYPE_CHECKING:
+    from portraitist.sight.eyes import Eyes
+
+
+FEW = 5
+"""Captioned pictures that a kind must be told by before its reading is judged."""
+
+SKILL = 0.4
+"""Least skill at which a kind is asked about: eyes that mostly guess would only add noise to the measure. Judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Prompt agreement by the eyes' picture-caption space.
+
+    kinds    known values of each kind of attribute: what an asked one is held against
+    trigger  the word no eye knows; noun: what is said to the eyes in its place
+    """
+
+    eyes: "Eyes"
+    kinds: Mapping[str, Sequence[str]]
+    trigger: str
+    noun: str
+    known: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __call__(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> np.ndarray:
+        """Agreement of pictures with their prompts, by the pictures' content embeddings (N, d): (N,).
+
+        Within one call either all prompts are held against alternatives (those that ask for nothing that has any give
+        nan), or, where none has any, all by the cosine with the caption.
+        """
+        found = self.right(prompts, content)
+        if any(found):
+            return np.asarray([np.mean(list(one.values())) if one else np.nan for one in found])
+        self.learn([self.told(prompt.text) for prompt in prompts])
+        captions = np.stack([self.known[self.told(prompt.text)] for prompt in prompts])
+        return np.asarray((captions * content).sum(1))
+
+    def right(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> list[dict[str, bool]]:
+        """Per picture and asked kind: whether the caption as asked fits better than with any alternative."""
+        contrasts = [self.contrasts(prompt) for prompt in prompts]
+        self.learn([text for found in contrasts for texts in found.values() for text in texts])
+        return [
+            {kind: int(np.argmax([self.known[t] @ row for t in texts])) == 0 for kind, texts in found.items()}
+            for found, row in zip(contrasts, content, strict=True)
+        ]
+
+    def skill(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> dict[str, float]:
+        """How well each kind is read in pictures that show what their captions say: 0 is guessing, 1 always.
+
+        Kinds that fewer than FEW of them tell are left out.
+        """
+        found: dict[str, list[tuple[bool, float]]] = {}
+        for prompt, right in zip(prompts, self.right(prompts, content), strict=True):
+            for kind, hit in right.items():
+                count = len(alternatives(self.kinds, kind, prompt.asks[kind]))
+                found.setdefault(kind, []).append((hit, 1 / (1 + count)))
+        means = {kind: np.mean(rows, axis=0) for kind, rows in found.items() if len(rows) >= FEW}
+        return {kind: float((share - chance) / (1 - chance)) for kind, (share, chance) in means.items()}
+
+    def trusted(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> tuple["Agreement | None", tuple[str, ...]]:
+        """The measure without the kinds that these eyes cannot read in the character's own captioned pictures, and
+        those kinds; None when nothing is left to ask for."""
+        skill = self.skill(prompts, content)
+        poor = tuple(sorted(kind for kind, got in skill.items() if got < SKILL))
+        left = {kind: values for kind, values in self.kinds.items() if kind not in poor}
+        kept = Agreement(self.eyes, left, self.trigger, self.noun, self.known)
+        return (kept if left or not poor else None), poor
+
+    def told(self, text: str) -> str:
+        """A prompt as the eyes get it: who is in it is said by the noun, with its article."""
+        noun = self.noun
+        if not noun.startswith(("a ", "an ", "the ")):
+            noun = f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+        return text.replace(self.trigger, noun)
+
+    def contrasts(self, prompt: PromptSpec) -> dict[str, list[str]]:
+        """Per asked kind the caption as asked, then with each other value of its kind in the asked one's place."""
+        text, found = self.told(prompt.text), {}
+        for kind, value in prompt.asks.items():
+            word = re.compile(rf"(?<!\w){re.escape(value)}(?!\w)")
+            others = [word.sub(lambda _, o=other: o, text, count=1) for other in alternatives(self.kinds, kind, value)]  # type: ignore[misc]
+            if others and word.search(text):
+                found[kind] = [text, *others]
+        return found
+
+    def learn(self, texts: Sequence[str]) -> None:
+        """Embed the texts that are new."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        for at in range(0, len(new), 64):
+            part = new[at : at + 64]
+            rows = self.eyes.texts(part).float().cpu().numpy()
+            self.known.update(zip(part, rows, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """The range of mean chroma that nine in ten references keep to, Lab units."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, references: Sequence[np.ndarray]) -> "Saturation":
+        """From the references' pixels (H, W, 3) uint8."""
+        low, high = np.quantile([chroma(picture) for picture in references], [0.05, 0.95])
+        return cls(float(low), float(high))
+
+    def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """How far each picture's mean chroma lies outside the range: (N,), 0 inside."""
+        found = np.asarray([chroma(picture) for picture in pictures])
+        return np.maximum(np.maximum(self.low - found, found - self.high), 0)

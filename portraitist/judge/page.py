@@ -1,0 +1,181 @@
+"""A dossier as one page of HTML that needs nothing else: pictures, charts and style are inside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from portraitist.judge import evidence, material, matrix, settings
+from portraitist.judge.album import Album
+from portraitist.judge.dossier import Dossier
+
+LIMIT = 4_000_000
+"""Most bytes of a page: it is to be mailed and opened on a phone."""
+
+SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
+"""Picture sizes that are tried, largest first, until the page keeps to its limit."""
+
+TRUTHS = {
+    "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
+    "identity_eyes": ("Identity, by the eyes", "as the chooser saw it, on pictures it never saw"),
+    "agreement": ("Prompt agreement", "share of the asked attributes that a separate probe reads right"),
+}
+"""Ground-truth figures that have a base and a chosen value, with what they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One ground-truth figure: base beside chosen, and what it means."""
+
+    name: str
+    base: str
+    chosen: str
+    note: str
+
+
+def page(dossier: Dossier) -> str:
+    """The page of a dossier, with pictures as large as the limit on its bytes allows."""
+    text = ""
+    for scale in SCALES:
+        text = rendered(dossier, Album(scale))
+        if len(text.encode("utf-8", "replace")) <= LIMIT:
+            break
+    return text
+
+
+def rendered(dossier: Dossier, album: Album) -> str:
+    """The page with pictures from an album."""
+    loader = jinja2.PackageLoader("portraitist", "judge")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(told(dossier, album))
+
+
+def told(dossier: Dossier, album: Album) -> dict[str, Any]:
+    """Everything the template shows."""
+    pairs, from_where = evidence.pairs(dossier, album)
+    facts, choice = dossier.project.facts, dossier.choice
+    values: dict[str, Any] = {
+        "name": facts.name,
+        "trigger": facts.trigger,
+        "noun": facts.noun,
+        "run": dossier.run.name,
+        "date": material.dated(dossier),
+        "choice": choice,
+        "why": in_two(choice.why) if choice else [],
+        "lora": dossier.lora.name if dossier.lora else "",
+        "lora_folder": dossier.lora.parent.name if dossier.lora else "",
+        "waits": "" if choice else waits(dossier)[0],
+        "command": "" if choice else waits(dossier)[1],
+        "failed_gates": []
+        if choice is None
+        else [n for n, g in gate_table(dossier).items() if not g.get("passed", True)],
+        "pairs": pairs,
+        "from_where": from_where,
+        "tiles": evidence.tiles(dossier),
+        "interval_words": material.interval_words(),
+        "truths": truths(dossier.figures),
+        "costs": costs(dossier.figures),
+        "strip": evidence.strip(dossier, album),
+        "checkpoints": evidence.checkpoints(dossier, album),
+        "grid": matrix.matrix(dossier, "grid"),
+        "screen": matrix.matrix(dossier, "screen"),
+        "max_drop": settings.read(dossier.run).max_drop,
+        "curves": matrix.curves(dossier),
+        "numbers": list(matrix.numbers(dossier)),
+        "sheet": material.sheet(dossier, album),
+        "audited": dossier.audited,
+        "findings": material.findings(dossier),
+        "recipe": material.recipe_facts(dossier),
+        "recipe_toml": dossier.recipe.to_toml(),
+        "warnings": material.warnings(dossier),
+        "provenance": material.provenance(dossier),
+        "measures": material.measures(),
+        "unmeasured": list(evidence.unmeasured(dossier)),
+    }
+    if album.missing:  # asked for last: the sections above have shown their pictures by now
+        these = ", ".join(album.missing[:5]) + (f" and {len(album.missing) - 5} more" if len(album.missing) > 5 else "")
+        values["unmeasured"].append(f"Pictures that could not be read and are not shown: {these}.")
+    return values
+
+
+def in_two(words: str) -> list[str]:
+    """A reason's first sentence, and the rest if there is any."""
+    first, stop, rest = words.partition(". ")
+    return [f"{first}.", rest] if stop and rest else [words]
+
+
+def gate_table(dossier: Dossier) -> Mapping[str, Any]:
+    """The gates that choice.toml tells of, by name."""
+    table = dossier.choice.table.get("gate") if dossier.choice else None
+    return table if isinstance(table, dict) else {}
+
+
+def waits(dossier: Dossier) -> tuple[str, str]:
+    """Why there is no verdict yet, and the command that brings it nearer."""
+    folder, run = dossier.project.folder.name, dossier.run
+    if not run.steps():
+        return "No checkpoint has been saved yet.", f"portraitist train {folder}"
+    if not dossier.cards:
+        return "The checkpoints have not been judged yet.", f"portraitist evaluate {folder} --run {run.name}"
+    return "The checkpoints are judged; none has been chosen yet.", f"portraitist choose {folder} --run {run.name}"
+
+
+def truths(figures: Mapping[str, Any]) -> list[Truth]:
+    """Figures with a base and a chosen value: those of the demo first, others as they come."""
+    names = [*(name for name in TRUTHS if name in figures), *(name for name in figures if name not in TRUTHS)]
+    found = []
+    for name in names:
+        value = figures[name]
+        if isinstance(value, Mapping) and {"base", "chosen"} <= set(value):
+            label, note = TRUTHS.get(name, (name.replace("_", " ").capitalize(), ""))
+            if "drop" in value:
+                note += f"; it falls by {amount(value['drop'])}"
+            found.append(Truth(label, amount(value["base"]), amount(value["chosen"]), note))
+    return found
+
+
+def costs(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the whole job took, as a demo measured it."""
+    units = {"minutes": "min", "cpu_minutes": "CPU-min", "peak_memory_gb": "GB"}
+    labels = {"minutes": "Whole job", "cpu_minutes": "Processor time", "peak_memory_gb": "Peak memory"}
+    return [(labels[name], f"{figures[name]:g} {units[name]}") for name in units
+            if isinstance(figures.get(name), int | float)]  # fmt: skip
+
+
+def amount(value: Any) -> str:
+    """A figure as people read it."""
+    return evidence.figure(value) if isinstance(value, int | float) else str(value)
+
+
+def summary(dossier: Dossier) -> dict[str, Any]:
+    """The page for machines: what report.json holds.
+
+    figures  as figures.json has them, with checkpoint and strength; scores: the chosen's by measure beside the base's
+    """
+    choice = dossier.choice
+    judged = dossier.judged(choice.step, choice.strength) if choice else None
+    scores: dict[str, Any] = {}
+    if judged is not None:
+        card, base = judged
+        for name, score in card.scores.items():
+            if score.count:
+                zero = base.scores.get(name) if base else None
+                held = {"base": zero.mean} if zero and zero.count else {}
+                scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
+    figures = dict(dossier.figures)
+    if choice is not None:
+        figures = {**figures, "checkpoint": choice.step, "strength": choice.strength}
+    return {
+        "format": 1,
+        "project": dossier.project.facts.name,
+        "run": dossier.run.name,
+        "checkpoint": choice.step if choice else 0,
+        "strength": choice.strength if choice else 0.0,
+        "why": choice.why if choice else waits(dossier)[0],
+        "stage": judged[0].stage if judged else "",
+        "scores": scores,
+        "figures": figures,
+    }

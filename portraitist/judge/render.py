@@ -1,0 +1,200 @@
+"""Drawing: prompts and seeds through the family's own `predict`, to PNG files that say what they were drawn with.
+
+What is measured is always what lies on the disk, so that a judging that was cut and continued sees the same pixels.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor, nn
+
+from portraitist import durable
+from portraitist.dataset.cache import Cache, prompt_key
+from portraitist.dataset.draws import generator
+from portraitist.family import Base, Encoder, Family, Prompt, collate
+from portraitist.judge.grid import Grid, Shot
+from portraitist.learn import memory
+from portraitist.pictures import Crop
+
+PIXELS = 16 * 128 * 128
+"""Of the pictures drawn side by side: sixteen of the small base, one of a megapixel."""
+
+MARK = "portraitist"
+"""The PNG text that holds the digest of what a picture was drawn with."""
+
+Conditions = dict[str, Tensor]
+Adapted = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """A family's denoiser as judging draws with it.
+
+    latent     (C, h, w) of a picture of width x height pixels
+    precision  of the arithmetic, as in training
+    """
+
+    family: Family
+    denoiser: nn.Module
+    latent: tuple[int, int, int]
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    precision: str
+
+    @torch.no_grad()
+    def latents(self, given: Sequence[Conditions], negative: Conditions, noise: Tensor) -> Tensor:
+        """Finished latents (B, C, h, w) float32 on the CPU, from unit noise (B, C, h, w) and a prompt for each.
+
+        With true guidance g the prediction is n + g (p - n) of the prompt's p and the negative's n (arXiv 2207.12598),
+        both in one forward pass; a distilled base is told g instead (`guidance` (B,) among the conditions).
+        """
+        device = next(self.denoiser.parameters()).device
+        count, process = len(given), self.family.process
+        double = self.family.profile.true_guidance and self.guidance != 1
+        both = collate([*given, *([negative] * count if double else [])])
+        both = {name: value.to(device) for name, value in both.items()}
+        if not self.family.profile.true_guidance:
+            both["guidance"] = torch.full((count,), self.guidance, device=device)
+        levels = self.family.levels(self.steps, self.height, self.width).float()
+        noisy = process.start(noise.float(), levels).to(device)
+        with memory.autocast(device, self.precision):
+            for now, then in pairwise(levels):
+                doubled = torch.cat([noisy, noisy]) if double else noisy
+                level = now.to(device).expand(len(doubled))
+                predicted = self.family.predict(self.denoiser, doubled, level, both).float()
+                if double:
+                    asked, plain = predicted.chunk(2)
+                    predicted = plain + self.guidance * (asked - plain)
+                noisy = process.step(noisy, predicted, now.to(device), then.to(device)).float()
+        return noisy.cpu()
+
+    def noise(self, shot: Shot) -> Tensor:
+        """The unit noise (C, h, w) of a picture: the same for every checkpoint, strength and batch."""
+        draw = generator(shot.seed, f"render {shot.prompt.text}", 0)
+        return torch.randn(self.latent, generator=draw)
+
+
+@dataclass(slots=True)
+class Prompts:
+    """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept."""
+
+    family: Family
+    base: Base
+    cache: Cache
+    encoder: Callable[[], Encoder]
+    crop: Crop
+    known: dict[str, Conditions] = field(default_factory=dict)
+
+    def __call__(self, text: str) -> Conditions:
+        """The conditions of a text, without batch dimension."""
+        if text not in self.known:
+            key = prompt_key(self.family.name, self.base, text, self.crop)
+            found = self.cache.read(key)
+            if found is None:
+                with torch.no_grad():
+                    found = self.encoder().conditions(Prompt(text, self.crop))
+                self.cache.write_prompt(key, found)
+            self.known[text] = found
+        return self.known[text]
+
+
+@dataclass(slots=True)
+class Artist:
+    """Draws shots into a folder, some side by side, and passes over what lies there already.
+
+    sampler, encoder  loaded when they are first needed
+    """
+
+    family: Family
+    base: Base
+    grid: Grid
+    sampler: Callable[[], Sampler]
+    encoder: Callable[[], Encoder]
+    prompts: Prompts
+    precision: str
+
+    def mark(self, shot: Shot, adapter: str, strength: float) -> str:
+        """Digest of all that decides a picture; `adapter` is the SHA-256 of the adapter's file, "" for the base."""
+        parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
+        parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def draw(
+        self, shots: Sequence[tuple[Shot, Path]], adapter: str, strength: float, adapted: Adapted
+    ) -> Iterator[int]:
+        """Draw each shot that its path does not hold yet; yields how many pictures each batch brought.
+
+        adapted  within it the denoiser is the checkpoint at the strength. Batches are the same whether or not one was
+        cut short: when one of its pictures is missing, all are drawn again.
+        """
+        side_by_side = max(1, PIXELS // (self.grid.width * self.grid.height))
+        for at in range(0, len(shots), side_by_side):
+            batch = shots[at : at + side_by_side]
+            marks = [self.mark(shot, adapter, strength) for shot, _ in batch]
+            if all(marked(path) == mark for (_, path), mark in zip(batch, marks, strict=True)):
+                continue
+            sampler = self.sampler()
+            given, negative = (
+                [self.prompts(s.prompt.text) for s, _ in batch],
+                self.prompts(self.family.profile.negative),
+            )
+            noise = torch.stack([sampler.noise(shot) for shot, _ in batch])
+            with adapted():
+                latents = sampler.latents(given, negative, noise)
+            for (_, path), mark, pixels in zip(batch, marks, self.pixels(latents), strict=True):
+                durable.write_bytes(path, png(pixels, mark))
+            yield len(batch)
+
+    @torch.no_grad()
+    def pixels(self, latents: Tensor) -> np.ndarray:
+        """Latents (B, C, h, w) through the decoder: (B, H, W, 3) uint8."""
+        found = self.encoder().pixels(latents).float().clamp(-1, 1)
+        return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def png(pixels: np.ndarray, mark: str) -> bytes:
+    """The bytes of a PNG with its mark."""
+    facts = PngImagePlugin.PngInfo()
+    facts.add_text(MARK, mark)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=facts, compress_level=6)
+    return buffer.getvalue()
+
+
+def marked(path: Path) -> str:
+    """The mark of a picture that was drawn here; "" when it is absent, torn or of someone else."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return str(getattr(image, "text", {}).get(MARK, ""))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def read(path: Path) -> np.ndarray:
+    """A drawn picture's pixels (H, W, 3) uint8."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def whole(width: int, height: int) -> Crop:
+    """The crop of a picture that is drawn whole: what a base that is told crops is told when it samples."""
+    return Crop(width, height, 0, 0, width, height, width, height)
+
+
+def digest(adapter: Path, manifest: Mapping[str, object]) -> str:
+    """SHA-256 of a checkpoint's adapter file, from its manifest where that tells it."""
+    files = manifest.get("files")
+    found = files.get(adapter.name) if isinstance(files, dict) else None
+    return str(found) if found else durable.digest(adapter)

@@ -1,0 +1,89 @@
+"""The training loop: one for every family, adapter and budget."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from portraitist.dataset.stream import Course
+from portraitist.errors import PortraitistError
+from portraitist.events import Emit, Stepped
+from portraitist.family import Batch, Family
+from portraitist.learn import memory
+from portraitist.learn.loss import picture_losses, to
+from portraitist.learn.noise import levels, noises, number
+from portraitist.learn.optimise import clip, rate
+from portraitist.learn.state import Trainee
+from portraitist.recipe import Recipe
+
+
+def train(
+    family: Family,
+    trainee: Trainee,
+    course: Course,
+    recipe: Recipe,
+    *,
+    horizon: int,
+    emit: Emit,
+    checkpoint: Callable[[Trainee], None],
+    halt: Callable[[], str],
+) -> str:
+    """Take optimiser steps until the recipe's are done, checkpointing at its interval and at the end.
+
+    A step's loss is the sum over its pictures divided by their number, however they were cut into micro-batches.
+    `halt` is asked before every step: a word ends training after a checkpoint, and is returned ("" when all is done).
+    Raises PortraitistError before the weights change if the loss or the gradient is not finite: a poisoned adapter is
+    worse than a stopped run.
+    """
+    settings, saved, ending = recipe.training, trainee.step, ""
+    scale = memory.loss_scale(recipe.model.precision)
+    trainee.denoiser.train()
+    while trainee.step < recipe.steps and not (ending := halt()):
+        began, step = time.monotonic(), trainee.step
+        torch.manual_seed(number(settings.seed, "global", step))  # adapter dropout draws from the global generators
+        batches = course.step(step)
+        pictures = sum(len(batch.index) for batch in batches)
+        loss = torch.zeros((), device=trainee.device)
+        for batch in batches:
+            share = batch_loss(family, trainee, batch, recipe) / pictures
+            torch.autograd.backward(share * scale)
+            loss += share.detach()
+        for parameter in trainee.parameters.values():
+            if parameter.grad is not None and scale != 1:
+                parameter.grad /= scale
+        gradient = clip(trainee.parameters, settings.max_gradient)
+        if not torch.isfinite(loss + gradient):
+            raise PortraitistError(
+                f"Step {step + 1}: loss {loss:.3g}, gradient norm {gradient:.3g}; the weights were not touched",
+                "Train with a lower rate, or a wider precision: --set training.rate=... or model.precision=float32",
+            )
+        height = rate(settings, step, horizon) * course.factor(step)
+        trainee.update(height)
+        emit(
+            Stepped(
+                step=trainee.step,
+                loss=loss.item(),
+                gradient=gradient.item(),
+                rate=height,
+                seconds=time.monotonic() - began,
+                memory_gb=memory.peak_gb(trainee.device),
+            )
+        )
+        if trainee.step % settings.save_every == 0:
+            checkpoint(trainee)
+            saved = trainee.step
+    if trainee.step > saved:
+        checkpoint(trainee)
+    return ending
+
+
+def batch_loss(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Tensor:
+    """Weighted losses of a micro-batch's pictures, summed; noise and level belong to the pictures, not to the batch."""
+    seed, device = recipe.training.seed, trainee.device
+    noise = noises(seed, batch.index, batch.latents).to(device)
+    level = levels(seed, batch.index, family.process, recipe.training.level == "uniform").to(device)
+    batch = to(batch, device)
+    with memory.autocast(device, recipe.model.precision):
+        losses = picture_losses(family, trainee.denoiser, batch, noise, level)
+    return (losses * batch.weight).sum()

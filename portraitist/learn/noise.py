@@ -1,0 +1,141 @@
+"""The two noise processes, and the draws of noise and level that training makes.
+
+A level is (B,) in [0, 1] for every process: 0 is the clean picture, 1 is all noise.
+Held to diffusers' schedulers by tests/unit/test_noise.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from portraitist.dataset.draws import generator, number
+from portraitist.family import Process
+
+__all__ = ["Ddpm", "Flow", "alphas", "generator", "levels", "noises", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Rectified flow (arXiv 2209.03003): a straight line from picture to noise, along which the velocity is asked for.
+
+    distribution  of training levels: uniform, or logit-normal (arXiv 2403.03206, 3.1) with `mean` and `spread`
+    shift         moves levels towards noise: t becomes shift t / (1 + (shift - 1) t); 1 leaves them
+    """
+
+    distribution: Literal["uniform", "logit-normal"] = "uniform"
+    mean: float = 0.0
+    spread: float = 1.0
+    shift: float = 1.0
+
+    def level(self, uniform: Tensor) -> Tensor:
+        """Training levels (B,) in (0, 1) from uniform draws (B,) in (0, 1)."""
+        level = uniform
+        if self.distribution == "logit-normal":
+            level = torch.sigmoid(self.mean + self.spread * torch.special.ndtri(uniform.double())).to(uniform.dtype)
+        return self.shift * level / (1 + (self.shift - 1) * level)
+
+    def mix(self, latents: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """(1 - level) of the picture and `level` of the noise."""
+        t = along(level, latents)
+        return (1 - t) * latents + t * noise
+
+    def target(self, latents: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """The velocity: noise minus picture."""
+        return noise - latents
+
+    def start(self, noise: Tensor, levels: Tensor) -> Tensor:
+        """Sampling starts at the noise itself."""
+        return noise
+
+    def step(self, noisy: Tensor, predicted: Tensor, now: Tensor, then: Tensor) -> Tensor:
+        """One Euler step along the velocity."""
+        return noisy + (then - now) * predicted
+
+
+@dataclass(frozen=True, slots=True)
+class Ddpm:
+    """Denoising diffusion (arXiv 2006.11239) with Stable Diffusion's scaled-linear betas.
+
+    prediction  epsilon (the noise), or v (arXiv 2202.00512, D)
+    Level (t + 1) / steps is timestep t; level 0 is before the first, where nothing is noise.
+    """
+
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    steps: int = 1000
+    low: float = 0.00085
+    high: float = 0.012
+
+    def timestep(self, level: Tensor) -> Tensor:
+        """The timestep (B,) of levels (B,), int64 in [0, steps): the nearest one, and 0 for level 0."""
+        return (level * self.steps).round().long().sub(1).clamp(0, self.steps - 1)
+
+    def level(self, uniform: Tensor) -> Tensor:
+        """Every timestep alike."""
+        return ((uniform * self.steps).floor() + 1).clamp(1, self.steps) / self.steps
+
+    def signal(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of picture and noise at a level (B,) or scalar, shaped to multiply `like` (B, C, h, w)."""
+        table = alphas(self.steps, self.low, self.high).to(like.device)
+        alpha = torch.where(
+            level.to(like.device) <= 0, torch.ones(()).to(like.device), table[self.timestep(level).to(like.device)]
+        )
+        alpha = along(alpha, like)
+        return alpha.sqrt(), (1 - alpha).sqrt()
+
+    def mix(self, latents: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """Picture and noise, each by its share; the squares of the shares sum to one."""
+        picture, rest = self.signal(level, latents)
+        return picture * latents + rest * noise
+
+    def target(self, latents: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """The noise, or v."""
+        if self.prediction == "epsilon":
+            return noise
+        picture, rest = self.signal(level, latents)
+        return picture * noise - rest * latents
+
+    def start(self, noise: Tensor, levels: Tensor) -> Tensor:
+        """Sampling starts at unit noise."""
+        return noise
+
+    def step(self, noisy: Tensor, predicted: Tensor, now: Tensor, then: Tensor) -> Tensor:
+        """One deterministic DDIM step (arXiv 2010.02502, eta 0)."""
+        picture, rest = self.signal(now, noisy)
+        if self.prediction == "epsilon":
+            clean, noise = (noisy - rest * predicted) / picture, predicted
+        else:
+            clean, noise = picture * noisy - rest * predicted, picture * predicted + rest * noisy
+        picture, rest = self.signal(then, noisy)
+        return picture * clean + rest * noise
+
+
+@lru_cache(maxsize=4)
+def alphas(steps: int, low: float, high: float) -> Tensor:
+    """Share of the picture's variance left at each timestep, (steps,) float32 on the CPU."""
+    betas = torch.linspace(low**0.5, high**0.5, steps, dtype=torch.float32) ** 2
+    return torch.cumprod(1 - betas, dim=0)
+
+
+def along(level: Tensor, like: Tensor) -> Tensor:
+    """A level (B,) or scalar, shaped to multiply `like` (B, C, h, w)."""
+    level = level.to(like)
+    return level.reshape(-1, *(1,) * (like.ndim - 1)) if level.ndim else level
+
+
+def noises(seed: int, indices: Sequence[int], like: Tensor) -> Tensor:
+    """Unit noise shaped as `like` (B, C, h, w), float32 on the CPU; row i is drawn for `indices[i]` alone."""
+    return torch.stack([torch.randn(like.shape[1:], generator=generator(seed, "noise", i)) for i in indices])
+
+
+def levels(seed: int, indices: Sequence[int], process: Process, uniform: bool = False) -> Tensor:
+    """Training levels (B,) in (0, 1), float32 on the CPU; row i is drawn for `indices[i]` alone.
+
+    uniform  every level alike, instead of the process's own distribution
+    """
+    draws = torch.stack([torch.rand((), generator=generator(seed, "level", i)) for i in indices])
+    draws = draws.clamp(1e-6, 1 - 1e-6)  # the quantile function of a normal is infinite at 0 and 1
+    return draws if uniform else process.level(draws)

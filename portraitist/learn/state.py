@@ -1,0 +1,212 @@
+"""All that changes while training, and its way to the disk and back, bit for bit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from portraitist import durable
+from portraitist.errors import PortraitistError
+from portraitist.events import Chosen, Emit, Event, Log, Rendered, Saved, Scored, Warned, to_line
+from portraitist.learn.optimise import adamw, average, decay
+from portraitist.recipe import Training
+from portraitist.runs import RunFolder
+
+FORMAT = 1
+RESUME = "resume.safetensors"
+WriteAdapter = Callable[[Path, Mapping[str, Tensor]], None]
+
+
+class Trained(Protocol):
+    """What is trained: an adapter in a denoiser, or the whole of it."""
+
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """By name, in an order that is always the same."""
+        ...
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What the parameters are worth now, as an adapter file holds it."""
+        ...
+
+
+@dataclass(eq=False)
+class Trainee:
+    """A denoiser with what is trained of it.
+
+    step      optimiser steps taken
+    averages  float32 running averages of the parameters; empty when nothing is averaged
+    """
+
+    denoiser: nn.Module
+    trained: Trained
+    settings: Training
+    step: int = 0
+    averages: dict[str, Tensor] = field(default_factory=dict)
+    optimiser: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimiser = adamw(self.parameters, self.settings)
+        self.begin_averages()
+
+    @property
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """What the optimiser moves, by name."""
+        return self.trained.parameters()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser lies."""
+        return next(self.denoiser.parameters()).device
+
+    def begin_averages(self) -> None:
+        """Let the averages start at the parameters."""
+        if self.settings.ema > 0:
+            self.averages = {name: p.detach().float().clone() for name, p in self.parameters.items()}
+
+    def update(self, rate: float) -> None:
+        """One optimiser step at `rate` with the gradients at hand; clears them and moves the averages."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.averages:
+            average(self.averages, self.parameters, decay(self.settings.ema, self.step))
+        self.step += 1
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within: the parameters are their averages, if there are any. After: what they were, bit for bit."""
+        raw = {name: p.detach().clone() for name, p in self.parameters.items()} if self.averages else {}
+        try:
+            fill(self.parameters, self.averages)
+            yield
+        finally:
+            fill(self.parameters, raw)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything the next step depends on, by name; loading it elsewhere goes on bit for bit."""
+        found: dict[str, Tensor] = {"step": torch.tensor(self.step)}
+        for name, parameter in self.parameters.items():
+            found[f"raw/{name}"] = parameter
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                found[f"adamw.{key}/{name}"] = value
+        found |= {f"average/{name}": value for name, value in self.averages.items()}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in found.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take the state that `state()` gave. Raises PortraitistError when it is of other parameters."""
+        self.start_from(state)
+        self.step = int(state["step"])
+        self.averages = {n: t.to(self.device) for n, t in below(state, "average").items()} or self.averages
+        kinds = sorted({key.partition("/")[0] for key in state if key.startswith("adamw.")})
+        for kind in kinds:
+            for name, value in below(state, kind).items():
+                parameter, key = self.parameters[name], kind.removeprefix("adamw.")
+                value = value.clone() if key == "step" else value.to(parameter.device)  # AdamW counts on the CPU
+                self.optimiser.state[parameter][key] = value
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take the raw parameters alone of a state: a fork's beginning."""
+        raw, own = below(state, "raw"), self.parameters
+        for name in sorted(raw.keys() | own.keys()):
+            theirs, ours = raw.get(name), own.get(name)
+            if theirs is None or ours is None or theirs.shape != ours.shape:
+                shapes = [tuple(t.shape) if t is not None else "absent" for t in (theirs, ours)]
+                raise PortraitistError(
+                    f"Saved weights do not fit this adapter: {name} is {shapes[0]} there and {shapes[1]} here",
+                    "Train with the adapter settings they were saved with: kind, rank, targets.",
+                )
+        fill(own, raw)
+        self.begin_averages()
+
+
+@torch.no_grad()
+def fill(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    """Copy named values into parameters, in place."""
+    for name, value in values.items():
+        parameters[name].copy_(value)
+
+
+def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors under `prefix/`, without it."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in state.items() if key.startswith(f"{prefix}/")}
+
+
+def save(run: RunFolder, trainee: Trainee, write_adapter: WriteAdapter) -> Path:
+    """Write a checkpoint: what is judged, what is resumed from, and last the manifest that makes it exist.
+
+    Resume files beyond the newest `keep` are let go afterwards. Raises PortraitistError when the disk refuses, or when
+    the adapter is all zero or not finite; checkpoints made before stay whole.
+    """
+    folder = run.checkpoint(trainee.step)
+    durable.remove(folder / "manifest.json")
+    with trainee.averaged():
+        write_adapter(folder / "adapter.safetensors", trainee.trained.tensors())
+    durable.write_bytes(folder / RESUME, safetensors.torch.save(trainee.state()))
+    files = {name: durable.digest(folder / name) for name in ("adapter.safetensors", RESUME)}
+    manifest = {"format": FORMAT, "step": trainee.step, "record": run.log.size(), "files": files}
+    durable.write_json(folder / "manifest.json", manifest)
+    for step in run.steps()[: -trainee.settings.keep]:
+        durable.remove(run.checkpoint(step) / RESUME)
+    return folder
+
+
+def restore(run: RunFolder, trainee: Trainee, emit: Emit) -> None:
+    """Go back to the newest checkpoint whose files hold what was written, and take the record back to it.
+
+    A damaged one is told of and passed over; with none left the run begins anew. What it then writes again is equal,
+    for every draw is a function of the step.
+    """
+    told: list[Event] = []
+    step, offset = 0, 0
+    for step in reversed([0, *run.steps()]):
+        if step == 0:
+            break
+        path = run.checkpoint(step)
+        problem = run.damage(step) or ("" if (path / RESUME).is_file() else f"{RESUME} was let go")
+        if not problem:
+            trainee.load(read(path / RESUME))
+            offset = int(run.manifest(step)["record"])
+            break
+        told.append(
+            Warned(says=f"Checkpoint {step} cannot be resumed from: {problem}", remedy="An earlier one is taken.")
+        )
+        if run.damage(step):
+            durable.remove(path / "manifest.json")
+    saved = rewind(run.log, offset, step)
+    for event in told:
+        emit(event)
+    if step and not saved:
+        emit(Saved(step=step, path=str(run.checkpoint(step).relative_to(run.path))))
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a resume file. Raises PortraitistError when it is none."""
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except OSError as error:
+        raise durable.refusal(error, path, "read") from error
+    except SafetensorError as error:
+        raise PortraitistError(f"{path} is damaged: {error}", "Delete its folder and train again.") from error
+
+
+def rewind(log: Log, offset: int, step: int) -> bool:
+    """Take the record back to `offset`, the length it had at the checkpoint of `step`; returns whether it was told of.
+
+    What was told after it stays if it is about checkpoints up to `step`: that one was saved, or an evaluation that
+    follows the run has drawn and scored it meanwhile.
+    """
+    later = [event for event, _ in log.read(offset)]
+    kept = [e for e in later if isinstance(e, Saved | Rendered | Scored | Chosen) and e.step <= step]
+    if kept:
+        head = log.path.read_bytes()[:offset]
+        durable.write_bytes(log.path, head + "".join(to_line(event) + "\n" for event in kept).encode())
+    elif log.size() > offset:
+        durable.cut(log.path, offset)
+    return any(isinstance(event, Saved) for event in kept)

@@ -1,0 +1,89 @@
+"""Pictures of the drawn world, drawn by processes of their own while something learns from those before.
+
+Picture `n` of a corpus is a pure function of (purpose, n): no two purposes share one, and none is drawn twice.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
+from queue import Full
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from portraitist.mini.drawing import draw
+from portraitist.mini.pen import PARTS
+from portraitist.mini.scenes import Scene, a_scene
+
+CELL = 16
+Drawing = tuple[int, np.ndarray, np.ndarray]
+
+
+def scene(purpose: str, number: int) -> Scene:
+    """The scene of a number; held-out purposes ("probe", "evaluation") are never taught on."""
+    return a_scene(random.Random(f"{purpose} {number}"))
+
+
+def shares(parts: np.ndarray) -> np.ndarray:
+    """(S, S) part numbers to (S/16, S/16, P) uint8: how much of each token's cell each part takes, of 255."""
+    side = parts.shape[0] // CELL
+    cells = parts.reshape(side, CELL, side, CELL)
+    return np.stack([np.round((cells == k).mean((1, 3)) * 255) for k in range(len(PARTS))], -1).astype(np.uint8)
+
+
+def work(purpose: str, first: int, stride: int, queue: "Queue[Drawing]") -> None:
+    """Draw pictures first, first + stride, ... until the process that asked for them is gone."""
+    parent, number = os.getppid(), first
+    while os.getppid() == parent:
+        drawn = draw(scene(purpose, number))
+        with contextlib.suppress(Full):
+            queue.put((number, drawn.pixels, shares(drawn.parts)), timeout=60)
+            number += stride
+
+
+@contextmanager
+def drawing(purpose: str, first: int, workers: int = 1, ahead: int = 64) -> Iterator["Queue[Drawing]"]:
+    """A queue that fills with pictures numbered from `first` on, at most `ahead` of them waiting."""
+    context = multiprocessing.get_context("spawn")
+    queue: Queue[Drawing] = context.Queue(ahead)
+    crew = [
+        context.Process(target=work, args=(purpose, first + i, workers, queue), daemon=True) for i in range(workers)
+    ]
+    for process in crew:
+        process.start()
+    try:
+        yield queue
+    finally:
+        for process in crew:
+            process.terminate()
+
+
+def to_pixels(pictures: list[np.ndarray]) -> Tensor:
+    """Pictures (S, S, 3) uint8 to (B, 3, S, S) float32 in [-1, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def scribbled(pixels: np.ndarray, chance: random.Random) -> np.ndarray:
+    """A picture with random shapes of random colours over it: an autoencoder has to keep what no world has shown."""
+    from PIL import Image, ImageDraw
+
+    wide = pixels.shape[0] * 2
+    image = Image.fromarray(pixels).resize((wide, wide))
+    canvas = ImageDraw.Draw(image)
+    for _ in range(chance.randrange(2, 12)):
+        colour = tuple(chance.randrange(256) for _ in range(3))
+        x, y, r = chance.randrange(wide), chance.randrange(wide), chance.randrange(4, 40)
+        near = [(x + chance.randrange(-r, r), y + chance.randrange(-r, r)) for _ in range(chance.randrange(3, 7))]
+        kind = chance.random()
+        if kind < 0.3:
+            canvas.ellipse([x - r, y - r * chance.uniform(0.4, 1.0), x + r, y + r], fill=colour)
+        elif kind < 0.6:
+            canvas.polygon(near, fill=colour)
+        else:
+            canvas.line(near, colour, chance.randrange(2, 11), joint="curve")
+    return np.asarray(image.reduce(2))

@@ -1,0 +1,272 @@
+"""Teach the transformer, and the text encoder with it, on pictures that are drawn meanwhile.
+
+Rectified flow with levels moved towards noise, where words decide what becomes of a picture. Block matrices go by
+Muon, everything else by AdamW. A small head on the middle layer has to tell which part of the body each token shows:
+a truth that only a drawn world has. What is written are the averaged weights; `resume.safetensors` holds the rest.
+"""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from diffusers import QwenImageTransformer2DModel
+from tokenizers import Tokenizer
+from torch import Tensor, distributed, nn
+from transformers import Qwen2Model
+
+from portraitist import durable
+from portraitist.families import part
+from portraitist.families.mini import Mini, ids, tokenizer
+from portraitist.families.mini_autoencoder import Autoencoder
+from portraitist.family import Base
+from portraitist.mini.corpus import Drawing, drawing, scene, to_pixels
+from portraitist.mini.pen import PARTS
+from portraitist.mini.storing import DIFFUSERS, store
+from portraitist.mini.teach_autoencoder import keep, opened
+from portraitist.mini.teach_text import WIDTH, a_caption, padded, text_config, text_model
+
+SHIFT, EMA = 3.0, 0.999
+MUON, ADAM = 0.02, 1e-3
+PART_LOSS = 0.05
+MIDDLE = 3
+
+TRANSFORMER: dict[str, Any] = {
+    "patch_size": 2, "in_channels": 80, "out_channels": 16, "num_layers": 6, "attention_head_dim": 48,
+    "num_attention_heads": 4, "joint_attention_dim": WIDTH, "axes_dims_rope": [16, 16, 16],
+}  # fmt: skip
+
+
+@dataclass
+class Album:
+    """The newest latents, parts and numbers of drawn pictures; the oldest go when it is full."""
+
+    room: int
+    latents: list[Tensor] = field(default_factory=list)
+    parts: list[Tensor] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    next: int = 0
+    highest: int = 0
+
+    def put(self, vae: Autoencoder, drawn: list[Drawing]) -> None:
+        """Encode pictures and take them in."""
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            pixels = to_pixels([d[1] for d in drawn]).contiguous(memory_format=torch.channels_last)
+            found = vae.encode(pixels).half()
+        for (number, _, parts), latents in zip(drawn, found, strict=True):
+            self.highest = max(self.highest, number + 1)
+            if len(self.numbers) < self.room:
+                self.latents.append(latents.clone())
+                self.parts.append(torch.from_numpy(parts))
+                self.numbers.append(number)
+            else:
+                self.latents[self.next], self.parts[self.next] = latents.clone(), torch.from_numpy(parts)
+                self.numbers[self.next] = number
+                self.next = (self.next + 1) % self.room
+
+
+class Pupil(nn.Module):
+    """What is taught: text encoder, transformer, and the head that tells parts."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.text = text_model(vocabulary)
+        self.transformer = QwenImageTransformer2DModel(**TRANSFORMER)
+        self.teller = nn.Linear(WIDTH, len(PARTS))
+        self.middle: list[Tensor] = []
+        self.transformer.transformer_blocks[MIDDLE].register_forward_hook(self.remember)
+
+    def remember(self, _module: nn.Module, _given: Any, found: Any) -> None:
+        """Keep the picture tokens' states of the middle block: (B, 64, d)."""
+        self.middle = [found[1]]
+
+    def loss(
+        self, latents: Tensor, parts: Tensor, rows: list[list[int]], chance: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Flow loss and part loss of latents (B, 16, 16, 16), parts (B, 64, P) and token ids."""
+        numbers, mask = padded(rows)
+        uniform = torch.rand(len(latents), generator=chance)
+        level = SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
+        noise = torch.randn(latents.shape, generator=chance)
+        noisy = latents + level[:, None, None, None] * (noise - latents)
+        with torch.autocast("cpu", torch.bfloat16):
+            states = self.text(input_ids=numbers, attention_mask=mask.long()).last_hidden_state
+            found = Mini().predict(self.transformer, noisy, level, {"tokens": states, "tokens_mask": mask})
+            told = self.teller(self.middle[0])
+        flow = (found.float() - (noise - latents)).square().mean()
+        part = -(parts * told.float().log_softmax(-1)).sum(-1).mean()
+        return flow, part
+
+
+def groups(pupil: Pupil) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters for Muon (matrices inside blocks, modulation excepted) and for AdamW."""
+    muon: list[nn.Parameter] = []
+    adam: list[nn.Parameter] = []
+    for name, parameter in pupil.named_parameters():
+        inside = "transformer_blocks" in name and "_mod" not in name and parameter.ndim == 2
+        (muon if inside else adam).append(parameter)
+    return muon, adam
+
+
+@dataclass
+class Lesson:
+    """A pupil, its optimisers and its averaged weights; `taught` samples so far, also in sittings before."""
+
+    pupil: Pupil
+    taught: int = 0
+
+    def __post_init__(self) -> None:
+        muon, adam = groups(self.pupil)
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(adam, lr=ADAM, betas=(0.9, 0.98), weight_decay=0.01),
+            torch.optim.Muon(muon, lr=MUON, momentum=0.95, weight_decay=0.01, ns_steps=4, adjust_lr_fn="original"),
+        ]
+        self.averages = [p.detach().clone() for p in self.pupil.parameters()]
+        self.steps = 0
+
+    def step(self, loss: Tensor, factor: float, spent: float) -> float:
+        """One step at `factor` times the full rates; several processes share gradients, and agree on the time spent."""
+        for optimiser, height in zip(self.optimisers, (ADAM, MUON), strict=True):
+            optimiser.zero_grad()
+            for group in optimiser.param_groups:
+                group["lr"] = height * factor
+        torch.autograd.backward(loss)
+        spent = shared(self.pupil, spent)
+        torch.nn.utils.clip_grad_norm_(self.pupil.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.steps += 1
+        keep = min(EMA, (1 + self.steps) / (10 + self.steps)) if self.taught < 50_000 else EMA
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, [p.data for p in self.pupil.parameters()], 1 - keep)
+        return spent
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The averaged weights by name."""
+        return dict(zip((n for n, _ in self.pupil.named_parameters()), self.averages, strict=True))
+
+    def write(self, out: Path, record: dict[str, Any]) -> None:
+        """Write the averaged weights in a base's layout, and what a later sitting goes on from."""
+        mean = self.averaged()
+        below = {part: {n.removeprefix(f"{part}."): t for n, t in mean.items() if n.startswith(f"{part}.")}
+                 for part in ("text", "transformer", "teller")}  # fmt: skip
+        config = {"_class_name": "QwenImageTransformer2DModel", **TRANSFORMER}
+        store(out / "transformer", below["transformer"], config, DIFFUSERS)
+        store(out / "text_encoder", below["text"], text_config(below["text"]["embed_tokens.weight"].shape[0]))
+        raw = {n: p.detach().clone() for n, p in self.pupil.named_parameters()}
+        held = {f"raw/{n}": t for n, t in raw.items()} | {f"mean/{n}": t.clone() for n, t in mean.items()}
+        durable.write_bytes(out / "resume" / "lesson.safetensors", safetensors.torch.save(held))
+        durable.write_json(out / "resume" / "lesson.json", record)
+
+
+def shared(pupil: nn.Module, spent: float) -> float:
+    """Average the gradients over all processes; returns their mean of `spent`."""
+    if not distributed.is_initialized():
+        return spent
+    gradients = [p.grad for p in pupil.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients] + [torch.tensor([spent])])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    at = 0
+    for gradient in gradients:
+        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+        at += gradient.numel()
+    return float(flat[-1])
+
+
+def begin(start: Path) -> Lesson:
+    """A lesson that goes on from a folder: its resume files, else its averaged weights, else its text encoder alone."""
+    tokens = tokenizer(start)
+    pupil = Pupil(tokens.get_vocab_size())
+    base = Base(start, "")
+    pupil.text.load_state_dict(part(base, Qwen2Model, "text_encoder", dtype=torch.float32).state_dict())
+    if (start / "transformer").is_dir():
+        taught = part(base, QwenImageTransformer2DModel, "transformer", torch_dtype=torch.float32)
+        pupil.transformer.load_state_dict(taught.state_dict())
+    lesson = Lesson(pupil)
+    if (start / "resume" / "lesson.safetensors").is_file():
+        held = safetensors.torch.load_file(start / "resume" / "lesson.safetensors")
+        pupil.load_state_dict({n.removeprefix("raw/"): t for n, t in held.items() if n.startswith("raw/")})
+        names = [n for n, _ in pupil.named_parameters()]
+        lesson.averages = [held[f"mean/{n}"] for n in names]
+    record = start / "resume" / "lesson.json"
+    lesson.taught = json.loads(record.read_text())["taught"] if record.is_file() else 0
+    return lesson
+
+
+def fresh(queue: "Queue[Drawing]", count: int) -> Iterator[Drawing]:
+    """The next pictures of the queue."""
+    for _ in range(count):
+        yield queue.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sitting: for how many minutes, pictures a step in each process, a factor on the rates, which pictures."""
+
+    minutes: float
+    batch: int = 64
+    rate: float = 1.0
+    purpose: str = "teaching"
+    room: int = 40_000
+    reuse: int = 5
+
+
+def together(rank: int, world: int, out: Path, start: Path, plan: Plan, port: int) -> None:
+    """One of `world` processes that teach the same pupil, a thread each."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    teach(out, start, plan, rank, world)
+    distributed.destroy_process_group()
+
+
+def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> None:
+    """Teach, writing `out` every five minutes; the rates fall over the last fifth of the time."""
+    torch.manual_seed(2)
+    vae = opened(start)
+    tokens, lesson, before = tokenizer(start), begin(start), start / "resume" / "lesson.json"
+    record = {"taught": 0, "minutes": 0.0, "next": 0} | (json.loads(before.read_text()) if before.is_file() else {})
+    if out != start and rank == 0:
+        keep(out, vae)
+        durable.write_text(out / "tokenizer.json", (start / "tokenizer.json").read_text())
+    purpose = plan.purpose if rank == 0 else f"{plan.purpose} {rank}"
+    album, chance = Album(plan.room), random.Random(f"{purpose} {lesson.taught}")
+    draws = torch.Generator().manual_seed(lesson.taught + 7 + rank * 1_000_003)
+    began, spent, saved, recent = time.monotonic(), 0.0, 0.0, torch.zeros(3)
+    with drawing(purpose, int(record["next"])) as queue:
+        album.put(vae, list(fresh(queue, 768)))
+        while spent < plan.minutes:
+            album.put(vae, list(fresh(queue, max(1, plan.batch // plan.reuse))))
+            flow, part = lesson.pupil.loss(*a_batch(album, plan.batch, purpose, tokens, chance), draws)
+            height = plan.rate * min(1.0, (lesson.steps + 1) / 200)
+            height *= min(1.0, max(0.02, (1 - spent / plan.minutes) / 0.2))
+            spent = lesson.step(flow + PART_LOSS * part, height, (time.monotonic() - began) / 60)
+            lesson.taught += plan.batch * world
+            recent += torch.tensor([flow.item(), part.item(), 1])
+            if rank == 0 and recent[2] == 100:
+                told = {"taught": lesson.taught, "minutes": round(spent, 1), "flow": round(recent[0].item() / 100, 4),
+                        "parts": round(recent[1].item() / 100, 4), "drawn": album.highest}  # fmt: skip
+                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.flush()
+            recent *= float(recent[2] < 100)
+            if rank == 0 and (spent - saved > 5 or spent >= plan.minutes):
+                saved, whole = spent, round(float(record["minutes"]) + spent, 1)
+                lesson.write(out, {"taught": lesson.taught, "minutes": whole, "next": album.highest})
+
+
+def a_batch(
+    album: Album, count: int, purpose: str, tokens: Tokenizer, chance: random.Random
+) -> tuple[Tensor, Tensor, list[list[int]]]:
+    """Latents (B, 16, 16, 16), parts (B, 64, P) and token ids of `count` pictures, each captioned anew."""
+    chosen = [chance.randrange(len(album.numbers)) for _ in range(count)]
+    rows = [ids(tokens, a_caption(scene(purpose, album.numbers[i]), chance)) for i in chosen]
+    latents = torch.stack([album.latents[i] for i in chosen]).float()
+    parts = torch.stack([album.parts[i] for i in chosen]).flatten(1, 2).float() / 255
+    return latents, parts, rows

@@ -1,0 +1,81 @@
+"""Results as a person reads them, and as a machine does."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from portraitist.project import Project
+
+MARKS = {"block": "BLOCKS", "warn": "warns", "note": "notes"}
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON's own types: dataclasses become objects, paths strings, numbers that are none become null."""
+    if isinstance(value, Project):
+        return {"folder": str(value.folder), **plain(value.facts)}
+    if callable(getattr(value, "as_json", None)):
+        return plain(value.as_json())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(mode="json", exclude_none=True))
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def told(result: Any) -> str:
+    """A result in lines of text: findings with their remedies first, then one fact a line."""
+    if isinstance(result, Project):
+        return f"{result.folder} is ready. Put pictures into {result.pictures} and run: portraitist run {result.folder}"
+    if isinstance(result, str):
+        return result
+    if isinstance(result, Path):
+        return str(result)
+    values = plain(result)
+    if not isinstance(values, dict):
+        return str(values)
+    passed = values.get("blocked") is False  # what would block and does not has been waived by name
+    lines = [line for finding in values.pop("findings", []) for line in finding_lines(finding, waived=passed)]
+    empty: tuple[Any, ...] = ("", [], {}, None)
+    lines += [f"{name.replace('_', ' ')}: {fact(value)}" for name, value in values.items() if value not in empty]
+    return "\n".join(lines)
+
+
+def finding_lines(finding: Mapping[str, Any], *, waived: bool = False) -> list[str]:
+    """One finding: what the audit says of which pictures, and the remedy below it; `waived` if nothing blocks."""
+    severity = str(finding.get("severity", ""))
+    mark = "waived" if waived and severity == "block" else MARKS.get(severity, severity)
+    pictures = list(finding.get("pictures") or [])
+    named = ", ".join(map(str, pictures[:5])) + (f" and {len(pictures) - 5} more" if len(pictures) > 5 else "")
+    says = str(finding.get("says", ""))
+    whose = f" ({named})" if named and not any(str(p) in says for p in pictures[:1]) else ""
+    lines = [f"{mark}: {says}{whose} [{finding.get('check', '')}]"]
+    return [*lines, f"    {finding['remedy']}"] if finding.get("remedy") else lines
+
+
+def fact(value: Any) -> str:
+    """One value for people: long lists by their length, numbers by what is worth reading of them."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        if len(value) <= 8 and not any(isinstance(inner, dict | list) for inner in value):
+            return ", ".join(fact(inner) for inner in value)
+        return str(len(value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {fact(inner)}" for name, inner in value.items())
+    return str(value)

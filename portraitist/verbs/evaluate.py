@@ -1,0 +1,202 @@
+"""Evaluate: every checkpoint drawn and measured, the base as zero line; beside a training, or after it."""
+
+import time
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portraitist import durable, families, runs
+from portraitist.errors import Interrupted, PortraitistError
+from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
+from portraitist.judge import choosing, settings
+from portraitist.judge.following import Training
+from portraitist.judge.grid import Grid, grid
+from portraitist.judge.scorecard import BASE
+from portraitist.project import Project
+from portraitist.recipe import Judging, Recipe
+from portraitist.stopping import Stop, never
+
+if TYPE_CHECKING:
+    from portraitist.judge.sitting import Sitting
+
+WAIT = 0.5  # seconds between two looks for a new checkpoint
+FULL = 1.0  # the strength that the screen is drawn at
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateResult:
+    """What was judged.
+
+    checkpoints  steps that have been screened; contenders: those of them that went through the full grid
+    pictures     drawn in this call
+    reported     whether the choice has been drawn by the prompts and seeds that nobody chose by
+    early        why training was asked to stop; "" when it was not
+    """
+
+    run: str
+    checkpoints: tuple[int, ...]
+    contenders: tuple[int, ...]
+    pictures: int
+    reported: bool
+    seconds: float
+    early: str = ""
+
+
+def evaluate(
+    project: Project,
+    recipe: Recipe,
+    run: str = "",
+    follow: bool = False,
+    emit: Emit = ignore,
+    stop: Stop = never,
+) -> EvaluateResult:
+    """Judge the checkpoints of a run (the newest for ""), and once there is a choice, the choice by other prompts.
+
+    All are screened, the contenders go through the full grid at every strength. What has been judged by the same grid
+    and eyes is not judged again. With `follow` it waits for checkpoints until the training is over, and asks for an
+    early end when `judging.patience` of them brought no better identity. It shares nothing with the trainer but files.
+    `stop` is asked between two batches: whole files stay, and Interrupted is raised.
+    """
+    project.require_consent()
+    found = runs.find(project, run)
+    began = time.monotonic()
+
+    def record(event: Event) -> None:
+        found.log.append(event)
+        emit(event)
+
+    with durable.lock(found.evaluation):
+        durable.sweep(found.evaluation)
+        settings.write(found, recipe.judging)
+        try:
+            sitting = seated(project, recipe, found, record, stop)
+            record(started(sitting, follow))
+            early = screened(sitting, follow)
+            full = contest(sitting)
+            reported = report(sitting)
+        except PortraitistError as error:
+            record(Failed(verb="evaluate", problem=error.problem, remedy=error.remedy))
+            raise
+        except Interrupted:
+            record(Finished(verb="evaluate", seconds=time.monotonic() - began, interrupted=True))
+            raise
+        seconds = time.monotonic() - began
+        record(Finished(verb="evaluate", seconds=seconds, facts={"pictures": sitting.drawn}))
+    steps = tuple(sorted({card.step for card in sitting.of_stage("screen")}))
+    return EvaluateResult(found.name, steps, tuple(full), sitting.drawn, reported, seconds, early)
+
+
+def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, stop: Stop) -> "Sitting":
+    """The panel before its first look: family, base, grid, eyes; no model is loaded yet."""
+    from portraitist.judge.sitting import Sitting
+    from portraitist.learn import memory
+    from portraitist.sight import eyes
+
+    family, base = families.get(recipe.model.family), families.resolve(recipe.model)
+    memory.set_threads(recipe.model.threads)
+    pictures = project.read_manifest()
+    shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)
+    looks = eyes.load(family.name) or eyes.Plain()
+    return Sitting(project, recipe, run, family, base, shots, looks, record, stop)
+
+
+def started(sitting: "Sitting", follow: bool) -> Started:
+    """The event of the start: pictures to be drawn in all, and those that have been."""
+    recipe, shots = sitting.recipe, sitting.grid
+    expected = -(-recipe.steps // recipe.training.save_every) if follow else 0
+    total = planned(shots, recipe.judging, max(expected, len(sitting.run.steps())), reports=choice(sitting) is not None)
+    there = {drawn.path for card in sitting.cards.values() for drawn in card.pictures}
+    facts = {"run": sitting.run.name, "grid": shots.digest, "eyes": sitting.looks.digest}
+    return Started(verb="evaluate", total=max(total, len(there)), done=len(there), facts=facts)
+
+
+def planned(shots: Grid, judging: Judging, checkpoints: int, *, reports: bool) -> int:
+    """Pictures that judging so many checkpoints draws, the base's among them; each is drawn once."""
+    full, few = len(shots.choosing), shots.screened
+    strengths = len(judging.strengths)
+    per_contender = strengths * full - (few if FULL in judging.strengths else 0)
+    found = full + checkpoints * few + min(judging.contenders, checkpoints) * per_contender
+    return found + (2 * len(shots.reporting) if reports else 0)
+
+
+def screened(sitting: "Sitting", follow: bool) -> str:
+    """Screen every checkpoint, and with `follow` those to come; returns why training was asked to end early, or ""."""
+    training, early = Training(sitting.run), ""
+    sitting.judge(BASE, 0.0, "screen")
+    while True:
+        over = not follow or training.over()  # asked first: what was saved before the end is then seen below
+        waiting = [step for step in sitting.run.steps() if not sitting.has(step, FULL, "screen")]
+        if waiting:
+            sitting.judge(waiting[0], FULL, "screen")
+            if follow and not over and not early:
+                early = enough(sitting)
+        elif over:
+            break
+        else:
+            time.sleep(WAIT)
+        sitting.heed()
+    if follow:
+        take_over_threads(sitting)
+    return early
+
+
+def enough(sitting: "Sitting") -> str:
+    """Ask the training to end, by its stop file, when identity has stopped rising; returns the reason, or ""."""
+    patience = sitting.recipe.judging.patience
+    best = choosing.plateau(sitting.of_stage("screen"), patience)
+    if not best or sitting.run.stop_file.is_file():
+        return ""
+    reason = f"Identity was best at step {best}; {patience} later checkpoints brought no better."
+    durable.write_text(sitting.run.stop_file, reason + "\n")
+    return reason
+
+
+def take_over_threads(sitting: "Sitting") -> None:
+    """Once training is over, use the CPU threads that it had as well."""
+    from portraitist.learn import memory
+
+    had = sitting.run.locked().get("threads", 0)
+    if sitting.recipe.model.threads and isinstance(had, int):
+        cores = memory.set_threads(0)
+        memory.set_threads(min(sitting.recipe.model.threads + had, cores))
+
+
+def contest(sitting: "Sitting") -> list[int]:
+    """Put the contenders through the full grid at every strength; returns their steps."""
+    judging = sitting.recipe.judging
+    cards = sitting.of_stage("screen")
+    if not cards:
+        return []
+    base = sitting.judge(BASE, 0.0, "screen")
+    steps = choosing.contenders(base, cards, judging.contenders, judging.max_drop)
+    sitting.judge(BASE, 0.0, "grid")
+    for step in steps:
+        for strength in judging.strengths:
+            sitting.judge(step, strength, "grid")
+            sitting.heed()
+    return steps
+
+
+def report(sitting: "Sitting") -> bool:
+    """Draw the choice, and the base beside it, by the prompts and seeds that nobody chose by; whether there is one."""
+    chosen = choice(sitting)
+    if chosen is None:
+        return False
+    sitting.judge(BASE, 0.0, "report")
+    sitting.judge(*chosen, "report")
+    return True
+
+
+def choice(sitting: "Sitting") -> tuple[int, float] | None:
+    """Step and strength that were chosen, if they have been and the checkpoint is there."""
+    path = sitting.run.choice
+    if not path.is_file():
+        return None
+    try:
+        values = tomllib.loads(durable.read_text(path))
+        step, strength = int(values["step"]), float(values["strength"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise PortraitistError(
+            f"{path} is damaged: {error}", f"Delete it and run: portraitist choose {sitting.project.folder}"
+        ) from error
+    return (step, strength) if step in sitting.run.steps() else None

@@ -1,0 +1,178 @@
+"""export: the chosen checkpoint as one file that ComfyUI loads completely, with what a user has to know inside it."""
+
+import hashlib
+import json
+import re
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portraitist import durable, families, runs
+from portraitist.errors import PortraitistError
+from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.project import Project
+from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from portraitist.family import Family
+
+ARCHITECTURES = {"sdxl": "stable-diffusion-xl-v1-base", "flux": "flux-1-dev", "qwen-image": "Qwen-Image"}
+"""ModelSpec 1.0.1 names, by family; another family goes by its own."""
+
+VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image"}
+"""What kohya's readers, and A1111 after them, tell bases apart by (`ss_base_model_version`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """The file that is handed out, and how to use it.
+
+    lora       its path
+    trigger    the word that calls the character
+    strength   the recommended one
+    run, step  which checkpoint of which run it is
+    modules    layers it changes
+    megabytes  of the file, 1e6 bytes
+    """
+
+    lora: str
+    trigger: str
+    strength: float
+    run: str
+    step: int
+    modules: int
+    megabytes: float
+
+
+def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult:
+    """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
+
+    The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
+    compared before it is named. Raises PortraitistError without consent, without a choice, when the checkpoint is
+    damaged, and when the disk refuses.
+    """
+    from portraitist.adapters import files
+
+    began = time.monotonic()
+    project.require_consent()
+    folder = runs.find(project, run)
+    choice = chosen(project, folder)
+    step, strength = int(choice["step"]), float(choice["strength"])
+    source, recipe = folder.adapter(step), folder.recipe()
+    if problem := folder.damage(step):
+        raise PortraitistError(
+            f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
+            f"Run: portraitist choose {project.folder}, or train again.",
+        )
+    emit(Started(verb="export", total=1))
+    family = families.get(recipe.model.family)
+    tensors, _ = files.read(source)
+    named = {name: tensor.contiguous() for name, tensor in files.to_comfy(tensors, family).items()}
+    target = destination(project, folder, recipe)
+    facts = metadata(project, folder, recipe, family, step, strength)
+    with durable.lock(target.parent):
+        durable.sweep(target.parent)
+        files.write(target, named, facts | hashes(files.packed(named, {})))
+        verify(target, tensors, family)
+    emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
+    modules = len({name.rpartition(".alpha")[0] for name in named if name.endswith(".alpha")}) or len(named)
+    size = target.stat().st_size / 1e6
+    return ExportResult(str(target), project.facts.trigger, strength, folder.name, step, modules, round(size, 3))
+
+
+def chosen(project: Project, folder: runs.RunFolder) -> dict[str, Any]:
+    """The table of a run's choice.toml. Raises PortraitistError when there is none, or when it names no checkpoint."""
+    remedy = f"Run: portraitist choose {project.folder} --run {folder.name}"
+    if not folder.choice.is_file():
+        raise PortraitistError(f"Nothing has been chosen from run {folder.name}", remedy)
+    try:
+        found = tomllib.loads(durable.read_text(folder.choice))
+        float(found["strength"]), int(found["step"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise PortraitistError(f"{folder.choice} names no checkpoint and strength: {error}", remedy) from error
+    return found
+
+
+def destination(project: Project, folder: runs.RunFolder, recipe: Recipe) -> Path:
+    """Where a run's adapter goes: the same place every time."""
+    family, name = recipe.model.family, plain(project.facts.name)
+    run = folder.name if folder.name.startswith(f"{family}-") else f"{family}-{folder.name}"
+    return project.exports / f"{name}-{run}" / f"{plain(project.facts.trigger)}.safetensors"
+
+
+def plain(name: str) -> str:
+    """A name that every file system takes, and never empty, hidden or a way out of its folder."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:80] or "character"
+
+
+def metadata(
+    project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", step: int, strength: float
+) -> dict[str, str]:
+    """What is written into the file: ModelSpec for managers, `ss_*` for A1111 and kohya's tools, and where it is from.
+
+    Nothing of when or where: no date, no path, no caption. Equal exports are equal files.
+    """
+    trigger, name, training = project.facts.trigger, family.name, recipe.training
+    side = recipe.data.resolution or family.profile.resolution
+    pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
+    found = {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{ARCHITECTURES.get(name, name)}/lora",
+        "modelspec.implementation": "https://github.com/huggingface/diffusers",
+        "modelspec.title": project.facts.name,
+        "modelspec.resolution": f"{side}x{side}",
+        "modelspec.trigger_phrase": trigger,
+        "modelspec.usage_hint": f"Put {trigger} into the prompt; strength {strength:g}.",
+        "modelspec.tags": "character",
+        "trained_words": json.dumps([trigger], ensure_ascii=False),
+        "ss_output_name": plain(trigger),
+        "ss_base_model_version": VERSIONS.get(name, name),
+        "ss_v2": "False",
+        "ss_tag_frequency": json.dumps({plain(trigger): {trigger: len(pictures)}}, ensure_ascii=False),
+        "ss_num_train_images": str(len(pictures)),
+        "ss_resolution": f"({side}, {side})",
+        "ss_steps": str(step),
+        "ss_total_batch_size": str(recipe.pictures_per_step),
+        "ss_learning_rate": repr(training.rate),
+        "ss_lr_scheduler": training.schedule,
+        "ss_optimizer": training.optimiser,
+        "ss_seed": str(training.seed),
+        "portraitist.family": name,
+        "portraitist.base": str(folder.locked().get("base", "")),
+        "portraitist.recipe": recipe.digest(),
+        "portraitist.run": folder.name,
+        "portraitist.step": str(step),
+        "portraitist.strength": f"{strength:g}",
+    }
+    if recipe.adapter.kind == "lora":
+        found["ss_network_module"] = "networks.lora"
+        found["ss_network_dim"] = str(recipe.adapter.rank)
+        found["ss_network_alpha"] = f"{recipe.adapter.alpha or recipe.adapter.rank:g}"
+    return found
+
+
+def hashes(whole: bytes) -> dict[str, str]:
+    """SHA-256 of the tensors' bytes as ModelSpec and kohya's tools tell it: the header is not in it."""
+    digest = hashlib.sha256(whole[8 + int.from_bytes(whole[:8], "little") :]).hexdigest()
+    return {"modelspec.hash_sha256": f"0x{digest}", "sshs_model_hash": digest}
+
+
+def verify(path: Path, tensors: "Mapping[str, Tensor]", family: "Family") -> None:
+    """Read an exported file back: it must hold the very adapter that was judged."""
+    import torch
+
+    from portraitist.adapters import files
+
+    modules = {name.removesuffix(files.DOWN) for name in tensors if name.endswith(files.DOWN)}
+    modules |= {name.removeprefix(files.FULL).rpartition(".")[0] for name in tensors if name.startswith(files.FULL)}
+    back = files.from_comfy(files.read(path)[0], family, sorted(modules))
+    if any(name not in back or not torch.equal(back[name], tensor) for name, tensor in tensors.items()):
+        durable.remove(path)
+        raise PortraitistError(
+            f"{path} did not read back as it was written, and was removed", "Check the disk, then run export again."
+        )

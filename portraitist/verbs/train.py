@@ -1,0 +1,210 @@
+"""Train: cached samples to checkpoints in a run folder; cut and continued, it ends in the bytes of the uncut run."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from portraitist import __version__, durable, runs
+from portraitist.errors import Interrupted, PortraitistError
+from portraitist.events import Emit, Event, Failed, Finished, Saved, Started, Stepped, Warned, ignore
+from portraitist.project import Project
+from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from portraitist.family import Base, Family
+    from portraitist.learn.state import Trainee
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What came of it: the run's name and folder, steps taken of those asked for, checkpoints, seconds of this call.
+
+    loss   of the last step taken in this call; 0 when there was none to take
+    early  why a stop file ended the run before its steps were done; "" when they are
+    """
+
+    run: str
+    folder: str
+    step: int
+    steps: int
+    checkpoints: tuple[int, ...]
+    loss: float
+    seconds: float
+    early: str = ""
+
+
+def train(
+    project: Project,
+    recipe: Recipe,
+    run_name: str = "",
+    emit: Emit = ignore,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainResult:
+    """Train the recipe on the project's encoded pictures, from the newest whole checkpoint of its run if there is one.
+
+    The run is the one that recipe and pictures name, or `run_name`. `stop` is asked before every step: when it says
+    so, a checkpoint is saved and Interrupted raised. Raises PortraitistError without consent, with blocking findings,
+    without samples, on another base than the run's, on a loss that is not finite, and when the disk refuses.
+    """
+    from portraitist import families
+    from portraitist.dataset import cache, stream
+
+    project.require_consent()
+    refuse_blocked(project)
+    family, base = families.get(recipe.model.family), families.resolve(recipe.model)
+    data = stream.digest([entry for entry in cache.load_index(project, recipe, base) if entry.split == "train"])
+    run = runs.intended(project, recipe, data, run_name)
+    with durable.lock(run.path):
+        durable.sweep(run.path)
+        last: list[Stepped] = []
+
+        def record(event: Event) -> None:
+            run.log.append(event)
+            emit(event)
+            if isinstance(event, Stepped):
+                last[:] = [event]
+
+        began = time.monotonic()
+        try:
+            ending, step = follow(project, recipe, run, family, base, data, record, stop)
+        except PortraitistError as error:
+            record(Failed(verb="train", problem=error.problem, remedy=error.remedy))
+            raise
+        seconds, early = time.monotonic() - began, "" if ending == INTERRUPTED else ending
+        facts = {"step": step} | ({"early": early} if early else {})
+        record(Finished(verb="train", seconds=seconds, interrupted=ending == INTERRUPTED, facts=facts))
+    if ending == INTERRUPTED:
+        raise Interrupted(f"Stopped at step {step} of {recipe.steps}; the same command goes on from there.")
+    loss = last[0].loss if last else 0.0
+    return TrainResult(run.name, str(run.path), step, recipe.steps, tuple(run.steps()), loss, seconds, early)
+
+
+def follow(
+    project: Project,
+    recipe: Recipe,
+    run: runs.RunFolder,
+    family: "Family",
+    base: "Base",
+    data: str,
+    record: Emit,
+    stop: Callable[[], bool],
+) -> tuple[str, int]:
+    """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
+    from portraitist.dataset import cache, stream
+    from portraitist.learn import loop, memory, state
+
+    device = memory.place(recipe.model.device)
+    memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    machine = memory.facts(device, memory.set_threads(recipe.model.threads))
+    facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
+    horizon, changed = runs.enter(run, recipe, facts)
+    course = stream.course(cache.load_samples(project, family, base, recipe, "train"), recipe)
+    trainee = adapted(family, base, recipe, device)
+    if recipe.parent:
+        trainee.start_from(parent_weights(project, recipe, run, base))
+    warned: list[Event] = []
+    state.restore(run, trainee, warned.append)
+    started = {
+        "run": run.name,
+        "family": family.name,
+        "trained": sum(p.numel() for p in trainee.parameters.values()),
+        "exposures": recipe.steps * recipe.pictures_per_step,
+        "precision": recipe.model.precision,
+        **machine,
+    }
+    record(Started(verb="train", total=recipe.steps, done=trainee.step, facts=started))
+    for event in warned:
+        record(event)
+    if changed and trainee.step:
+        remedy = "Nothing to do unless you need the uncut run's very bytes: then continue where it was begun."
+        record(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
+
+    def checkpoint(trainee: "Trainee") -> None:
+        began = time.monotonic()
+        path = state.save(run, trainee, writer(family, base, recipe, trainee.step))
+        name = str(path.relative_to(run.path))
+        record(Saved(step=trainee.step, path=name, seconds=time.monotonic() - began))
+
+    def halt() -> str:
+        if stop():
+            return INTERRUPTED
+        return (durable.read_text(run.stop_file).strip() or "stop file") if run.stop_file.is_file() else ""
+
+    ending = loop.train(family, trainee, course, recipe, horizon=horizon, emit=record, checkpoint=checkpoint, halt=halt)
+    return ending, trainee.step
+
+
+def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
+    """The base's denoiser on the device, with the recipe's adapter in it."""
+    from portraitist.adapters import inject
+    from portraitist.learn.state import Trainee
+
+    denoiser = family.load_denoiser(base).to(device)
+    trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
+    return Trainee(denoiser, trained, recipe.training)
+
+
+def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callable[[Path, "Mapping[str, Tensor]"], None]:
+    """How a checkpoint's adapter file is written: its metadata say what it is of, and nothing of when or where."""
+    from portraitist.adapters import files
+
+    metadata = {
+        "format": "1",
+        "family": family.name,
+        "base": base.digest,
+        "kind": recipe.adapter.kind,
+        "step": str(step),
+    }
+    return lambda path, tensors: files.write(path, dict(tensors), metadata)
+
+
+def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> dict[str, "Tensor"]:
+    """The raw weights that a fork starts from: its parent's newest, copied into the fork so that they stay.
+
+    Raises PortraitistError when the parent is of another base, or has nothing to resume from.
+    """
+    import safetensors.torch
+
+    from portraitist.learn import state
+
+    path = run.path / "start.safetensors"
+    if path.is_file():
+        return state.read(path)
+    parent = runs.find(project, recipe.parent)
+    if parent.path == run.path:
+        raise PortraitistError(f"Run {run.name} cannot be its own parent", "Give the fork another name.")
+    if parent.locked().get("base") != base.digest:
+        raise PortraitistError(
+            f"Parent {parent.name} was trained on another base", "Fork it on its own base: an adapter fits no other."
+        )
+    for step in reversed(parent.steps()):
+        source = parent.checkpoint(step) / state.RESUME
+        if source.is_file() and not parent.damage(step):
+            raw = {name: tensor for name, tensor in state.read(source).items() if name.startswith("raw/")}
+            durable.write_bytes(path, safetensors.torch.save(raw))
+            return raw
+    raise PortraitistError(
+        f"Parent {parent.name} has no checkpoint with resume.safetensors", f"Train it first: --run {parent.name}"
+    )
+
+
+def refuse_blocked(project: Project) -> None:
+    """Refuse pictures whose audit found what blocks, unless it is waived by name in project.toml."""
+    if not project.findings.is_file():
+        return
+    value: Any = durable.read_json(project.findings)
+    found = value.get("findings", []) if isinstance(value, dict) else value
+    blocking = [f for f in found if f.get("severity") == "block" and f.get("check") not in project.facts.waived]
+    if blocking:
+        more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+        raise PortraitistError(
+            f"The audit blocks training: {blocking[0].get('says', blocking[0].get('check'))}{more}",
+            f"{blocking[0].get('remedy', '')} Or let it pass by name, with a reason, under [waived] in project.toml.",
+        )

@@ -1,0 +1,106 @@
+"""What is promised in words exists, and what exists is told."""
+
+import re
+import tomllib
+
+import pytest
+
+from portraitist import VERBS, recipe
+from portraitist.cli import app
+from tests.house.source import PACKAGE, ROOT, modules
+
+COMMANDS = {*VERBS, "run"}
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def words():
+    """All that the documents say."""
+    return "\n".join(path.read_text() for path in DOCUMENTS)
+
+
+def test_the_keys_of_a_recipe_are_frozen():
+    """People's files must not break: a key may come (add it to the list, and to the changelog), none may go."""
+    frozen = (ROOT / "tests" / "house" / "recipe_keys.txt").read_text().split()
+    assert sorted(recipe.keys()) == sorted(frozen)
+
+
+@pytest.mark.parametrize("name", recipe.presets())
+def test_every_preset_is_a_recipe(name, tmp_path):
+    (tmp_path / "recipe.toml").write_text(f'preset = "{name}"\n')
+    made = recipe.load(tmp_path / "recipe.toml")
+    assert made.preset == name
+    assert made.steps > 0
+
+
+def test_the_commands_are_the_verbs():
+    found = {name for name in app if not name.startswith("-")}
+    assert found == COMMANDS
+
+
+def test_every_command_is_told_in_the_documents():
+    missing = [name for name in sorted(COMMANDS) if f"portraitist {name}" not in words()]
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_in_the_documents_exists(path):
+    text = path.read_text()
+    shown = re.findall(r"^\s*(?:\$ )?portraitist ([a-z-]+)", text, re.MULTILINE)
+    shown += re.findall(r"`portraitist ([a-z-]+)", text)
+    assert set(shown) <= COMMANDS, set(shown) - COMMANDS
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+    for key in re.findall(r"--set ([a-z_.0-9]+)=", text):
+        plain = ".".join(part for part in key.split(".") if not part.isdigit())
+        assert plain in {*recipe.keys(), "section.key"}, key
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_between_documents_leads_somewhere(path):
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text())
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert not missing, missing
+
+
+def test_every_document_the_code_sends_people_to_exists():
+    named = {word for path in PACKAGE.rglob("*.py") for word in re.findall(r"docs/[\w/-]+\.md", path.read_text())}
+    missing = sorted(name for name in named if not (ROOT / name).is_file())
+    assert not missing, missing
+
+
+def test_the_page_of_the_recipe_is_current():
+    from docs.make_recipe import PAGE, page
+
+    assert PAGE.read_text() == page(), "run: make docs"
+
+
+def test_every_check_of_the_audit_is_told_with_its_remedy():
+    """Each name that a finding can carry stands in docs/dataset.md."""
+    text = "".join((PACKAGE / "audit" / name).read_text() for name in ("quality.py", "balance.py"))
+    checks = set(re.findall(r"Finding\(\s*(?:check=)?\"([a-z_]+)\"", text))
+    assert checks, "no check found: the pattern of this test is out of date"
+    told = (ROOT / "docs" / "dataset.md").read_text()
+    missing = sorted(name for name in checks if f"`{name}`" not in told)
+    assert not missing, missing
+
+
+def test_every_event_is_told():
+    from portraitist.events import KINDS
+
+    told = (ROOT / "docs" / "events.md").read_text()
+    missing = [name for name in KINDS if f"`{name}`" not in told]
+    assert not missing, missing
+
+
+def test_everything_that_is_not_code_is_packed():
+    """A file that the package reads and the wheel lacks fails only at somebody else's place."""
+    packed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["portraitist"]
+    there = {path for pattern in packed for path in PACKAGE.glob(pattern) if path.is_file()}
+    every = {p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    left = sorted(str(p.relative_to(ROOT)) for p in every - there if p.suffix not in (".py", ".pyc"))
+    assert not left, left
+
+
+def test_every_package_has_its_init():
+    missing = [name for name in modules() if not (ROOT / name).parent.joinpath("__init__.py").exists()]
+    assert not missing, missing

@@ -1,0 +1,362 @@
+"""evaluate: the same pictures and numbers however often it was cut, each judged once, and never by what chose."""
+
+import json
+import os
+import time
+import tomllib
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from portraitist import durable, families, runs
+from portraitist import recipe as recipes
+from portraitist.adapters import files, inject
+from portraitist.errors import Interrupted, PortraitistError
+from portraitist.events import Finished, Rendered, Scored, Started
+from portraitist.family import PromptSpec
+from portraitist.judge import render, scorecard
+from portraitist.judge.following import Training
+from portraitist.judge.grid import Shot
+from portraitist.judge.render import Sampler
+from portraitist.project import Facts, Project
+from portraitist.verbs.add import add
+from portraitist.verbs.audit import audit
+from portraitist.verbs.choose import choose
+from portraitist.verbs.encode import encode
+from portraitist.verbs.evaluate import evaluate
+from portraitist.verbs.train import train
+from tests.pictures import saved, scenery
+from tests.tiny import tiny
+
+SETTINGS = (
+    'model.precision="float32"', "model.threads=1", "data.resolution=64", "stages=[{steps=6}]", "training.batch=2",
+    "training.save_every=2", "training.rate=1e-2", "training.ema=0.0", "judging.sampling_steps=2", "judging.seeds=1",
+    "judging.screen=3", "judging.contenders=2", "judging.strengths=[0.5, 1.0]",
+)  # fmt: skip
+
+
+@dataclass
+class Trained:
+    """A project with a run of three checkpoints on a tiny SDXL."""
+
+    project: Project
+    recipe: recipes.Recipe
+
+    @property
+    def run(self):
+        return runs.find(self.project)
+
+    def at(self, folder):
+        """A copy of it elsewhere."""
+        import shutil
+
+        shutil.copytree(self.project.folder, folder, copy_function=shutil.copy2)
+        return Trained(Project.open(folder), self.recipe)
+
+    def cards(self):
+        return scorecard.read(self.run)
+
+    def pictures(self):
+        """Every drawn file's bytes."""
+        folder = self.run.evaluation / "renders"
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    base = tiny("sdxl", folder / "base")
+    for i in range(10):
+        saved(folder / "in" / f"{i}.png", scenery(i, 80, 80))
+        words = (("close-up", "full body")[i % 2], ("smiling", "sad")[i // 2 % 2], ("forest", "room", "beach")[i % 3])
+        (folder / "in" / f"{i}.txt").write_text("{} of zorblax, {}, {} background".format(*words))
+    project = Project.create(folder / "p", Facts(name="Z", trigger="zorblax", subject="fictional", noun="robot"))
+    add(project, [folder / "in"])
+    changes = ['model.family="sdxl"', f'model.base="{base.folder}"', *SETTINGS]
+    recipe = recipes.load(project.recipe, changes)
+    audit(project, recipe)
+    encode(project, recipe)
+    train(project, recipe)
+    return Trained(project, recipe)
+
+
+@pytest.fixture(scope="module")
+def uncut(trained, tmp_path_factory):
+    """Judged, chosen and reported in one go."""
+    made = trained.at(tmp_path_factory.mktemp("uncut") / "p")
+    result = evaluate(made.project, made.recipe)
+    choose(made.project)
+    evaluate(made.project, made.recipe)
+    return made, result
+
+
+def test_all_are_screened_and_the_contenders_go_through_every_strength(uncut):
+    made, result = uncut
+    assert result.checkpoints == (2, 4, 6)
+    assert len(result.contenders) == 2
+    keys = {(card.step, card.strength, card.stage) for card in made.cards()}
+    chosen = tomllib.loads(made.run.choice.read_text())
+    assert keys == {
+        (0, 0.0, "screen"), (0, 0.0, "grid"), (0, 0.0, "report"), (chosen["step"], chosen["strength"], "report"),
+        *((step, 1.0, "screen") for step in (2, 4, 6)),
+        *((step, strength, "grid") for step in result.contenders for strength in (0.5, 1.0)),
+    }  # fmt: skip
+
+
+def test_the_base_is_the_zero_line(uncut):
+    made, _ = uncut
+    base = next(card for card in made.cards() if (card.step, card.stage) == (0, "grid"))
+    assert base.scores["identity"].mean == pytest.approx(0, abs=1e-5)
+    assert base.scores["held_out"].mean == 1
+    for card in made.cards():
+        assert set(card.scores) >= {"identity", "copying", "saturation"}
+        assert ("held_out" in card.scores) == (card.strength in (0.0, 1.0))
+        for got in card.scores.values():
+            assert got.low <= got.mean <= got.high
+
+
+def test_what_reports_has_no_prompt_and_no_seed_of_what_chose(uncut):
+    made, _ = uncut
+    texts, seeds = {True: set(), False: set()}, {True: set(), False: set()}
+    for card in made.cards():
+        for drawn in card.pictures:
+            texts[card.stage == "report"].add(drawn.text)
+            seeds[card.stage == "report"].add(drawn.seed)
+    assert texts[True]
+    assert not texts[True] & texts[False]
+    assert not seeds[True] & seeds[False]
+
+
+def test_every_card_names_its_pictures_and_they_are_there(uncut):
+    made, _ = uncut
+    for card in made.cards():
+        for drawn in card.pictures:
+            with Image.open(made.run.path / drawn.path) as image:
+                assert image.size == (64, 64)
+            assert set(drawn.scores) <= set(card.scores)
+    drawn_once = {drawn.path for card in made.cards() for drawn in card.pictures}
+    assert len(drawn_once) == len(made.pictures())
+
+
+def test_losses_are_taken_at_eight_levels_on_as_many_training_samples_as_held_out_ones(uncut):
+    made, _ = uncut
+    found = scorecard.read_losses(made.run)
+    assert [losses.step for losses in found] == [0, 2, 4, 6]
+    for losses in found:
+        assert losses.levels == [(k + 0.5) / 8 for k in range(8)]
+        assert len(losses.train) == len(losses.held_out) == 8
+        assert len(losses.train_each) == len(losses.held_each) >= 1
+        assert losses.yardstick == found[0].yardstick
+    assert found[-1].held_out != found[0].held_out
+
+
+def test_again_nothing_is_drawn_and_nothing_written(uncut):
+    made, _ = uncut
+    before, pictures = made.run.scorecards.read_bytes(), made.pictures()
+    told = []
+    assert evaluate(made.project, made.recipe, emit=told.append).pictures == 0
+    assert made.run.scorecards.read_bytes() == before
+    assert made.pictures() == pictures
+    assert not [event for event in told if isinstance(event, Rendered | Scored)]
+
+
+def test_cut_after_every_batch_and_continued_it_ends_in_the_same_pictures_and_numbers(trained, uncut, tmp_path):
+    made = trained.at(tmp_path / "p")
+
+    def once():
+        """Stops when the second batch or card of this call is told of."""
+        told = []
+
+        def stop():
+            return sum(isinstance(event, Rendered | Scored) for event in told) >= 2
+
+        return told, stop
+
+    cuts = 0
+    for _ in range(200):
+        told, stop = once()
+        try:
+            evaluate(made.project, made.recipe, emit=told.append, stop=stop)
+            if made.run.choice.is_file():
+                break
+            choose(made.project)
+        except Interrupted:
+            cuts += 1
+            assert isinstance(told[-1], Finished)
+            assert told[-1].interrupted
+    assert cuts > 5
+    assert made.pictures() == uncut[0].pictures()
+    assert sorted(made.cards(), key=lambda card: card.key) == sorted(uncut[0].cards(), key=lambda card: card.key)
+    assert made.run.choice.read_bytes() == uncut[0].run.choice.read_bytes()
+
+
+def test_the_start_says_how_many_pictures_there_will_be(trained, tmp_path):
+    made, told = trained.at(tmp_path / "p"), []
+    evaluate(made.project, made.recipe, emit=told.append)
+    started = next(event for event in told if isinstance(event, Started))
+    assert started.total == sum(event.pictures for event in told if isinstance(event, Rendered))
+    assert started.done == 0
+
+
+def test_a_picture_that_was_drawn_otherwise_is_drawn_again(uncut, tmp_path):
+    made = uncut[0].at(tmp_path / "p")
+    changed = made.recipe.model_copy(update={"judging": made.recipe.judging.model_copy(update={"guidance": 2.0})})
+    before = made.pictures()
+    made.run.choice.unlink()
+    evaluate(made.project, changed)
+    assert all(made.pictures()[name] != data for name, data in before.items() if "screen" in name)
+    assert len({card.grid for card in made.cards()}) == 2
+
+
+def test_a_half_written_picture_is_drawn_again(uncut, tmp_path):
+    made = uncut[0].at(tmp_path / "p")
+    before = made.pictures()
+    victim = made.run.evaluation / "renders" / next(name for name in before if name.startswith("step-000002-at-1/"))
+    victim.write_bytes(victim.read_bytes()[:200])
+    made.run.scorecards.unlink()
+    made.run.choice.unlink()
+    evaluate(made.project, made.recipe)
+    assert (
+        made.pictures()[str(victim.relative_to(made.run.evaluation / "renders"))]
+        == before[str(victim.relative_to(made.run.evaluation / "renders"))]
+    )
+
+
+def test_guidance_is_a_line_through_what_the_prompt_and_the_empty_text_predict(trained):
+    """One step of a sampler is affine in the guidance: any two guidances tell the third."""
+    family, base = families.get("sdxl"), families.resolve(trained.recipe.model)
+    encoder, denoiser = family.load_encoder(base), family.load_denoiser(base)
+    given, empty = (encoder.conditions(render.Prompt(text)) for text in ("zorblax, smiling", ""))
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    one, two, four = (
+        Sampler(family, denoiser, (4, 8, 8), 64, 64, 1, g, "float32").latents([given], empty, noise)
+        for g in (1.0, 2.0, 4.0)
+    )
+    assert torch.allclose(four - one, 3 * (two - one), atol=1e-3 * float((four - one).abs().max()))
+    assert not torch.equal(one, two)
+
+
+def test_a_strength_between_draws_what_lies_between(uncut):
+    """Pictures at half strength differ from the base's less than those at full strength."""
+    made, result = uncut
+
+    def pictures(step, strength):
+        card = next(c for c in made.cards() if (c.step, c.strength, c.stage) == (step, strength, "grid"))
+        return np.stack([render.read(made.run.path / drawn.path).astype(float) for drawn in card.pictures])
+
+    base, half, full = pictures(0, 0.0), pictures(result.contenders[-1], 0.5), pictures(result.contenders[-1], 1.0)
+    assert 0 < np.abs(half - base).mean() < np.abs(full - base).mean()
+
+
+def test_noise_is_of_the_seed_and_the_prompt_alone(trained):
+    sampler = Sampler(families.get("sdxl"), torch.nn.Identity(), (4, 8, 8), 64, 64, 2, 1.0, "float32")
+    a, b = PromptSpec("a", "one text"), PromptSpec("b", "another")
+    assert torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(PromptSpec("renamed", "one text"), 1)))
+    assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(a, 2)))
+    assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(b, 1)))
+
+
+def test_the_global_generator_is_left_alone(trained, tmp_path):
+    """Who watches a training must not touch its random numbers, in whatever process."""
+    made = trained.at(tmp_path / "p")
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    evaluate(made.project, made.recipe)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_one_judges_at_a_time(trained, tmp_path):
+    made = trained.at(tmp_path / "p")
+    with durable.lock(made.run.evaluation), pytest.raises(PortraitistError, match="Another process"):
+        evaluate(made.project, made.recipe)
+
+
+def test_an_adapter_of_another_base_is_refused(trained, tmp_path):
+    made = trained.at(tmp_path / "p")
+    path = made.run.adapter(2)
+    tensors, metadata = files.read(path)
+    files.write(path, tensors, {**metadata, "base": "0" * 64})
+    with pytest.raises(PortraitistError, match="another base"):
+        evaluate(made.project, made.recipe)
+
+
+def begin(made, pid=None):
+    """Let the record say that a training goes on in a process (this one)."""
+    made.run.log.append(Started(verb="train", total=6, pid=pid or os.getpid()))
+
+
+def test_following_it_asks_for_an_early_end_once_identity_has_stopped_rising(trained, tmp_path):
+    made = trained.at(tmp_path / "p")
+    judging = made.recipe.judging.model_copy(update={"patience": 1})
+    begin(made)
+    end = time.monotonic() + 90
+    with pytest.raises(Interrupted):
+        evaluate(
+            made.project,
+            made.recipe.model_copy(update={"judging": judging}),
+            follow=True,
+            stop=lambda: made.run.stop_file.is_file() or time.monotonic() > end,
+        )
+    assert made.run.stop_file.is_file()
+    assert "Identity was best at step" in made.run.stop_file.read_text()
+
+
+def test_following_without_patience_it_never_asks_for_an_end_and_ends_with_the_training(trained, tmp_path):
+    made = trained.at(tmp_path / "p")
+    begin(made)
+
+    def emit(event):
+        if isinstance(event, Scored) and event.step == 6:
+            made.run.log.append(Finished(verb="train", seconds=1.0))
+
+    result = evaluate(made.project, made.recipe, follow=True, emit=emit)
+    assert result.checkpoints == (2, 4, 6)
+    assert len(result.contenders) == 2
+    assert not made.run.stop_file.exists()
+
+
+def test_a_training_is_over_when_it_ended_was_killed_or_never_began(trained, tmp_path):
+    made = trained.at(tmp_path / "p")
+    assert Training(made.run).over()
+    watching = Training(made.run)
+    begin(made)
+    assert not watching.over()
+    durable.cut(made.run.log.path, 0)  # taken back by one that goes on after a kill
+    assert watching.over()
+    begin(made, pid=2**22 + 1)
+    assert watching.over()
+    begin(made)
+    made.run.log.append(Finished(verb="evaluate", seconds=1.0))
+    assert not watching.over()
+    made.run.log.append(Finished(verb="train", seconds=1.0))
+    assert watching.over()
+
+
+def test_a_checkpoint_is_judged_with_exactly_its_adapter(uncut):
+    """A picture of the grid equals one drawn by hand: base, adapter file at the strength, sampler, decoder."""
+    made, result = uncut
+    step = result.contenders[-1]
+    card = next(c for c in made.cards() if (c.step, c.strength, c.stage) == (step, 0.5, "grid"))
+    family, base = families.get("sdxl"), families.resolve(made.recipe.model)
+    encoder, denoiser = family.load_encoder(base), family.load_denoiser(base)
+    crop = render.whole(64, 64)
+    sampler = Sampler(family, denoiser, (4, 8, 8), 64, 64, 2, made.recipe.judging.guidance, "float32")
+    drawn = card.pictures[0]
+    noise = sampler.noise(Shot(PromptSpec("", drawn.text), drawn.seed))[None]
+    given, empty = (encoder.conditions(render.Prompt(text, crop)) for text in (drawn.text, family.profile.negative))
+    tensors, _ = files.read(made.run.adapter(step))
+    with torch.no_grad(), inject.loaded(denoiser, family, tensors, 0.5):
+        pixels = encoder.pixels(sampler.latents([given], empty, noise))[0]
+    mine = ((pixels.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    theirs = render.read(made.run.path / drawn.path).astype(float)
+    assert np.abs(mine - theirs).max() <= 1
+
+
+def test_the_record_holds_what_was_judged(uncut):
+    made, _ = uncut
+    told = [json.loads(line) for line in made.run.log.path.read_text().splitlines()]
+    scored = [(e["step"], e["strength"], e["stage"]) for e in told if e["kind"] == "scored"]
+    assert sorted(scored) == sorted((c.step, c.strength, c.stage) for c in made.cards())

@@ -1,0 +1,212 @@
+"""What is handed out is what was judged: read back it predicts the same, in our hands and in diffusers'."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import diffusers
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+
+from portraitist import families, runs
+from portraitist.adapters import files, inject
+from portraitist.errors import PortraitistError
+from portraitist.family import Prompt
+from portraitist.project import Project
+from portraitist.recipe import load
+from portraitist.verbs.add import add
+from portraitist.verbs.audit import audit
+from portraitist.verbs.encode import encode
+from portraitist.verbs.export import export, plain
+from portraitist.verbs.new import new
+from portraitist.verbs.train import train
+from tests.pictures import saved, scenery
+from tests.tiny import tiny
+
+PIPELINES = {"sdxl": (diffusers.StableDiffusionXLPipeline, "unet"), "flux": (diffusers.FluxPipeline, "transformer")}
+SETTINGS = """preset = "mini"
+[model]
+family = "{family}"
+base = "{base}"
+precision = "float32"
+threads = 1
+[data]
+resolution = 64
+[adapter]
+rank = 3
+alpha = 5.0
+[[stages]]
+steps = 4
+[training]
+batch = 2
+rate = 1e-2
+save_every = 2
+"""
+
+
+@pytest.fixture(scope="module", params=["sdxl", "flux"])
+def trained(request, tmp_path_factory):
+    """A project trained on a tiny base, step 2 at strength 0.7 chosen from it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base = tiny(request.param, folder / "base")
+    for i in range(3):
+        saved(folder / "from" / f"{i}.png", scenery(i, 64, 64))
+        (folder / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}")
+    made = new(folder / "maya", name="Maya Ø", trigger="zorblax", subject="fictional", preset="mini")
+    made.recipe.write_text(SETTINGS.format(family=request.param, base=base.folder))
+    recipe = load(made.recipe)
+    add(made, [folder / "from"])
+    audit(made, recipe)
+    encode(made, recipe)
+    train(made, recipe)
+    run = runs.find(made)
+    run.choice.write_text('format = 1\nstep = 2\nstrength = 0.7\nwhy = "it is the best"\n')
+    return SimpleNamespace(project=made, run=run, family=families.get(request.param), base=base, folder=folder)
+
+
+@torch.no_grad()
+def predicted(family, base, denoiser):
+    given = family.load_encoder(base).conditions(Prompt("zorblax on a beach"))
+    noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    batched = {name: value[None] for name, value in given.items()}
+    return family.predict(denoiser, noisy, torch.tensor([0.6]), batched)
+
+
+def test_read_back_it_is_the_judged_adapter_and_predicts_exactly_the_same(trained):
+    result = export(trained.project)
+    assert (result.step, result.strength, result.trigger) == (2, 0.7, "zorblax")
+    judged, _ = files.read(trained.run.adapter(2))
+    denoiser = trained.family.load_denoiser(trained.base)
+    modules = [name for name, _ in denoiser.named_modules()]
+    exported = files.from_comfy(files.read(trained.project.folder / result.lora)[0], trained.family, modules)
+    assert exported.keys() == judged.keys()
+    base = predicted(trained.family, trained.base, denoiser)
+    with inject.loaded(denoiser, trained.family, judged, 0.7):
+        expected = predicted(trained.family, trained.base, denoiser)
+    with inject.loaded(denoiser, trained.family, exported, 0.7):
+        assert torch.equal(predicted(trained.family, trained.base, denoiser), expected)
+    assert not torch.equal(expected, base)
+
+
+def test_diffusers_pipeline_loads_the_file_and_predicts_the_same(trained):
+    """By its own converters, from ComfyUI's names, at the strength that was chosen."""
+    kind, part = PIPELINES[trained.family.name]
+    path = export(trained.project).lora
+    judged, _ = files.read(trained.run.adapter(2))
+    denoiser = trained.family.load_denoiser(trained.base)
+    with inject.loaded(denoiser, trained.family, judged, 0.7):
+        expected = predicted(trained.family, trained.base, denoiser)
+    pipeline = kind.from_pretrained(trained.base.folder)
+    pipeline.load_lora_weights(safetensors.torch.load_file(path), adapter_name="maya")
+    pipeline.set_adapters("maya", 0.7)
+    theirs = getattr(pipeline, part)
+    injected = {name.rpartition(".lora_A")[0] for name, _ in theirs.named_modules() if name.endswith("lora_A.maya")}
+    assert injected == {name.removesuffix(files.DOWN) for name in judged if name.endswith(files.DOWN)}
+    torch.testing.assert_close(predicted(trained.family, trained.base, theirs), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_its_names_are_those_that_comfyui_loads_and_every_module_has_an_alpha(trained):
+    tensors, _ = files.read(trained.project.folder / export(trained.project).lora)
+    style = {
+        "sdxl": ("lora_unet_", (".lora_up.weight", ".lora_down.weight", ".alpha")),
+        "flux": ("transformer.", (".lora_B.weight", ".lora_A.weight", ".alpha")),
+    }
+    prefix, suffixes = style[trained.family.name]
+    modules = {name.removesuffix(suffixes[0]) for name in tensors if name.endswith(suffixes[0])}
+    assert all(module.startswith(prefix) for module in modules)
+    assert tensors.keys() == {module + suffix for module in modules for suffix in suffixes}
+    assert {float(tensors[module + ".alpha"]) for module in modules} == {5.0}
+
+
+def test_trigger_strength_and_origin_are_in_the_metadata_and_no_path_or_caption_is(trained):
+    result = export(trained.project)
+    with safetensors.safe_open(result.lora, framework="pt") as file:
+        facts = file.metadata()
+    assert facts["modelspec.trigger_phrase"] == "zorblax"
+    assert facts["modelspec.title"] == "Maya Ø"
+    assert facts["modelspec.architecture"].endswith("/lora")
+    assert facts["modelspec.resolution"] == "64x64"
+    assert "0.7" in facts["modelspec.usage_hint"]
+    assert facts["portraitist.strength"] == "0.7"
+    assert facts["ss_steps"] == facts["portraitist.step"] == "2"
+    assert (facts["ss_network_dim"], facts["ss_network_alpha"]) == ("3", "5")
+    assert json.loads(facts["trained_words"]) == ["zorblax"]
+    assert facts["portraitist.base"] == trained.base.digest
+    told = json.dumps(facts)
+    assert str(trained.folder) not in told
+    assert "scene" not in told
+    data = Path(result.lora).read_bytes()
+    body = data[8 + int.from_bytes(data[:8], "little") :]
+    assert facts["sshs_model_hash"] == hashlib.sha256(body).hexdigest()
+    assert facts["modelspec.hash_sha256"] == "0x" + facts["sshs_model_hash"]
+
+
+def test_again_it_is_the_same_file_and_another_choice_replaces_it(trained):
+    first = export(trained.project)
+    data = Path(first.lora).read_bytes()
+    assert export(trained.project) == first
+    assert Path(first.lora).read_bytes() == data
+    chosen = trained.run.choice.read_text()
+    trained.run.choice.write_text(chosen.replace("step = 2", "step = 4").replace("0.7", "1.0"))
+    other = export(trained.project, run=trained.run.name)
+    trained.run.choice.write_text(chosen)
+    assert (other.lora, other.step, other.strength) == (first.lora, 4, 1.0)
+    assert Path(other.lora).read_bytes() != data
+
+
+def test_without_a_choice_a_whole_checkpoint_or_consent_nothing_is_handed_out(trained):
+    run, chosen = trained.run, trained.run.choice.read_text()
+    for text, says in (("", "names no checkpoint"), ("step = [", "names no checkpoint"), (chosen, "")):
+        run.choice.write_text(text)
+        if says:
+            with pytest.raises(PortraitistError, match=says):
+                export(trained.project)
+    run.choice.write_text(chosen.replace("step = 2", "step = 3"))
+    with pytest.raises(PortraitistError, match="no checkpoint at step 3"):
+        export(trained.project)
+    run.choice.unlink()
+    with pytest.raises(PortraitistError, match="Nothing has been chosen") as caught:
+        export(trained.project)
+    assert "portraitist choose" in caught.value.remedy
+    run.choice.write_text(chosen)
+    real = replace(trained.project, facts=trained.project.facts.model_copy(update={"subject": "real"}))
+    with pytest.raises(PortraitistError, match="no consent"):
+        export(real)
+    whole = run.adapter(2).read_bytes()
+    run.adapter(2).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(PortraitistError, match="differs from what was written"):
+        export(trained.project)
+    run.adapter(2).write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["a/../b", "..", "///", "con\0trol", "x" * 300, "Ünï", ".hidden", "a b"])
+def test_a_name_never_leads_out_of_its_folder(name):
+    made = plain(name)
+    assert made
+    assert len(made) <= 80
+    assert not set(made) & set("/\\\0 ")
+    assert not made.startswith(".")
+
+
+def test_a_whole_denoiser_goes_out_as_differences_and_comes_back(tmp_path):
+    base, family = tiny("sdxl", tmp_path / "base"), families.get("sdxl")
+    denoiser = family.load_denoiser(base)
+    trained = inject.attach(denoiser, load(tmp_path / "none", ["adapter.kind=full"]).adapter, family, 0)
+    for i, parameter in enumerate(trained.parameters().values()):
+        parameter.data += 0.001 * (1 + i % 3)
+    tensors = trained.tensors()
+    there = files.to_comfy(tensors, family)
+    assert {name.rpartition(".")[2] for name in there} == {"diff", "diff_b"}
+    assert len(there) == len(tensors), "two modules have one name"
+    back = files.from_comfy(there, family, [name for name, _ in denoiser.named_modules()])
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+
+
+def test_a_project_opened_again_exports_by_name(trained):
+    result = export(Project.open(trained.project.folder), run=trained.run.name)
+    assert result.run == trained.run.name
+    assert result.modules > 0

@@ -1,0 +1,311 @@
+"""Families compute what diffusers' pipelines compute, on tiny models of the same classes."""
+
+import pytest
+import torch
+from diffusers import FluxPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+from portraitist import families
+from portraitist.adapters import files, inject
+from portraitist.errors import PortraitistError
+from portraitist.families.sdxl import native
+from portraitist.family import Prompt, collate
+from portraitist.judge.render import Sampler
+from portraitist.learn.memory import autocast
+from portraitist.pictures import Crop
+from portraitist.recipe import Adapter
+from tests.tiny import CAPTIONS, tiny
+
+NAMES = ["sdxl", "flux"]
+PIPELINES = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline}
+TEXT, HEIGHT, WIDTH = "zorblax, a fox, waving, in a forest at night", 64, 128
+WHOLE = Crop(WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT)
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bases")
+    return {name: tiny(name, folder / name) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def pipelines(bases):
+    found = {name: PIPELINES[name].from_pretrained(bases[name].folder) for name in NAMES}
+    for pipeline in found.values():
+        pipeline.set_progress_bar_config(disable=True)
+    return found
+
+
+def loaded(bases, name):
+    family = families.get(name)
+    return family, family.load_encoder(bases[name]), family.load_denoiser(bases[name])
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sampled(family, denoiser, noise, steps, given, negative=None, guidance=1.0):
+    """Latents as judging draws them."""
+    sampler = Sampler(family, denoiser, noise.shape[1:], WIDTH, HEIGHT, steps, guidance, "float32")
+    return sampler.latents([given], negative or given, noise)
+
+
+def spread(latents, pixels):
+    """Latents far enough from one another that a mistake shows, whatever a random autoencoder makes of them."""
+    assert latents.std() > 0.5
+    assert pixels.std() > 1e-3
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_sdxl_draws_what_its_pipeline_draws(bases, pipelines, steps):
+    family, encoder, denoiser = loaded(bases, "sdxl")
+    noise = drawn(1, 4, HEIGHT // 8, WIDTH // 8)
+    given, negative = (encoder.conditions(Prompt(text, WHOLE)) for text in (TEXT, "blurry"))
+    found = sampled(family, denoiser, noise, steps, given, negative, guidance=7.0)
+    wanted = {"prompt": TEXT, "negative_prompt": "blurry", "guidance_scale": 7, "height": HEIGHT, "width": WIDTH}
+    wanted |= {"num_inference_steps": steps, "latents": noise}
+    expected = pipelines["sdxl"](**wanted, output_type="latent").images
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    drawn_pixels = pipelines["sdxl"](**wanted, output_type="pt").images * 2 - 1
+    torch.testing.assert_close(encoder.pixels(found), drawn_pixels, rtol=1e-3, atol=1e-3)
+    spread(found, drawn_pixels)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_flux_draws_what_its_pipeline_draws(bases, pipelines, steps):
+    family, encoder, denoiser = loaded(bases, "flux")
+    noise = drawn(1, 4, HEIGHT // 8, WIDTH // 8)
+    found = sampled(family, denoiser, noise, steps, encoder.conditions(Prompt(TEXT)), guidance=3.5)
+    packed = FluxPipeline._pack_latents(noise, 1, 4, HEIGHT // 8, WIDTH // 8)
+    wanted = {"prompt": TEXT, "height": HEIGHT, "width": WIDTH, "num_inference_steps": steps, "latents": packed}
+    expected = pipelines["flux"](**wanted, output_type="latent").images
+    unpacked = FluxPipeline._unpack_latents(expected, HEIGHT, WIDTH, 8)
+    torch.testing.assert_close(found, unpacked, rtol=1e-3, atol=1e-4)
+    drawn_pixels = pipelines["flux"](**wanted, output_type="pt").images * 2 - 1
+    torch.testing.assert_close(encoder.pixels(found), drawn_pixels, rtol=1e-3, atol=1e-3)
+    spread(found, drawn_pixels)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1024, 1024), (512, 512), (832, 1216), (256, 256), (2048, 1024)])
+def test_flux_levels_are_those_its_scheduler_is_given(pipelines, height, width):
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift, np
+
+    scheduler = pipelines["flux"].scheduler
+    sigmas = np.linspace(1.0, 1 / 20, 20)
+    scheduler.set_timesteps(sigmas=sigmas, mu=calculate_shift(height // 16 * (width // 16)))
+    torch.testing.assert_close(families.get("flux").levels(20, height, width), scheduler.sigmas)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 30, 50, 200])
+def test_sdxl_levels_are_those_its_scheduler_is_given(pipelines, steps):
+    scheduler = pipelines["sdxl"].scheduler
+    scheduler.set_timesteps(steps)
+    found = families.get("sdxl").levels(steps, 1024, 1024)
+    assert (found[:-1] * 1000 - 1).round().tolist() == scheduler.timesteps.tolist()
+    assert found[-1] == 0
+
+
+def test_sdxl_is_told_what_its_pipeline_would_be_told_of_a_crop(bases, pipelines):
+    """Sizes as (height, width); the corner in pixels of the picture after it was scaled."""
+    family, encoder, denoiser = loaded(bases, "sdxl")
+    crop = Crop(
+        source_width=400, source_height=300, left=100, top=40, width=200, height=100, to_width=128, to_height=64
+    )
+    given = encoder.conditions(Prompt(TEXT, crop))
+    assert given["sizes"].tolist() == [300, 400, 26, 64, 64, 128]
+    noise = drawn(1, 4, 8, 16)
+    found = sampled(family, denoiser, noise, 2, given)
+    expected = pipelines["sdxl"](
+        prompt=TEXT, height=64, width=128, guidance_scale=1, num_inference_steps=2, latents=noise, output_type="latent",
+        original_size=(300, 400), crops_coords_top_left=(26, 64), target_size=(64, 128),
+    ).images  # fmt: skip
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    elsewhere = sampled(family, denoiser, noise, 2, encoder.conditions(Prompt(TEXT, WHOLE)))
+    assert (found - elsewhere).abs().max() > 0.01, "the crop makes no difference"
+
+
+def test_sdxl_takes_a_prompt_without_a_crop_to_be_for_a_whole_picture_of_its_own_size(bases):
+    _, encoder, _ = loaded(bases, "sdxl")
+    assert encoder.conditions(Prompt(TEXT))["sizes"].tolist() == [1024, 1024, 0, 0, 1024, 1024]
+
+
+@pytest.mark.parametrize("text", ["", TEXT, ", ".join(CAPTIONS[:40])], ids=["empty", "short", "too long"])
+@pytest.mark.parametrize("name", NAMES)
+def test_conditions_are_what_the_pipeline_encodes(bases, pipelines, name, text):
+    _, encoder, _ = loaded(bases, name)
+    found = encoder.conditions(Prompt(text))
+    with torch.no_grad():
+        told = pipelines[name].encode_prompt(text, text, device="cpu")
+    tokens, pooled = (told[0], told[2]) if name == "sdxl" else (told[0], told[1])
+    assert torch.equal(found["tokens"], tokens[0])
+    assert torch.equal(found["pooled"], pooled[0])
+    assert found["tokens_mask"].shape == found["tokens"].shape[:1]
+    assert not any(tensor.requires_grad for tensor in found.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_latents_are_scaled_as_the_vaes_authors_say_and_come_back(bases, pipelines, name):
+    """The way back is the pipeline's own; what a random autoencoder loses is not the scaling's doing."""
+    _, encoder, _ = loaded(bases, name)
+    vae, pixels = pipelines[name].vae, drawn(2, 3, 64, 64).clamp(-1, 1)
+    with torch.no_grad():
+        mode = vae.encode(pixels).latent_dist.mode()
+        again = vae.decode(mode).sample.clamp(-1, 1)
+    found = encoder.latents(pixels)
+    shift = {"sdxl": 0.0, "flux": 0.1159}[name]
+    scale = {"sdxl": 0.13025, "flux": 0.3611}[name]
+    torch.testing.assert_close(found / scale + shift, mode)
+    torch.testing.assert_close(encoder.pixels(found), again)
+    assert torch.equal(found, encoder.latents(pixels)), "encoding draws at random"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_in_a_batch_do_not_touch_each_other(bases, name):
+    """Each picture has its own level, prompt and sizes: a batch of three predicts what three of one do."""
+    family, encoder, denoiser = loaded(bases, name)
+    crops = [WHOLE, Crop(300, 200, 10, 20, 256, 128, 128, 64), None]
+    texts = [TEXT, "", "a robot, smiling"]
+    parts = [encoder.conditions(Prompt(text, crop)) for text, crop in zip(texts, crops, strict=True)]
+    noisy, level = drawn(3, 4, 8, 16), torch.tensor([0.05, 0.5, 1.0])
+    with torch.no_grad():
+        together = family.predict(denoiser, noisy, level, collate(parts))
+        for i in range(3):
+            alone = family.predict(denoiser, noisy[i : i + 1], level[i : i + 1], collate(parts[i : i + 1]))
+            torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+    assert together.shape == noisy.shape
+    pixels = drawn(3, 3, 64, 64).clamp(-1, 1)
+    torch.testing.assert_close(encoder.latents(pixels)[1:2], encoder.latents(pixels[1:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_that_is_told_to_the_denoiser_matters(bases, name):
+    family, encoder, denoiser = loaded(bases, name)
+    given = collate([encoder.conditions(Prompt(TEXT, WHOLE))])
+    noisy, level = drawn(1, 4, 8, 8), torch.tensor([0.5])
+    if name == "flux":
+        given["guidance"] = torch.tensor([1.0])
+    with torch.no_grad():
+        plain = family.predict(denoiser, noisy, level, given)
+        assert not torch.equal(plain, family.predict(denoiser, noisy, torch.tensor([0.6]), given))
+        for key in given.keys() - {"tokens_mask"}:
+            other = family.predict(denoiser, noisy, level, given | {key: given[key] + 1})
+            assert not torch.equal(plain, other), key
+
+
+def test_flux_is_trained_at_guidance_one_unless_told_otherwise(bases):
+    family, encoder, denoiser = loaded(bases, "flux")
+    given = collate([encoder.conditions(Prompt(TEXT))])
+    noisy, level = drawn(1, 4, 8, 8), torch.tensor([0.5])
+    with torch.no_grad():
+        plain = family.predict(denoiser, noisy, level, given)
+        one = family.predict(denoiser, noisy, level, given | {"guidance": torch.tensor([1.0])})
+    assert torch.equal(plain, one)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_bfloat16_it_predicts_the_same_but_for_rounding(bases, name):
+    family, encoder, denoiser = loaded(bases, name)
+    given = collate([encoder.conditions(Prompt(TEXT))])
+    noisy, level = drawn(1, 4, 8, 8), torch.tensor([0.7])
+    half = tiny(name, bases[name].folder, "bfloat16")
+    assert half.digest == bases[name].digest
+    narrow, told = family.load_denoiser(half), collate([family.load_encoder(half).conditions(Prompt(TEXT))])
+    assert {p.dtype for p in narrow.parameters()} == {torch.bfloat16}
+    with torch.no_grad():
+        exact = family.predict(denoiser, noisy, level, given)
+        with autocast(torch.device("cpu"), "bfloat16"):
+            rounded = family.predict(narrow, noisy, level, told)
+    assert (rounded.float() - exact).norm() < 0.03 * exact.norm()
+    assert not torch.equal(rounded.float(), exact)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_denoiser_comes_frozen_and_spares_memory_without_changing_gradients(bases, name):
+    family, encoder, denoiser = loaded(bases, name)
+    assert not denoiser.training
+    assert not any(p.requires_grad for p in denoiser.parameters())
+    given = collate([encoder.conditions(Prompt(TEXT))])
+    gradients = []
+    for sparing in (True, False):
+        assert denoiser.is_gradient_checkpointing
+        model = denoiser.train().requires_grad_(True)
+        if not sparing:
+            model.disable_gradient_checkpointing()
+        model.zero_grad()
+        family.predict(model, drawn(1, 4, 8, 8), torch.tensor([0.5]), given).square().sum().backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+        if sparing:
+            assert gradients[0], "nothing was learnt from"
+    assert gradients[0].keys() == gradients[1].keys()
+    for key, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_references_are_refused(bases, name):
+    _, encoder, _ = loaded(bases, name)
+    with pytest.raises(PortraitistError, match="no reference pictures"):
+        encoder.conditions(Prompt(TEXT, references=(torch.zeros(3, 64, 64),)))
+
+
+def real_unet():
+    """SDXL's UNet as published (its config.json), without weights."""
+    with torch.device("meta"):
+        return UNet2DConditionModel(
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=(5, 10, 20),
+            transformer_layers_per_block=(1, 2, 10),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+            cross_attention_dim=2048,
+        )
+
+
+def test_sdxl_names_are_those_of_the_publishers_checkpoint():
+    """diffusers' converter of whole checkpoints, fed with our names, gives back its own for every layer."""
+    unet = real_unet()
+    names = list(unet.state_dict())
+    theirs = {}
+    for name in names:
+        module, _, kind = name.rpartition(".")
+        theirs[f"model.diffusion_model.{native(module)}.{kind}"] = name
+    assert len(theirs) == len(names), "two layers of one name"
+    found = convert_ldm_unet_checkpoint(dict(theirs), dict(unet.config))
+    assert {name: found.get(name) for name in names} == {name: name for name in names}
+
+
+@pytest.mark.parametrize("targets", [(), ("proj_in", "ff.net.2", "to_k", "proj_mlp")], ids=["default", "others"])
+@pytest.mark.parametrize("name", NAMES)
+def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pipelines, name, targets):
+    family, encoder, denoiser = loaded(bases, name)
+    alpha = 6.0 if name == "sdxl" else 0.0  # diffusers reads no alpha beside peft's suffixes
+    trained = inject.attach(denoiser, Adapter(rank=2, alpha=alpha, targets=targets), family, seed=0)
+    for i, parameter in enumerate(trained.parameters().values()):
+        parameter.data = 0.3 * drawn(*parameter.shape, seed=i)
+    file = {n: t.clone() for n, t in files.to_comfy(trained.tensors(), family).items()}
+    if name == "flux":
+        file = {n: t for n, t in file.items() if not n.endswith(".alpha")}
+    noise, given = drawn(1, 4, HEIGHT // 8, WIDTH // 8), encoder.conditions(Prompt(TEXT, WHOLE))
+    pipeline = pipelines[name]
+    told = {"prompt": TEXT, "height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "latent"}
+    told["latents"] = noise if name == "sdxl" else FluxPipeline._pack_latents(noise, *noise.shape)
+    plain = pipeline(**told, guidance_scale=1).images
+    pipeline.load_lora_weights(file)
+    try:
+        expected = pipeline(**told, guidance_scale=1).images
+    finally:
+        pipeline.unload_lora_weights()
+    found = sampled(family, denoiser, noise, 2, given)
+    found = found if name == "sdxl" else FluxPipeline._pack_latents(found, *found.shape)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    assert (expected - plain).abs().max() > 0.01, "the adapter was not loaded"
+
+
+def test_a_module_without_a_name_in_the_publishers_layout_is_refused():
+    with pytest.raises(PortraitistError, match="no module transformer_blocks"):
+        families.get("sdxl").file_name("transformer_blocks.0.attn.to_q")

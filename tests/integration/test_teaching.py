@@ -1,0 +1,108 @@
+"""Teaching the base: it learns, and a later sitting goes on from what an earlier one wrote."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from portraitist import durable
+from portraitist.families.mini_autoencoder import Autoencoder
+from portraitist.mini import teach_base, teach_text
+from portraitist.mini.corpus import drawing, scene, shares
+from portraitist.mini.drawing import draw
+from portraitist.mini.storing import store
+from portraitist.mini.teach_autoencoder import keep, opened
+from portraitist.mini.teach_base import Album, Lesson, Plan, Pupil, a_batch, begin
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """A folder with an untaught autoencoder, tokenizer and text encoder, for a transformer of one layer."""
+    monkeypatch.setitem(teach_base.TRANSFORMER, "num_layers", 1)
+    monkeypatch.setattr(teach_base, "MIDDLE", 0)
+    torch.manual_seed(0)
+    words = teach_text.make_tokenizer()
+    durable.write_text(tmp_path / "tokenizer.json", words.to_str())
+    text = teach_text.text_model(words.get_vocab_size())
+    store(tmp_path / "text_encoder", text.state_dict(), teach_text.text_config(words.get_vocab_size()))
+    keep(tmp_path, Autoencoder(narrow=8, wide=8))
+    return tmp_path
+
+
+def drawn(numbers):
+    found = [(n, draw(scene("test", n))) for n in numbers]
+    return [(n, d.pixels, shares(d.parts)) for n, d in found]
+
+
+def test_a_lesson_lowers_the_loss_of_what_it_is_shown(start):
+    torch.manual_seed(1)
+    album, lesson = Album(16), begin(start)
+    album.put(opened(start), drawn(range(8)))
+    batch = a_batch(album, 8, "test", teach_base.tokenizer(start), random.Random(0))
+    losses = []
+    for _ in range(12):
+        flow, part = lesson.pupil.loss(*batch, torch.Generator().manual_seed(0))
+        losses.append((flow + part).item())
+        lesson.step(flow + part, 0.5, 0.0)
+    assert losses[-1] < losses[0] * 0.9
+
+
+def test_a_later_sitting_goes_on_from_the_very_weights(start):
+    torch.manual_seed(2)
+    lesson = begin(start)
+    with torch.no_grad():
+        for parameter in lesson.pupil.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.01)
+    lesson.write(start, {"taught": 64, "minutes": 1.0, "next": 16})
+    again = begin(start)
+    assert again.taught == 64
+    for (name, ours), theirs in zip(again.pupil.named_parameters(), lesson.pupil.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    for ours, theirs in zip(again.averages, lesson.averages, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_from_committed_weights_alone_it_goes_on_from_the_averages(start):
+    lesson = begin(start)
+    for average in lesson.averages:
+        average.add_(0.25)
+    lesson.write(start, {"taught": 64, "minutes": 1.0, "next": 16})
+    durable.remove(start / "resume" / "lesson.safetensors")
+    again = begin(start)
+    mean = lesson.averaged()
+    for name, ours in again.pupil.named_parameters():
+        if not name.startswith("teller"):
+            assert torch.equal(ours, mean[name].bfloat16().float()), name
+
+
+def test_an_album_lets_the_oldest_go(start):
+    album = Album(4)
+    album.put(opened(start), drawn(range(3)))
+    album.put(opened(start), drawn(range(3, 7)))
+    assert sorted(album.numbers) == [3, 4, 5, 6]
+    assert album.highest == 7
+
+
+def test_muon_gets_block_matrices_and_adam_the_rest(start):
+    pupil = Pupil(300)
+    muon, adam = teach_base.groups(pupil)
+    assert all(p.ndim == 2 for p in muon)
+    assert {id(p) for p in pupil.parameters()} == {id(p) for p in [*muon, *adam]}
+    assert len(muon) + len(adam) == len(list(pupil.parameters()))
+
+
+def test_a_short_sitting_writes_a_base_that_can_be_drawn_with(start, tmp_path):
+    out = tmp_path / "out"
+    teach_base.teach(out, start, Plan(minutes=0.02, batch=4, purpose="test", room=64))
+    assert {p.name for p in Path(out).iterdir()} == {"vae", "text_encoder", "transformer", "tokenizer.json", "resume"}
+    assert begin(out).taught >= 4
+    assert isinstance(begin(out), Lesson)
+
+
+def test_workers_draw_the_pictures_that_their_numbers_name():
+    with drawing("test", 5, workers=1, ahead=2) as queue:
+        found = [queue.get(timeout=60) for _ in range(3)]
+    assert [number for number, _, _ in found] == [5, 6, 7]
+    for number, pixels, _ in found:
+        assert (pixels == draw(scene("test", number)).pixels).all()

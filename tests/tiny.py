@@ -1,0 +1,221 @@
+"""Tiny random models of the real classes, saved as diffusers saves them: what a family's base looks like, small.
+
+Vocabularies are trained on a few hundred made-up captions, so that nothing is fetched.
+"""
+
+import itertools
+import json
+from functools import cache
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    QwenImageTransformer2DModel,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Qwen2Config,
+    Qwen2Model,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+from portraitist import families
+from portraitist.families.mini_autoencoder import Autoencoder
+from portraitist.family import Base
+from portraitist.recipe import Model
+
+WORDS = (
+    ("close-up", "upper body", "full body"),
+    ("a woman", "a man", "a robot", "a fox"),
+    ("smiling", "waving", "sitting on a chair", "looking back"),
+    ("red hair", "blue coat, long sleeves", "round glasses"),
+    ("on a beach", "in a forest at night", "before a grey wall"),
+)
+CAPTIONS = [", ".join(words) for words in itertools.product(*WORDS)]
+BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
+    """A tiny base of a family in `folder`, the same every time; found there as a person's own would be."""
+    if not folder.exists():
+        state = torch.get_rng_state()
+        torch.manual_seed(0)
+        {"sdxl": sdxl, "flux": flux, "mini": mini}[name](folder)
+        torch.set_rng_state(state)
+    return families.resolve(Model(family=name, base=str(folder), precision=precision))
+
+
+def sdxl(folder: Path) -> None:
+    """SDXL: the real UNet's levels, narrow and with one transformer layer each."""
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 16, 16),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(1, 2, 2),
+        transformer_layers_per_block=1,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=6 * 4 + 16,
+        cross_attention_dim=16 + 16,
+        norm_num_groups=4,
+    )
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae(4, scaling_factor=0.13025),
+        text_encoder=CLIPTextModel(clip_config()),
+        text_encoder_2=CLIPTextModelWithProjection(clip_config()),
+        tokenizer=clip_tokenizer(END),
+        tokenizer_2=clip_tokenizer("!"),  # as the real second one pads
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="leading",
+            steps_offset=1,
+        ),
+    )
+    pipeline.save_pretrained(folder)
+
+
+def flux(folder: Path) -> None:
+    """FLUX.1-dev: one double and two single blocks."""
+    pipeline = FluxPipeline(
+        vae=vae(4, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModel(clip_config()),
+        tokenizer=clip_tokenizer(END),
+        text_encoder_2=T5EncoderModel(
+            T5Config(vocab_size=len(t5_tokenizer()), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+        ),
+        tokenizer_2=t5_tokenizer(),
+        transformer=FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            axes_dims_rope=(4, 4, 8),
+            guidance_embeds=True,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+    )
+    pipeline.save_pretrained(folder)
+
+
+def mini(folder: Path) -> None:
+    """The embedded base's architecture, narrow: an own autoencoder and tokenizer, Qwen2, Qwen-Image's transformer."""
+    places, width = 16, 32
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16 * 4 + places,
+        out_channels=16,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=width,
+        axes_dims_rope=(4, 6, 6),
+    )
+    transformer.save_pretrained(folder / "transformer")
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        CAPTIONS,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False),
+    )
+    made.save(str(folder / "tokenizer.json"))
+    text = Qwen2Config(
+        vocab_size=made.get_vocab_size(),
+        hidden_size=width,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+    )
+    Qwen2Model(text).save_pretrained(folder / "text_encoder")
+    Autoencoder(narrow=8, wide=8).save_pretrained(folder / "vae")
+
+
+def vae(channels: int, **facts: object) -> AutoencoderKL:
+    """An autoencoder that divides sides by eight, as the real ones do."""
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        layers_per_block=1,
+        latent_channels=channels,
+        norm_num_groups=4,
+        sample_size=64,
+        **facts,
+    )
+
+
+def clip_config() -> CLIPTextConfig:
+    """Of a CLIP text encoder three layers deep: the last but one is neither the first nor the last."""
+    ids = clip_tokenizer(END).convert_tokens_to_ids([BEGIN, END])
+    return CLIPTextConfig(
+        vocab_size=len(clip_tokenizer(END)),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        projection_dim=16,
+        bos_token_id=ids[0],
+        eos_token_id=ids[1],
+        pad_token_id=ids[1],
+        hidden_act="gelu",
+    )
+
+
+@cache
+def clip_tokenizer(padding: str) -> CLIPTokenizer:
+    """CLIP's way of splitting, over a vocabulary of our own in which every byte has both its forms."""
+    made = Tokenizer(models.BPE(unk_token=END, end_of_word_suffix="</w>"))
+    made.normalizer = normalizers.Lowercase()
+    split = pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True)
+    made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=700,
+        special_tokens=[BEGIN, END],
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    made.train_from_iterator(CAPTIONS, trainer)
+    model = json.loads(made.to_str())["model"]
+    vocabulary = model["vocab"]
+    for sign in [*alphabet, *(f"{letter}</w>" for letter in alphabet)]:
+        vocabulary.setdefault(sign, len(vocabulary))
+    merges = [tuple(pair) for pair in model["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)
+
+
+@cache
+def t5_tokenizer() -> T5Tokenizer:
+    """T5's way of splitting, over a vocabulary of our own."""
+    made = Tokenizer(models.Unigram())
+    made.normalizer, made.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
+    made.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
+    made.train_from_iterator([*CAPTIONS, "zorblax abcdefghijklmnopqrstuvwxyz 0123456789"], trainer)
+    pieces = json.loads(made.to_str())["model"]["vocab"]
+    return T5Tokenizer(vocab=[tuple(piece) for piece in pieces], extra_ids=0, model_max_length=512)

@@ -1,0 +1,110 @@
+"""Charts are well-formed, stay inside their frame, and lose no spike."""
+
+import itertools
+import random
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portraitist.judge import charts
+from portraitist.judge.charts import Line, Scale
+
+finite = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def numbers(svg: str, tag: str, *names: str) -> list[float]:
+    """Attributes of every element of a kind."""
+    found = ElementTree.fromstring(svg).iter(tag)
+    return [float(element.get(name)) for element in found for name in names if element.get(name) is not None]
+
+
+def corners(svg: str) -> list[tuple[float, float]]:
+    """The points of all lines."""
+    lines = [element.get("points") for element in ElementTree.fromstring(svg).iter("polyline")]
+    return [tuple(map(float, pair.split(","))) for line in lines for pair in line.split()]
+
+
+@given(low=finite, width=st.floats(1e-6, 1e6), count=st.integers(3, 8))
+def test_ticks_are_round_inside_the_range_and_about_as_many_as_asked(low, width, count):
+    found = charts.ticks(low, low + width, count)
+    slack = 1e-6 * (abs(low) + width)
+    assert all(low - slack <= tick <= low + width + slack for tick in found)
+    assert count / 2 - 1 <= len(found) <= 2 * count + 1
+    if width > 1e-3 * abs(low):
+        steps = {round((b - a) / width, 4) for a, b in itertools.pairwise(found)}
+        assert len(steps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0, 400, [0, 100, 200, 300, 400])]
+)
+def test_usual_ranges_get_the_ticks_a_person_would_choose(low, high, expected):
+    assert charts.ticks(low, high) == expected
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
+def test_thinning_keeps_the_least_the_most_and_the_order(seed, count):
+    draw = random.Random(seed)
+    values = [draw.gauss(0, 1) for _ in range(count)]
+    points = [(float(i), value) for i, value in enumerate(values)]
+    kept = charts.thinned(points, 50)
+    assert len(kept) <= 100
+    assert min(y for _, y in kept) == min(values)
+    assert max(y for _, y in kept) == max(values)
+    assert kept == sorted(kept, key=lambda point: point[0])
+
+
+@given(st.floats(-100, 100), st.integers(1, 60), st.integers(1, 100))
+def test_the_mean_of_a_constant_is_that_constant_from_the_first_point_on(value, count, span):
+    """The correction for the start is exact: without it the line would come up from 0."""
+    points = [(float(i), value) for i in range(count)]
+    assert [y for _, y in charts.smoothed(points, span)] == pytest.approx([value] * count, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e4), finite), min_size=1, max_size=40), st.none() | finite)
+def test_everything_stays_inside_the_frame(points, rule):
+    points.sort()
+    svg = charts.chart([Line("a", points, dots=True)], says="it", rule=rule, rule_name="base", mark=points[0][0])
+    for x, y in corners(svg):
+        assert charts.LEFT <= x <= charts.WIDTH - charts.RIGHT
+        assert charts.TOP <= y <= charts.HEIGHT - charts.BOTTOM
+    assert all(0 <= y <= charts.HEIGHT for y in numbers(svg, "text", "y"))
+
+
+def test_higher_values_are_drawn_higher():
+    low, high = (y for _, y in corners(charts.chart([Line("a", [(0, 1.0), (1, 2.0)])], says="it")))
+    assert high < low
+
+
+def test_words_are_text_and_never_markup():
+    svg = charts.chart(
+        [Line("a", [(0, 1.0), (9, 2.0)], style='"><script>')],
+        says='<script>"', x_name="<b>", rule=1.5, rule_name="<i>", mark=3.0, mark_name="<script>alert(1)</script>",
+    )  # fmt: skip
+    assert not re.search(r"<(script|b|i)\b", svg)
+    words = [element.text for element in ElementTree.fromstring(svg).iter("text")]
+    assert "<script>alert(1)</script>" in words
+
+
+def test_a_line_that_is_not_finite_leaves_the_rest_drawn():
+    svg = charts.chart([Line("a", [(0, 1.0), (1, float("nan")), (2, 2.0)])], says="it")
+    assert len(corners(svg)) == 2
+
+
+def test_a_chart_of_nothing_is_nothing():
+    assert charts.chart([Line("a", [])], says="it") == ""
+
+
+def test_a_gauge_widens_its_range_to_hold_what_lies_beyond():
+    svg = charts.gauge(-0.4, -0.3, -0.2, 1.7, (0, 1), "it")
+    dot, base = numbers(svg, "circle", "cx")[0], numbers(svg, "line", "x1")[1]
+    assert 5 < dot < 60
+    assert base == 235
+
+
+def test_a_scale_ends_where_it_is_told():
+    scale = Scale(2.0, 4.0, 10.0, 0.0)
+    assert [scale(v) for v in (2.0, 3.0, 4.0, 9.0)] == [10.0, 5.0, 0.0, 0.0]

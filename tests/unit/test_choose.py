@@ -1,0 +1,214 @@
+"""Choosing by scorecards alone: gates, the best, near-ties, and the words that say so."""
+
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portraitist.errors import PortraitistError
+from portraitist.events import Chosen
+from portraitist.judge import choosing, measures, scorecard
+from portraitist.judge.scorecard import Drawn, Losses, Scorecard
+from portraitist.project import Facts, Project
+from portraitist.recipe import Recipe
+from portraitist.runs import RunFolder
+from portraitist.verbs.choose import choose
+
+PICTURES = 12
+WOBBLE = [0.04, -0.04, 0.02, -0.02] * 3
+
+
+def card(step, strength=1.0, stage="grid", wobble=0.0, **means):
+    """A card of twelve pictures with these means; `wobble` makes every second one better and the others worse."""
+    facts = {"agreement": 0.8, "copying": 0.1, "saturation": 1.0, "signature": 0.5} | means
+    pictures = tuple(
+        Drawn(f"p{i}", f"text {i}", 1, "", {n: v + WOBBLE[i] + wobble * (-1) ** i for n, v in facts.items()})
+        for i in range(PICTURES)
+    )
+    return Scorecard(step, strength, stage, measures.scores([d.scores for d in pictures]), "g", "e", pictures)
+
+
+BASE = card(0, 0.0, identity=0.0)
+
+
+def without(one, measure):
+    """A card on which a measure was not taken."""
+    pictures = tuple(
+        Drawn(d.prompt, d.text, d.seed, "", {k: v for k, v in d.scores.items() if k != measure}) for d in one.pictures
+    )
+    return Scorecard(
+        one.step, one.strength, one.stage, measures.scores([d.scores for d in pictures]), "g", "e", pictures
+    )
+
+
+def chosen(*cards, prefer="likeness", max_drop=0.05, losses=()):
+    """The verdict over cards."""
+    return choosing.choose(BASE, cards, losses, prefer, max_drop)
+
+
+def test_the_most_like_is_chosen_of_what_passes():
+    verdict = chosen(card(50, identity=0.3), card(100, identity=0.6), card(150, identity=0.5))
+    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.second.place == (150, 1.0)
+    assert "60% of the way" in verdict.why
+    assert "step 150" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [({"agreement": 0.7}, "agreement falls by 0.10"), ({"copying": 0.7}, "copies"), ({"saturation": 20}, "colours")],
+)
+def test_what_fails_a_gate_is_out_and_the_reason_is_told(fault, word):
+    verdict = chosen(card(50, identity=0.4), card(100, identity=0.9, **fault))
+    assert verdict.chosen.place == (50, 1.0)
+    assert verdict.chosen.passed
+    assert "Step 100 at strength 1 would be liker (90%) but is out" in verdict.why
+    assert word in verdict.why
+
+
+def test_a_loss_of_agreement_within_the_recipes_limit_passes():
+    cards = card(50, identity=0.4), card(100, identity=0.9, agreement=0.7)
+    assert chosen(*cards, max_drop=0.11).chosen.place == (100, 1.0)
+
+
+def test_no_better_than_the_base_is_no_choice_while_there_is_another():
+    verdict = chosen(card(50, identity=-0.2), card(100, identity=0.1))
+    assert verdict.chosen.place == (100, 1.0)
+
+
+def test_near_ties_go_to_the_earlier_step_and_the_lower_strength():
+    tied = [
+        card(200, 1.0, identity=0.61),
+        card(150, 1.0, identity=0.59, wobble=0.1),
+        card(150, 0.85, identity=0.6, wobble=0.1),
+    ]
+    verdict = chosen(*tied, card(50, identity=0.3))
+    assert verdict.chosen.place == (150, 0.85)
+    assert "near-ties go to the earlier step" in verdict.why
+
+
+def test_a_small_difference_that_is_certain_is_no_tie():
+    assert chosen(card(100, identity=0.57), card(200, identity=0.6)).chosen.place == (200, 1.0)
+
+
+def test_a_large_difference_is_no_tie_however_uncertain():
+    """Not knowing is not being equal: so few pictures must not send every choice to the first checkpoint."""
+    assert chosen(card(100, identity=0.4, wobble=2.0), card(200, identity=0.6)).chosen.place == (200, 1.0)
+
+
+def test_freedom_puts_agreement_first_and_likeness_after():
+    cards = card(100, identity=0.4, agreement=0.9), card(200, identity=0.6, agreement=0.8)
+    assert chosen(*cards).chosen.place == (200, 1.0)
+    assert chosen(*cards, prefer="freedom").chosen.place == (100, 1.0)
+    level = card(100, identity=0.3, agreement=0.9), card(200, identity=0.6, agreement=0.9)
+    assert chosen(*level, prefer="freedom").chosen.place == (200, 1.0)
+
+
+def test_where_nothing_passes_the_least_bad_is_taken_and_it_is_said():
+    verdict = chosen(card(50, identity=0.6, agreement=0.6), card(100, identity=0.9, agreement=0.3))
+    assert verdict.chosen.place == (50, 1.0)
+    assert not verdict.chosen.passed
+    assert verdict.why.startswith("Nothing passes every gate; step 50")
+
+
+def test_what_could_not_be_measured_opens_no_gate_and_is_told():
+    blind = [without(one, "agreement") for one in (BASE, card(50, identity=0.5))]
+    verdict = choosing.choose(blind[0], blind[1:], (), "likeness", 0.05)
+    assert verdict.chosen.passed
+    assert "agreement" not in {gate.name for gate in verdict.chosen.gates}
+    assert "was not measured" in verdict.why
+
+
+def test_a_held_out_loss_surely_above_the_bases_is_an_alarm_and_no_gate():
+    def losses(step, value):
+        return Losses(step, [0.5], [value], [value], (), [value, value + 0.01, value - 0.01], "y")
+
+    quiet = chosen(card(100, identity=0.5), losses=[losses(0, 0.6), losses(100, 0.5)])
+    loud = chosen(card(100, identity=0.5), losses=[losses(0, 0.6), losses(100, 0.9)])
+    assert "Overfitting" not in quiet.why
+    assert "Overfitting: its loss on held-out pictures is 1.50 times" in loud.why
+    assert loud.chosen.passed
+
+
+CARDS = st.lists(
+    st.tuples(
+        st.integers(1, 9), st.sampled_from([0.7, 1.0]), st.floats(-0.2, 1), st.floats(0.5, 1), st.floats(0, 1),
+    ),
+    min_size=1, max_size=8, unique_by=lambda one: one[:2],
+)  # fmt: skip
+
+
+@settings(max_examples=30)
+@given(CARDS, st.randoms(use_true_random=False), st.sampled_from(["likeness", "freedom"]))
+def test_the_choice_hangs_on_no_order_and_passes_when_anything_does(values, shuffle, prefer):
+    cards = [card(50 * n, s, identity=i, agreement=a, copying=c) for n, s, i, a, c in values]
+    first = chosen(*cards, prefer=prefer)
+    shuffle.shuffle(cards)
+    again = chosen(*cards, prefer=prefer)
+    assert (first.chosen.place, first.why) == (again.chosen.place, again.why)
+    passing = [one for one in cards if all(g.passed for g in choosing.gates(one, BASE, 0.05))]
+    assert first.chosen.passed == bool(passing)
+
+
+def test_contenders_are_the_likest_and_what_surely_lost_agreement_goes_last():
+    cards = [card(50 * i, stage="screen", identity=0.1 * i, agreement=0.8 if i < 5 else 0.3) for i in range(1, 7)]
+    assert choosing.contenders(BASE, cards, 3, 0.05) == [100, 150, 200]
+    assert choosing.contenders(BASE, cards, 5, 0.05) == [50, 100, 150, 200, 300]
+
+
+def test_a_plateau_is_so_many_checkpoints_without_a_better_one():
+    rising = [card(50 * i, identity=0.1 * i) for i in range(1, 5)]
+    flat = [*rising, card(250, identity=0.4), card(300, identity=0.3)]
+    assert choosing.plateau(rising, 2) == 0
+    assert choosing.plateau(flat, 2) == 200
+    assert choosing.plateau(flat, 3) == 0
+    assert choosing.plateau(flat, 0) == 0
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project.create(tmp_path / "p", Facts(name="Z", trigger="zorblax", subject="fictional"))
+    run = RunFolder(made.runs / "one")
+    run.path.mkdir(parents=True)
+    run.lock.write_text(Recipe().to_toml() + "\n[lock]\n")
+    return made
+
+
+def test_the_choice_is_written_with_its_reason_and_told(project):
+    run = RunFolder(project.runs / "one")
+    for one in (BASE, card(50, 0.85, identity=0.4), card(100, 0.85, identity=0.6)):
+        scorecard.append(run, one)
+    told = []
+    result = choose(project, emit=told.append)
+    values = tomllib.loads(run.choice.read_text())
+    assert (values["step"], values["strength"], values["why"]) == (100, 0.85, result.why)
+    assert values["gate"]["agreement"]["passed"] is True
+    assert values["runner_up"]["step"] == 50
+    assert [(e.step, e.strength, e.why) for e in told if isinstance(e, Chosen)] == [(100, 0.85, result.why)]
+    before = run.choice.read_bytes()
+    choose(project)
+    assert run.choice.read_bytes() == before
+
+
+def test_the_screen_chooses_until_the_full_grid_has_been_drawn(project):
+    run = RunFolder(project.runs / "one")
+    for one in (card(0, 0.0, "screen", identity=0.0), card(50, 1.0, "screen", identity=0.4)):
+        scorecard.append(run, one)
+    assert choose(project).step == 50
+    for one in (BASE, card(100, identity=0.2)):
+        scorecard.append(run, one)
+    assert choose(project).step == 100
+
+
+def test_numbers_of_another_grid_are_never_mixed_in(project):
+    run = RunFolder(project.runs / "one")
+    old = card(50, identity=0.9)
+    for one in (Scorecard(50, 1.0, "grid", old.scores, "older", "e", old.pictures), BASE, card(100, identity=0.3)):
+        scorecard.append(run, one)
+    assert choose(project).step == 100
+
+
+def test_without_scorecards_there_is_nothing_to_choose_from(project):
+    with pytest.raises(PortraitistError, match="has not been judged"):
+        choose(project)

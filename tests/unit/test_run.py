@@ -1,0 +1,46 @@
+"""The orchestrator's own arithmetic: recipes as words, and what is done."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portraitist import recipe
+from portraitist.run import changes, fingerprint, inline
+
+CHANGES = [
+    "training.rate=1e-5", "training.seed=7", "stages.0.steps=12", 'data.sets=[{name = "40_a", weight = 3}]',
+    "judging.strengths=[0.5, 1.0]", "adapter.targets=['to_q']", 'why="a \\"quoted\\" reason"', "data.dropout=0.0",
+    "model.threads=2", 'judging.prompts=["{trigger} on a beach, ünïcode"]', "adapter.alpha=4", "training.ema=0.99",
+]  # fmt: skip
+
+
+@given(st.sets(st.sampled_from(CHANGES)))
+def test_a_recipe_survives_the_command_line(tmp_path_factory, chosen):
+    """What `run` hands to its children is the recipe it was given, to the last value."""
+    path = tmp_path_factory.getbasetemp() / "recipe.toml"
+    path.write_text('why = "before"\n[training]\nrate = 2e-3\n[[stages]]\nsteps = 5\n')
+    meant = recipe.load(path, sorted(chosen))
+    words = changes(path, meant)
+    assert recipe.load(path, words) == meant
+    assert bool(words) == bool(chosen)
+
+
+VALUES = st.recursive(
+    st.text() | st.integers(-(2**60), 2**60) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(VALUES)
+def test_a_value_on_one_line_is_toml(value):
+    line = inline(value)
+    assert "\n" not in line
+    assert tomllib.loads(f"value = {line}")["value"] == value
+
+
+@pytest.mark.parametrize("other", [("a", {"b": 2}), ("a", {"c": 1}), ("ab",)])
+def test_other_inputs_have_another_fingerprint(other):
+    assert fingerprint("a", {"b": 1}) == fingerprint("a", {"b": 1})
+    assert fingerprint("a", {"b": 1}) != fingerprint(*other)
