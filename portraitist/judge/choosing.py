@@ -275,7 +275,8 @@ def reason(
         words.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
     if second is not None:
         words.append(
-            f"Second is {second} with {second.mean('likeness'):.2f} in likeness, the mean of both, against {chosen.mean('likeness'):.2f}"
+            f"Second is {second} with {second.mean('likeness'):.2f} in likeness, the mean of both,"
+            f" against {chosen.mean('likeness'):.2f}"
         )
     more = [c for c in failing if c.mean("likeness") > chosen.mean("likeness")] if chosen.passed else []
     if more:
