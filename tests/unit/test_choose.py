@@ -63,7 +63,7 @@ def test_what_fails_a_gate_is_out_and_the_reason_is_told(fault, word):
     verdict = chosen(card(50, identity=0.4), card(100, identity=0.9, **fault))
     assert verdict.chosen.place == (50, 1.0)
     assert verdict.chosen.passed
-    assert "Step 100 at strength 1 would be liker (90%) but is out" in verdict.why
+    assert "Step 100 at strength 1 would be liker (0.70) but is out" in verdict.why
     assert word in verdict.why
 
 
@@ -95,6 +95,13 @@ def test_a_small_difference_that_is_certain_is_no_tie():
 def test_a_large_difference_is_no_tie_however_uncertain():
     """Not knowing is not being equal: so few pictures must not send every choice to the first checkpoint."""
     assert chosen(card(100, identity=0.4, wobble=2.0), card(200, identity=0.6)).chosen.place == (200, 1.0)
+
+
+def test_where_the_eyes_are_content_the_characters_own_colours_decide():
+    """Learned eyes that see hardly a difference do not outvote what is plain to see."""
+    verdict = chosen(card(50, identity=0.92, signature=0.2), card(400, identity=0.88, signature=0.5))
+    assert verdict.chosen.place == (400, 1.0)
+    assert "50% of the character's own colours" in verdict.why
 
 
 def test_freedom_puts_agreement_first_and_likeness_after():
