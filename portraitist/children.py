@@ -86,8 +86,8 @@ class Child:
             yield event
 
     def interrupted(self) -> bool:
-        """Whether it ended because it was asked to."""
-        return self.process.poll() == 130
+        """Whether it ended because it was asked to; one that had not begun to listen yet just went."""
+        return self.process.poll() in (130, *((-signal.SIGTERM,) if self.asked else ()))
 
     def failed(self) -> bool:
         """Whether it ended otherwise than done."""
@@ -104,7 +104,7 @@ class Child:
         values: Any = None
         with contextlib.suppress(ValueError):
             values = json.loads(said.splitlines()[-1]) if said else {}
-        if code == 130:
+        if self.interrupted():
             raise Interrupted
         if code in (0, 1) and isinstance(values, dict):
             return values

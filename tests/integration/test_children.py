@@ -9,7 +9,7 @@ import pytest
 
 from portraitist import children
 from portraitist.children import Child, Peak
-from portraitist.errors import PortraitistError
+from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Finished, Measured
 from tests.end_to_end.command import noise, project
 
@@ -45,6 +45,14 @@ def test_a_child_killed_from_outside_is_told_with_the_likeliest_cause(tmp_path):
     with Child("audit", tmp_path) as child:
         child.process.kill()
         with pytest.raises(PortraitistError, match=r"killed from outside.*memory"):
+            child.result()
+
+
+def test_a_child_asked_to_stop_before_it_listens_counts_as_stopped(tmp_path):
+    with Child("audit", project(tmp_path)) as child:
+        child.end()
+        child.process.wait(timeout=60)
+        with pytest.raises(Interrupted):
             child.result()
 
 
