@@ -121,7 +121,7 @@ def open_upright(path: Path) -> Opened:
 
 def unreadable(path: Path, reason: str) -> PortraitistError:
     """The refusal for bytes that no decoder takes."""
-    reason = reason.splitlines()[0] if reason else "unknown format"
+    reason = "no known format" if not reason or "cannot identify" in reason else reason.splitlines()[0]
     return PortraitistError(
         f"{path} cannot be read as a picture: {reason[:160]}",
         "Open it in an image editor and save it again as PNG, or remove it.",

@@ -115,7 +115,7 @@ class Progress:
             return
         match event:
             case Warned():
-                self.speak(f"Warning: {event.says}" + (f" {event.remedy}" if event.remedy else ""))
+                self.speak(f"Warning: {event.says.removesuffix('.')}. {event.remedy}".rstrip())
             case Chosen():
                 self.speak(event.why)
             case Failed() | Saved():

@@ -93,12 +93,16 @@ def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = neve
 
 
 def examine(project: Project, recipe: Recipe, emit: Emit) -> Any:
-    """Audit; caption what has no caption, and then audit again, since captions are judged too."""
+    """Audit; caption what has no caption, and then audit again, since captions are judged too.
+
+    A trigger that no caption holds blocks, and is just what captioning mends where there are no captions.
+    """
     from portraitist.verbs.audit import audit
     from portraitist.verbs.caption import caption
 
     audited = audit(project, recipe, emit=emit)
-    if not audited.blocked and any(not picture.caption for picture in project.read_manifest()):
+    blocks = {found.check for found in audited.findings if found.severity == "block"} - set(project.facts.waived)
+    if blocks <= {"trigger_missing"} and any(not picture.caption for picture in project.read_manifest()):
         caption(project, recipe, emit=emit)
         audited = audit(project, recipe, emit=emit)
     return audited

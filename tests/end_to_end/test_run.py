@@ -56,6 +56,18 @@ def test_one_command_goes_from_pictures_to_report(made):
     assert 0.1 < said["peak_memory_gb"] < 8
 
 
+def test_pictures_without_a_caption_are_captioned_on_the_way(tmp_path):
+    """Nobody has to know of captions to begin."""
+    folder = project(tmp_path, pictures=4)
+    for path in (folder / "pictures").glob("*.txt"):
+        path.unlink()
+    (folder / "recipe.toml").write_text(RECIPE.replace("steps = 6", "steps = 2"))
+    said = answer("run", folder)
+    assert said["blocked"] is False
+    assert said["checkpoint"] == 2
+    assert {p.read_text() for p in (folder / "pictures").glob("*.txt")} == {"maya_char, character\n"}
+
+
 def test_again_it_does_nothing_twice(made):
     folder, first = made
     before = adapters(folder)
