@@ -11,13 +11,14 @@ from PIL import Image
 from portraitist import durable
 from portraitist.mini.characters import ZORBLAX, album, told
 from portraitist.mini.drawing import draw
+from portraitist.mini.scenes import Character
 
 FOLDER = Path(__file__).with_name("zorblax")
 
 
-def main(folder: Path = FOLDER, count: int = 36) -> None:
-    """Write the pictures and their captions; drawn again they are the same bytes."""
-    for number, scene in enumerate(album(ZORBLAX, count, 0)):
+def main(folder: Path = FOLDER, count: int = 36, who: Character = ZORBLAX, seed: int = 0) -> None:
+    """Write the pictures of a character and their captions; drawn again they are the same bytes."""
+    for number, scene in enumerate(album(who, count, seed)):
         buffer = io.BytesIO()
         Image.fromarray(draw(scene).pixels).save(buffer, "PNG", optimize=True)
         durable.write_bytes(folder / f"{number:02d}.png", buffer.getvalue())

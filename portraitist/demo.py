@@ -10,12 +10,15 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portraitist import children, durable
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.mini.scenes import Character
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "zorblax"
 BRIEF = {
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def demonstrate(out: Path, example: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
     """The whole job, then the truth about it; returns the figures. `out` is replaced."""
     from portraitist import recipe as recipes
+    from portraitist.mini.characters import ZORBLAX
     from portraitist.progress import terminal
     from portraitist.run import run
     from portraitist.verbs.add import add
@@ -64,7 +68,7 @@ def demonstrate(out: Path, example: Path, changes: Sequence[str] = ()) -> dict[s
             raise PortraitistError("The audit blocks the demo's pictures", f"See: portraitist audit {project.folder}")
         sys.stderr.write("Holding it to the truth ...\n")
         with children.Peak() as peak:
-            figures = truth(project, recipe, result.run)
+            figures = truth(project, recipe, result.run, ZORBLAX)
     figures["minutes"] = round((time.monotonic() - began) / 60, 2)
     figures["peak_memory_gb"] = round(max(result.peak_memory_gb, peak.gb), 2)
     durable.write_json(project.folder / "figures.json", figures)
@@ -73,13 +77,12 @@ def demonstrate(out: Path, example: Path, changes: Sequence[str] = ()) -> dict[s
     return figures
 
 
-def truth(project: Project, recipe: Recipe, name: str) -> dict[str, Any]:
-    """The figures of a run of the demo's character: base and chosen LoRA against true drawings of it."""
+def truth(project: Project, recipe: Recipe, name: str, who: "Character") -> dict[str, Any]:
+    """The figures of a run of a held-out character: base and chosen LoRA against true drawings of it."""
     from portraitist import families, runs
     from portraitist.adapters import files, inject
     from portraitist.learn.memory import set_threads
     from portraitist.mini import probe, truth
-    from portraitist.mini.characters import ZORBLAX
     from portraitist.mini.evaluate import WEIGHTS, encoder, sampler
     from portraitist.sight import dual
 
@@ -89,7 +92,7 @@ def truth(project: Project, recipe: Recipe, name: str) -> dict[str, Any]:
     folder = families.resolve(recipe.model).folder
     by, encoding = sampler(folder, precision=recipe.model.precision), encoder(folder)
     eyes, reader = dual.load(WEIGHTS / "eyes"), probe.load(WEIGHTS / "probe")
-    asked = truth.prompts(ZORBLAX, project.facts.trigger)
+    asked = truth.prompts(who, project.facts.trigger)
     measure = truth.scale(asked, encoding)
     base = truth.verdict(asked, truth.render(by, encoding, asked), measure, eyes, reader)
     tensors, _ = files.read(run.adapter(int(choice["step"])))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.pictures import Picture
 from portraitist.recipe import first_complaint
+from portraitist.tables import parse
 
 FORMAT = 1
 
@@ -85,12 +85,7 @@ class Project:
                 f"{folder} is not a project: it has no project.toml",
                 f"Make one: portraitist new {folder} --trigger maya_char --subject fictional",
             )
-        try:
-            values = tomllib.loads(durable.read_text(path))
-        except tomllib.TOMLDecodeError as error:
-            raise PortraitistError(
-                f"{path} is not TOML: {error}", "Mend that line; strings stand in quotes."
-            ) from error
+        values = parse(durable.read_text(path), str(path))
         if isinstance(values.get("format"), int) and values["format"] > FORMAT:
             raise PortraitistError(
                 f"{path} has format {values['format']}; this version reads up to {FORMAT}",

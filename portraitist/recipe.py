@@ -3,22 +3,24 @@
 TOML has no null, so nothing here is optional: "off", "" or 0 say that a thing is not used.
 """
 
+import copy
 import difflib
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
+from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
+STANDINGS = ("custom", "paper", "measured")
 Precision = Literal["float32", "bfloat16", "float16"]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
@@ -165,7 +167,7 @@ class Judging(Section):
     sampling_steps  0 takes the base's own
     max_drop        largest loss of prompt agreement against the base that passes the gate
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
-    patience        checkpoints without better identity after which `run` stops training early; 0 never stops
+    patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
     """
 
     prompts: tuple[str, ...] = ()
@@ -193,7 +195,8 @@ class Recipe(Section):
     stages    stretches of training, one after the other
     training  how it is trained
     judging   how checkpoints are judged and chosen
-    standing  where a value comes from, by key: custom, paper or measured
+    standing  where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
+              "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
     """
 
     format: int = FORMAT
@@ -207,6 +210,18 @@ class Recipe(Section):
     training: Training = Training()
     judging: Judging = Judging()
     standing: dict[str, str] = {}
+
+    @field_validator("standing")
+    @classmethod
+    def sourced(cls, value: dict[str, str]) -> dict[str, str]:
+        """Refuse a standing of a key that does not exist, or of another kind than the three."""
+        known = set(keys())
+        for key, words in value.items():
+            if key not in known:
+                raise ValueError(f"there is no key {key}; docs/recipe.md lists every one")
+            if words.partition(":")[0] not in STANDINGS:
+                raise ValueError(f"the standing of {key} begins with none of: {', '.join(STANDINGS)}")
+        return value
 
     @property
     def steps(self) -> int:
@@ -247,10 +262,15 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if name not in presets():
         raise PortraitistError(f"{path}: there is no preset {name!r}", f"Choose one of: {', '.join(presets())}.")
     shipped = (resources.files("portraitist") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    merged = merge(parse(shipped, f"preset {name}"), {k: v for k, v in values.items() if not k.startswith("+")})
+    preset = parse(shipped, f"preset {name}")
+    merged = merge(copy.deepcopy(preset), {k: v for k, v in values.items() if not k.startswith("+")})
     late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
     for dotted, value in late:
         place(merged, dotted.split("."), value)
+    own = values.get("standing", {})
+    for key in preset.get("standing", {}):
+        if key not in own and value_at(merged, key) != value_at(preset, key):
+            del merged["standing"][key]
     if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
         raise PortraitistError(
             f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."
@@ -269,69 +289,6 @@ def read_lock(path: Path) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise first_complaint(error, str(path), Recipe) from error
-
-
-def parse(text: str, name: str) -> dict[str, Any]:
-    """TOML text as a table."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PortraitistError(
-            f"{name} is not TOML: {error}", "Mend that line; strings stand in quotes, lists in [ ]."
-        ) from error
-
-
-def apply(values: dict[str, Any], change: str) -> None:
-    """Put one `section.key=value` into `values`; list items go by number (`stages.0.steps=400`)."""
-    dotted, equals, text = change.partition("=")
-    if not equals or not dotted.strip():
-        raise PortraitistError(f"--set {change!r} is not section.key=value", "Write it as in: --set training.rate=2e-3")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    path = dotted.strip().split(".")
-    if any(part.isdigit() for part in path):
-        values[f"+{dotted.strip()}"] = value  # a list item: placed after the preset has filled the list
-    else:
-        place(values, path, value)
-
-
-def place(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Put `value` at a dotted path of nested tables and lists."""
-    here: Any = values
-    for i, part in enumerate(path):
-        last = i == len(path) - 1
-        if isinstance(here, list):
-            if not part.isdigit() or int(part) >= len(here):
-                raise PortraitistError(
-                    f"--set {'.'.join(path)}: there is no item {part}; the list has {len(here)}",
-                    "Count from 0, or write the list in recipe.toml.",
-                )
-            if last:
-                here[int(part)] = value
-            else:
-                here = here[int(part)]
-        elif not isinstance(here, dict):
-            raise PortraitistError(
-                f"--set {'.'.join(path)}: {'.'.join(path[:i])} is a value, not a section",
-                "See the keys in docs/recipe.md.",
-            )
-        elif last:
-            here[part] = value
-        else:
-            here = here.setdefault(part, {})
-
-
-def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, table by table; lists are replaced whole."""
-    merged = dict(below)
-    for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:

@@ -172,13 +172,6 @@ class Cache:
         """Store the conditions of a prompt, without batch dimension."""
         self.write(key, {name: tensor.clone() for name, tensor in conditions.items()})
 
-    def read_prompt(self, key: str) -> Conditions:
-        """The conditions of a prompt. Raises PortraitistError when they are absent."""
-        tensors = self.read(key)
-        if tensors is None:
-            raise absent(self.folder)
-        return tensors
-
     def listing(self, recipe: Recipe) -> Path:
         """Where the listing for a recipe's cuts lies: recipes that cut alike share one."""
         cuts = {"resolution": recipe.data.resolution, "aspect": recipe.data.aspect, "crops": recipe.data.crops}

@@ -90,22 +90,29 @@ class Mini:
         return found
 
     def predict(self, denoiser: nn.Module, noisy: Tensor, level: Tensor, given: Mapping[str, Any]) -> Tensor:
-        """Velocity at `noisy` (B, 16, h, w) of noise `level` (B,) in [0, 1]; same shape as `noisy`."""
+        """Velocity at `noisy` (B, 16, h, w) of noise `level` (B,) in [0, 1]; same shape as `noisy`.
+
+        A reference, `reference_0` (B, 16, h', w') of `given`, follows as tokens of a second frame, as in diffusers'
+        QwenImageEditPipeline; its places are told with the opposite sign.
+        """
         import torch
         from einops import rearrange
 
         count, _, h, w = noisy.shape
         dtype = next(denoiser.parameters()).dtype
-        packed = rearrange(noisy, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
-        where = places(h // 2, w // 2).to(noisy).expand(count, -1, -1)
+        rows, shapes = [picture_tokens(noisy, 1.0)], [(1, h // 2, w // 2)]
+        if "reference_0" in given:
+            reference = given["reference_0"].to(noisy)
+            rows.append(picture_tokens(reference, -1.0))
+            shapes.append((1, reference.shape[2] // 2, reference.shape[3] // 2))
         velocity: Tensor = denoiser(
-            hidden_states=torch.cat([packed, where], -1).to(dtype),
+            hidden_states=torch.cat(rows, 1).to(dtype),
             timestep=level.to(dtype),  # the model multiplies by 1000 itself
             encoder_hidden_states=given["tokens"].to(dtype),
             encoder_hidden_states_mask=given["tokens_mask"],
-            img_shapes=[[(1, h // 2, w // 2)]] * count,
+            img_shapes=[shapes] * count,
             return_dict=False,
-        )[0]
+        )[0][:, : h // 2 * (w // 2)]
         return rearrange(velocity, "b (h w) (c p q) -> b c (h p) (w q)", h=h // 2, w=w // 2, p=2, q=2)
 
 
@@ -134,12 +141,13 @@ class MiniEncoder:
     def conditions(self, prompt: Prompt) -> Conditions:
         """`tokens` (T, 192), the text encoder's last states, and `tokens_mask` (T,); a text over the limit is cut.
 
-        Raises PortraitistError for references, which this family does not take.
+        The text encoder sees no pictures: a reference reaches the transformer as latents alone. Raises PortraitistError
+        for more than one.
         """
         import torch
 
-        if prompt.references:
-            raise PortraitistError("mini takes no reference pictures", "Remove them, or use an edit family.")
+        if len(prompt.references) > 1:
+            raise PortraitistError("mini takes one reference picture at most", "Leave one.")
         with torch.no_grad():
             found = self.text(input_ids=torch.tensor([ids(self.tokenizer, prompt.text)])).last_hidden_state[0]
         return {"tokens": found.float(), "tokens_mask": torch.ones(len(found), dtype=torch.bool)}
@@ -163,6 +171,16 @@ def ids(tokens: Tokenizer, text: str) -> list[int]:
     """Token ids of a text, the end mark last: the empty text is that mark alone."""
     end = tokens.token_to_id(END)
     return [*tokens.encode(text).ids[: TOKENS - 1], *([] if end is None else [end])]
+
+
+def picture_tokens(latents: Tensor, sign: float) -> Tensor:
+    """(B, 16, h, w) as tokens (B, h/2 * w/2, 80): four cells side by side, and the place of each, times `sign`."""
+    import torch
+    from einops import rearrange
+
+    count, _, h, w = latents.shape
+    packed = rearrange(latents, "b c (h p) (w q) -> b (h w) (c p q)", p=2, q=2)
+    return torch.cat([packed, sign * places(h // 2, w // 2).to(latents).expand(count, -1, -1)], -1)
 
 
 def places(rows: int, columns: int) -> Tensor:

@@ -1,12 +1,13 @@
 """The choice: scorecards and losses in, a checkpoint and a strength out, and the reason in words. Pure; no torch.
 
 Gates first: what no longer does what is asked, copies, burns colours or looks less like the character than the base
-is out. Then the best; near-ties, within their intervals, go to the earlier step and the lower strength. What a gate
-holds against a limit is the mean; how certain that is, its interval says.
+is out. Then the best by likeness, in which a learned and an unlearned measure count alike; near-ties, within their
+intervals, go to the earlier step and the lower strength. What a gate holds against a limit is the mean; how certain
+that is, its interval says.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge.measures import difference, score
@@ -16,9 +17,6 @@ from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
 Prefer = Literal["likeness", "freedom"]
 DECIDES: dict[Prefer, tuple[str, str]] = {"likeness": ("likeness", "agreement"), "freedom": ("agreement", "likeness")}
 """What decides among what passes, and what decides among its near-ties before the step does."""
-
-ALIKE = ("identity", "signature")
-"""What likeness is the mean of: one measure is learned, the other is not."""
 
 COPIES = 0.5
 """Most copying: half the way from the character's own other pictures to a training picture itself. Judged."""
@@ -100,24 +98,6 @@ class Verdict:
     why: str
 
 
-def seen(card: Scorecard) -> Scorecard:
-    """The card with `likeness`: by picture the mean of identity and signature, or identity alone without a signature.
-
-    Learned eyes are soon content, since they know only what they were taught; colours alone are fooled by blobs. What
-    decides is what both say.
-    """
-    pictures = []
-    for drawn in card.pictures:
-        said = [drawn.scores[name] for name in ALIKE if name in drawn.scores]
-        both = {"likeness": sum(said) / len(said)} if said else {}
-        pictures.append(replace(drawn, scores={**drawn.scores, **both}))
-    said = [drawn.scores["likeness"] for drawn in pictures if "likeness" in drawn.scores]
-    if said:
-        return replace(card, pictures=pictures, scores={**card.scores, "likeness": score(said)})
-    known = [card.scores[name] for name in ALIKE if name in card.scores]
-    return replace(card, scores={**card.scores, "likeness": known[0]} if known else card.scores)
-
-
 def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, list[Scorecard]]:
     """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last."""
     of_stage = [card for card in cards if card.stage == stage]
@@ -160,8 +140,7 @@ def choose(
 
     Where nothing passes, what fails least is taken, and the words say so.
     """
-    base = seen(base)
-    candidates = [Candidate(card, gates(card, base, max_drop)) for card in map(seen, cards)]
+    candidates = [Candidate(card, gates(card, base, max_drop)) for card in cards]
     passing = [candidate for candidate in candidates if candidate.passed]
     first, then = DECIDES[prefer]
     if passing:
@@ -214,7 +193,7 @@ def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop
         drop = difference(base, card, "agreement")
         return drop.count > 0 and drop.low > max_drop
 
-    ranked = sorted(map(seen, cards), key=lambda card: (lost(card), -mean(card, "likeness"), card.step))
+    ranked = sorted(cards, key=lambda card: (lost(card), -mean(card, "likeness"), card.step))
     return sorted(card.step for card in ranked[:count])
 
 
@@ -222,7 +201,7 @@ def plateau(cards: Sequence[Scorecard], patience: int) -> int:
     """The step after which `patience` checkpoints brought no better likeness, by at least 0.01; 0 while there is hope
     or when patience is 0."""
     best_step, best_mean, since = 0, float("-inf"), 0
-    for card in sorted(map(seen, cards), key=lambda card: card.step):
+    for card in sorted(cards, key=lambda card: card.step):
         if mean(card, "likeness") > best_mean + 0.01:
             best_step, best_mean, since = card.step, mean(card, "likeness"), 0
         else:

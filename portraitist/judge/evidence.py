@@ -29,6 +29,7 @@ NAMES = {
     "copying": "Copying",
     "saturation": "Colour drift",
     "signature": "Signature colours",
+    "likeness": "Likeness",
     "held_out": "Held-out loss",
 }
 

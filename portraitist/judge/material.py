@@ -150,8 +150,18 @@ def recipe_facts(dossier: Dossier) -> list[Fact]:
         ("Preset, seed", f"{recipe.preset}, {training.seed}"),
         *([("Forked from", recipe.parent)] if recipe.parent else []),
         *([("Why", recipe.why)] if recipe.why else []),
+        *standings(dossier),
         *spent(dossier),
     ]
+
+
+def standings(dossier: Dossier) -> Iterator[Fact]:
+    """Which values were measured, come from a paper, or are custom, by the recipe's own word."""
+    said: dict[str, list[str]] = {}
+    for key, words in dossier.recipe.standing.items():
+        kind, _, source = words.partition(":")
+        said.setdefault(kind, []).append(f"{key} ({source.strip()})" if source.strip() else key)
+    yield from ((kind.capitalize(), "; ".join(values)) for kind, values in said.items())
 
 
 def judged_words(dossier: Dossier) -> str:

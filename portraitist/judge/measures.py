@@ -85,7 +85,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "likeness",
-            "Mean of identity and signature, or identity alone where the character has no signature: what decides.",
+            "Mean of identity and signature; identity alone where the character has no colours of its own. It decides.",
             (0, 1),
             "high",
             "Identity is learned and soon content, signature is fooled by blobs: what both miss, it misses too.",

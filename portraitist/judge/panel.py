@@ -113,6 +113,8 @@ class Panel:
             columns["agreement"] = self.agreement(prompts, embedded(self.agreement.eyes.content, pictures))
         if len(self.signature.colours):
             columns["signature"] = self.signature(pictures)
+        alike = [columns[name] for name in ("identity", "signature") if name in columns]
+        columns["likeness"] = np.mean(alike, axis=0)
         return [
             {name: round(float(column[i]), 6) for name, column in columns.items() if np.isfinite(column[i])}
             for i in range(len(pictures))

@@ -53,16 +53,20 @@ class Sampler:
     precision: str
 
     @torch.no_grad()
-    def latents(self, given: Sequence[Conditions], negative: Conditions, noise: Tensor) -> Tensor:
+    def latents(
+        self, given: Sequence[Conditions], negative: Conditions, noise: Tensor, references: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Finished latents (B, C, h, w) float32 on the CPU, from unit noise (B, C, h, w) and a prompt for each.
 
         With true guidance g the prediction is n + g (p - n) of the prompt's p and the negative's n (arXiv 2207.12598),
         both in one forward pass; a distilled base is told g instead (`guidance` (B,) among the conditions).
+        References are latents, each (B, C, h', w'); the negative sees them too, as in diffusers' edit pipelines.
         """
         device = next(self.denoiser.parameters()).device
         count, process = len(given), self.family.process
         double = self.family.profile.true_guidance and self.guidance != 1
         both = collate([*given, *([negative] * count if double else [])])
+        both |= {f"reference_{i}": torch.cat([r, r]) if double else r for i, r in enumerate(references)}
         both = {name: value.to(device) for name, value in both.items()}
         if not self.family.profile.true_guidance:
             both["guidance"] = torch.full((count,), self.guidance, device=device)

@@ -18,6 +18,9 @@ FORMAT = 1
 BASE = 0
 """The step that stands for the base without an adapter; its strength is 0."""
 
+WHOLE = 1.0
+"""The strength an adapter was trained at: that of the screen."""
+
 Stage = Literal["screen", "grid", "report"]
 
 

@@ -20,16 +20,13 @@ from portraitist.judge import measures, overfit, render, scorecard
 from portraitist.judge.grid import Grid, Shot
 from portraitist.judge.panel import Panel, References
 from portraitist.judge.render import Artist, Prompts, Sampler
-from portraitist.judge.scorecard import BASE, Drawn, Losses, Scorecard, Stage
+from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
 from portraitist.learn import memory
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
 from portraitist.sight.eyes import Looks
 from portraitist.stopping import Stop
-
-WHOLE = 1.0
-"""The strength an adapter was trained at: that of the screen."""
 
 
 @dataclass(slots=True)

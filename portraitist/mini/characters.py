@@ -10,7 +10,6 @@ from portraitist.mini.scenes import (
     CHEEKS,
     EMBLEMS,
     HATS,
-    NOBODY,
     PATTERNS,
     Build,
     Character,
@@ -78,11 +77,6 @@ def unseen(number: int) -> Character:
 def told(scene: Scene, trigger: str) -> str:
     """A training caption of a held-out character: its name and the context; who it is stays untold."""
     return caption(scene, name=trigger, look=False)
-
-
-def described(scene: Scene) -> str:
-    """The best that words can do for a character without its name."""
-    return caption(scene, name=NOBODY)
 
 
 def album(who: Character, count: int, seed: int) -> list[Scene]:

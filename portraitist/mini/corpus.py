@@ -1,4 +1,4 @@
-"""Pictures of the drawn world, drawn by processes of their own while something learns from those before.
+"""Pictures of the drawn world, drawn by a process of its own while something learns from those before.
 
 Picture `n` of a corpus is a pure function of (purpose, n): no two purposes share one, and none is drawn twice.
 """
@@ -7,7 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Full
@@ -18,15 +18,23 @@ from torch import Tensor
 
 from portraitist.mini.drawing import draw
 from portraitist.mini.pen import PARTS
-from portraitist.mini.scenes import Scene, a_scene
+from portraitist.mini.scenes import Scene, a_context, a_scene
 
 CELL = 16
 Drawing = tuple[int, np.ndarray, np.ndarray]
+Numbered = Callable[[str, int], Scene]
 
 
 def scene(purpose: str, number: int) -> Scene:
     """The scene of a number; held-out purposes ("probe", "evaluation") are never taught on."""
     return a_scene(random.Random(f"{purpose} {number}"))
+
+
+def pair(purpose: str, number: int) -> Scene:
+    """The scene of a number in a corpus of pairs: 2k and 2k + 1 show one character in two contexts."""
+    draw, again = random.Random(f"{purpose} pair {number // 2}"), random.Random(f"{purpose} pair {number // 2} again")
+    first = a_scene(draw)
+    return first if number % 2 == 0 else Scene(first.character, a_context(again), again.randrange(1 << 31))
 
 
 def shares(parts: np.ndarray) -> np.ndarray:
@@ -36,31 +44,30 @@ def shares(parts: np.ndarray) -> np.ndarray:
     return np.stack([np.round((cells == k).mean((1, 3)) * 255) for k in range(len(PARTS))], -1).astype(np.uint8)
 
 
-def work(purpose: str, first: int, stride: int, queue: "Queue[Drawing]") -> None:
-    """Draw pictures first, first + stride, ... until the process that asked for them is gone."""
+def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered) -> None:
+    """Draw pictures first, first + 1, ... until the process that asked for them is gone."""
     parent, number = os.getppid(), first
     while os.getppid() == parent:
-        drawn = draw(scene(purpose, number))
+        drawn = draw(which(purpose, number))
         with contextlib.suppress(Full):
             queue.put((number, drawn.pixels, shares(drawn.parts)), timeout=60)
-            number += stride
+            number += 1
 
 
 @contextmanager
-def drawing(purpose: str, first: int, workers: int = 1, ahead: int = 64) -> Iterator["Queue[Drawing]"]:
-    """A queue that fills with pictures numbered from `first` on, at most `ahead` of them waiting."""
+def drawing(purpose: str, first: int, ahead: int = 64, which: Numbered = scene) -> Iterator["Queue[Drawing]"]:
+    """A queue that fills with pictures numbered from `first` on, at most `ahead` of them waiting.
+
+    which  `scene` or `pair`: what a number means
+    """
     context = multiprocessing.get_context("spawn")
     queue: Queue[Drawing] = context.Queue(ahead)
-    crew = [
-        context.Process(target=work, args=(purpose, first + i, workers, queue), daemon=True) for i in range(workers)
-    ]
-    for process in crew:
-        process.start()
+    process = context.Process(target=work, args=(purpose, first, queue, which), daemon=True)
+    process.start()
     try:
         yield queue
     finally:
-        for process in crew:
-            process.terminate()
+        process.terminate()
 
 
 def to_pixels(pictures: list[np.ndarray]) -> Tensor:

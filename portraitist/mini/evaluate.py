@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,7 @@ GATE = {"framing": 0.95, "background": 0.6}
 
 def sampler(folder: Path, steps: int = STEPS, guidance: float = GUIDANCE, precision: str = "bfloat16") -> Sampler:
     """The base in a folder, ready to draw 128 x 128."""
-    family = Mini()
-    base = resolve(
-        Model(family="mini", base=str(folder), precision="bfloat16" if precision == "bfloat16" else "float32")
-    )
+    family, base = Mini(), replace(resolve(Model(family="mini", base=str(folder))), dtype=precision)
     return Sampler(family, family.load_denoiser(base), (16, 16, 16), 128, 128, steps, guidance, precision)
 
 

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
+from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.mini.corpus import drawing, scene, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import KINDS, Scene
@@ -71,29 +72,31 @@ def targets(scenes: Sequence[Scene]) -> dict[str, Tensor]:
 
 
 def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
-    """Teach for so many minutes on drawings, a quarter as the autoencoder gives them back; write `out`/probe."""
+    """Teach for so many minutes on drawings, a quarter as the autoencoder gives them back; write `out`/probe.
+
+    Goes on from `start`/probe where there is one, with pictures that it has not seen.
+    """
     torch.manual_seed(4)
-    vae = opened(start)
-    model, chance = Probe().to(memory_format=torch.channels_last), random.Random("probe")  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    before, model = {"steps": 0, "minutes": 0.0, "drawn": 0}, Probe()
+    if (start / "probe").is_dir():
+        model = load(start / "probe").train().requires_grad_(True)
+        before |= json.loads((start / "probe" / "figures.json").read_text(encoding="utf-8"))
+    first = int(before["drawn"])
+    model, vae = model.to(memory_format=torch.channels_last), opened(start)  # type: ignore[call-overload]
+    chance, optimiser = (
+        random.Random(f"probe {first}"),
+        torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02),
+    )
     pool: list[tuple[int, np.ndarray]] = []
     began, step = time.monotonic(), 0
-    with drawing("probe", 0) as queue:
+    with drawing("probe", first) as queue:
         while (spent := (time.monotonic() - began) / 60) < minutes:
             while len(pool) < 512 or (len(pool) < room and not queue.empty()):
                 pool.append(queue.get()[:2])
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)
             chosen = chance.sample(pool, 64)
-            pixels = to_pixels([p for _, p in chosen])
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                pixels[::4] = vae.decode(vae.encode(pixels[::4])).float().clamp(-1, 1)
-            with torch.autocast("cpu", torch.bfloat16):
-                found = model(augmented(pixels).contiguous(memory_format=torch.channels_last))
-            wanted = targets([scene("probe", number) for number, _ in chosen])
-            loss = sum(
-                (cross_entropy(found[k].float(), wanted[k]) for k in KINDS if (wanted[k] >= 0).any()), torch.zeros(())
-            )
+            loss = loss_of(model, vae, [scene("probe", n) for n, _ in chosen], to_pixels([p for _, p in chosen]))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -106,8 +109,21 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
     scenes = [scene("evaluation", i) for i in range(256)]
     figures = right(model.eval(), scenes, to_pixels([draw(one).pixels for one in scenes]))
     sys.stdout.write(json.dumps(figures) + "\n")
-    store(out / "probe", model.state_dict(), {"steps": step})
-    durable.write_json(out / "probe" / "figures.json", {"steps": step, "drawn": len(pool), "right": figures})
+    steps, whole = before["steps"] + step, round(float(before["minutes"]) + minutes, 1)
+    store(out / "probe", model.state_dict(), {})
+    record = {"steps": steps, "minutes": whole, "drawn": first + len(pool), "right": figures}
+    durable.write_json(out / "probe" / "figures.json", record)
+
+
+def loss_of(model: Probe, vae: Autoencoder, scenes: Sequence[Scene], pixels: Tensor) -> Tensor:
+    """Cross entropy summed over the kinds that can be seen, of pixels (B, 3, S, S) drawn from scenes."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        pixels[::4] = vae.decode(vae.encode(pixels[::4])).float().clamp(-1, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(augmented(pixels).contiguous(memory_format=torch.channels_last))
+    wanted = targets(scenes)
+    parts = [cross_entropy(found[k].float(), wanted[k]) for k in KINDS if (wanted[k] >= 0).any()]
+    return torch.stack(parts).sum()
 
 
 def right(model: Probe, scenes: Sequence[Scene], pixels: Tensor) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Teach the embedded base and what goes with it: python -m portraitist.mini.teach PART --out FOLDER [--from FOLDER].
 
 Parts, in their order: autoencoder, text, base, eyes, probe. Each reads what it needs from `--from`, writes what it
-taught into `--out`, and goes on from what is there already; none is needed to use portraitist.
+taught into `--out`. All but `text`, which begins anew, go on from what `--from` has of them, with pictures that it has
+not seen. None is needed to use portraitist.
 """
 
 import argparse

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, unfold
 
+from portraitist import durable
 from portraitist.families import part
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
@@ -84,15 +85,17 @@ def held_out() -> tuple[Tensor, Tensor]:
 
 
 def teach(out: Path, minutes: float, start: Path | None, decoder_only: bool, purpose: str) -> None:
-    """Teach for so many minutes and write `out`/vae; goes on from `start` when given."""
+    """Teach for so many minutes and write `out`/vae; goes on from `start` when given, with pictures it has not seen."""
     torch.manual_seed(0)
-    model = opened(start) if start else Autoencoder()
+    model, before = opened(start) if start else Autoencoder(), {"pictures": 0, "next": 0}
+    if start and (start / "vae" / "figures.json").is_file():
+        before |= json.loads((start / "vae" / "figures.json").read_text(encoding="utf-8"))
     model = model.to(memory_format=torch.channels_last).train().requires_grad_(True)
     chance, checks = random.Random(purpose), held_out()
     taught = [p for n, p in model.named_parameters() if not decoder_only or n.startswith(("up.", "linear_out."))]
     optimiser = torch.optim.AdamW(taught, lr=1.5e-3, betas=(0.9, 0.99), weight_decay=1e-3)
     pool: list[np.ndarray] = []
-    with drawing(purpose, 0) as queue:
+    with drawing(purpose, before["next"]) as queue:
         while len(pool) < 384:
             pool.append(queue.get()[1])
         if not start:
@@ -127,9 +130,11 @@ def teach(out: Path, minutes: float, start: Path | None, decoder_only: bool, pur
                 sys.stdout.flush()
     if not start:
         centre(model, to_pixels(pool[-1024:]))
-    final = {"renders_db": round(quality(model, checks[0]), 2), "scribbles_db": round(quality(model, checks[1]), 2)}
-    sys.stdout.write(json.dumps({"final": final, "pictures": step * 32}) + "\n")
+    final: dict[str, float] = {"pictures": before["pictures"] + step * 32, "next": before["next"] + len(pool)}
+    final |= {"renders_db": round(quality(model, checks[0]), 2), "scribbles_db": round(quality(model, checks[1]), 2)}
+    sys.stdout.write(json.dumps(final) + "\n")
     keep(out, model)
+    durable.write_json(out / "vae" / "figures.json", final)
 
 
 @torch.no_grad()

@@ -2,7 +2,9 @@
 
 Rectified flow with levels moved towards noise, where words decide what becomes of a picture. Block matrices go by
 Muon, everything else by AdamW. A small head on the middle layer has to tell which part of the body each token shows:
-a truth that only a drawn world has. What is written are the averaged weights; `resume.safetensors` holds the rest.
+a truth that only a drawn world has. Pictures come in pairs of one character, so that each can be the other's
+reference, as for Qwen-Image-Edit; captions are then mostly silent on looks. What is written are the averaged weights;
+`resume.safetensors` holds the rest.
 """
 
 import json
@@ -27,7 +29,7 @@ from portraitist.families import part
 from portraitist.families.mini import Mini, ids, tokenizer
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
-from portraitist.mini.corpus import Drawing, drawing, scene, to_pixels
+from portraitist.mini.corpus import Drawing, drawing, pair, to_pixels
 from portraitist.mini.pen import PARTS
 from portraitist.mini.storing import DIFFUSERS, store
 from portraitist.mini.teach_autoencoder import keep, opened
@@ -36,6 +38,9 @@ from portraitist.mini.teach_text import WIDTH, a_caption, padded, text_config, t
 SHIFT, EMA = 3.0, 0.999
 MUON, ADAM = 0.02, 1e-3
 PART_LOSS = 0.05
+REFERENCED, SILENT = 0.3, 0.7
+"""Share of batches that have references, and how often captions then tell nothing of the looks."""
+
 MIDDLE = 3
 
 TRANSFORMER: dict[str, Any] = {
@@ -54,6 +59,7 @@ class Album:
     numbers: list[int] = field(default_factory=list)
     next: int = 0
     highest: int = 0
+    where: dict[int, int] = field(default_factory=dict)
 
     def put(self, vae: Autoencoder, drawn: list[Drawing]) -> None:
         """Encode pictures and take them in."""
@@ -66,10 +72,23 @@ class Album:
                 self.latents.append(latents.clone())
                 self.parts.append(torch.from_numpy(parts))
                 self.numbers.append(number)
+                self.where[number] = len(self.numbers) - 1
             else:
+                del self.where[self.numbers[self.next]]
+                self.where[number] = self.next
                 self.latents[self.next], self.parts[self.next] = latents.clone(), torch.from_numpy(parts)
                 self.numbers[self.next] = number
                 self.next = (self.next + 1) % self.room
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Latents (B, 16, 16, 16), parts (B, 64, P), token ids, and latents of references, shaped alike, or None."""
+
+    latents: Tensor
+    parts: Tensor
+    rows: list[list[int]]
+    references: Tensor | None = None
 
 
 class Pupil(nn.Module):
@@ -84,22 +103,23 @@ class Pupil(nn.Module):
         self.transformer.transformer_blocks[MIDDLE].register_forward_hook(self.remember)
 
     def remember(self, _module: nn.Module, _given: Any, found: Any) -> None:
-        """Keep the picture tokens' states of the middle block: (B, 64, d)."""
+        """Keep the picture tokens' states of the middle block: (B, 64, d), or 128 with a reference."""
         self.middle = [found[1]]
 
-    def loss(
-        self, latents: Tensor, parts: Tensor, rows: list[list[int]], chance: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Flow loss and part loss of latents (B, 16, 16, 16), parts (B, 64, P) and token ids."""
-        numbers, mask = padded(rows)
+    def loss(self, batch: Batch, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Flow loss and part loss of a batch."""
+        numbers, mask = padded(batch.rows)
+        latents, parts = batch.latents, batch.parts
         uniform = torch.rand(len(latents), generator=chance)
         level = SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
         noise = torch.randn(latents.shape, generator=chance)
         noisy = latents + level[:, None, None, None] * (noise - latents)
         with torch.autocast("cpu", torch.bfloat16):
             states = self.text(input_ids=numbers, attention_mask=mask.long()).last_hidden_state
-            found = Mini().predict(self.transformer, noisy, level, {"tokens": states, "tokens_mask": mask})
-            told = self.teller(self.middle[0])
+            given = {"tokens": states, "tokens_mask": mask}
+            given |= {} if batch.references is None else {"reference_0": batch.references}
+            found = Mini().predict(self.transformer, noisy, level, given)
+            told = self.teller(self.middle[0][:, : parts.shape[1]])
         flow = (found.float() - (noise - latents)).square().mean()
         part = -(parts * told.float().log_softmax(-1)).sum(-1).mean()
         return flow, part
@@ -163,7 +183,7 @@ class Lesson:
         raw = {n: p.detach().clone() for n, p in self.pupil.named_parameters()}
         held = {f"raw/{n}": t for n, t in raw.items()} | {f"mean/{n}": t.clone() for n, t in mean.items()}
         durable.write_bytes(out / "resume" / "lesson.safetensors", safetensors.torch.save(held))
-        durable.write_json(out / "resume" / "lesson.json", record)
+        durable.write_json(out / "teaching.json", record)
 
 
 def shared(pupil: nn.Module, spent: float) -> float:
@@ -196,9 +216,15 @@ def begin(start: Path) -> Lesson:
         pupil.load_state_dict({n.removeprefix("raw/"): t for n, t in held.items() if n.startswith("raw/")})
         names = [n for n, _ in pupil.named_parameters()]
         lesson.averages = [held[f"mean/{n}"] for n in names]
-    record = start / "resume" / "lesson.json"
-    lesson.taught = json.loads(record.read_text())["taught"] if record.is_file() else 0
+    lesson.taught = course_so_far(start)["taught"]
     return lesson
+
+
+def course_so_far(start: Path) -> dict[str, Any]:
+    """Samples taught, minutes and pictures drawn (about), in all sittings before."""
+    path = start / "teaching.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {"taught": 0, "minutes": 0.0, "drawn": 0} | before
 
 
 def fresh(queue: "Queue[Drawing]", count: int) -> Iterator[Drawing]:
@@ -231,20 +257,19 @@ def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> 
     """Teach, writing `out` every five minutes; the rates fall over the last fifth of the time."""
     torch.manual_seed(2)
     vae = opened(start)
-    tokens, lesson, before = tokenizer(start), begin(start), start / "resume" / "lesson.json"
-    record = {"taught": 0, "minutes": 0.0, "next": 0} | (json.loads(before.read_text()) if before.is_file() else {})
+    tokens, lesson, record = tokenizer(start), begin(start), course_so_far(start)
     if out != start and rank == 0:
         keep(out, vae)
         durable.write_text(out / "tokenizer.json", (start / "tokenizer.json").read_text())
-    purpose = plan.purpose if rank == 0 else f"{plan.purpose} {rank}"
-    album, chance = Album(plan.room), random.Random(f"{purpose} {lesson.taught}")
+    purpose = f"{plan.purpose} {lesson.taught} {rank}"  # no sitting and no process draws what another did
+    album, chance = Album(plan.room), random.Random(purpose)
     draws = torch.Generator().manual_seed(lesson.taught + 7 + rank * 1_000_003)
     began, spent, saved, recent = time.monotonic(), 0.0, 0.0, torch.zeros(3)
-    with drawing(purpose, int(record["next"])) as queue:
+    with drawing(purpose, 0, which=pair) as queue:
         album.put(vae, list(fresh(queue, 768)))
         while spent < plan.minutes:
             album.put(vae, list(fresh(queue, max(1, plan.batch // plan.reuse))))
-            flow, part = lesson.pupil.loss(*a_batch(album, plan.batch, purpose, tokens, chance), draws)
+            flow, part = lesson.pupil.loss(a_batch(album, plan.batch, purpose, tokens, chance), draws)
             height = plan.rate * min(1.0, (lesson.steps + 1) / 200)
             height *= min(1.0, max(0.02, (1 - spent / plan.minutes) / 0.2))
             spent = lesson.step(flow + PART_LOSS * part, height, (time.monotonic() - began) / 60)
@@ -258,15 +283,19 @@ def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> 
             recent *= float(recent[2] < 100)
             if rank == 0 and (spent - saved > 5 or spent >= plan.minutes):
                 saved, whole = spent, round(float(record["minutes"]) + spent, 1)
-                lesson.write(out, {"taught": lesson.taught, "minutes": whole, "next": album.highest})
+                whole_drawn = int(record["drawn"]) + album.highest * world
+                lesson.write(out, {"taught": lesson.taught, "minutes": whole, "drawn": whole_drawn})
 
 
-def a_batch(
-    album: Album, count: int, purpose: str, tokens: Tokenizer, chance: random.Random
-) -> tuple[Tensor, Tensor, list[list[int]]]:
-    """Latents (B, 16, 16, 16), parts (B, 64, P) and token ids of `count` pictures, each captioned anew."""
-    chosen = [chance.randrange(len(album.numbers)) for _ in range(count)]
-    rows = [ids(tokens, a_caption(scene(purpose, album.numbers[i]), chance)) for i in chosen]
+def a_batch(album: Album, count: int, purpose: str, tokens: Tokenizer, chance: random.Random) -> Batch:
+    """A batch of `count` pictures, each captioned anew; now and then with the other of its pair as reference."""
+    referenced = chance.random() < REFERENCED
+    whole = [i for i, number in enumerate(album.numbers) if not referenced or number ^ 1 in album.where]
+    chosen = chance.choices(whole, k=count)
+    others = [album.where[album.numbers[i] ^ 1] for i in chosen] if referenced else []
+    silent = {"silent": SILENT} if referenced else {}
+    rows = [ids(tokens, a_caption(pair(purpose, album.numbers[i]), chance, **silent)) for i in chosen]
     latents = torch.stack([album.latents[i] for i in chosen]).float()
     parts = torch.stack([album.parts[i] for i in chosen]).flatten(1, 2).float() / 255
-    return latents, parts, rows
+    references = torch.stack([album.latents[i] for i in others]).float() if referenced else None
+    return Batch(latents, parts, rows, references)

@@ -2,7 +2,8 @@
 
 Characters are without marks, as for the base. So that eyes can tell more characters than the words of the world allow,
 the figure's colours are turned in colour space or spots of colour are put on it, alike in all pictures of one
-character; captions are then not asked. Spots are of no kind that demo or judging characters have.
+character; captions are then not asked. Spots are only on parts that bear
+no mark of the demo and judging characters: neck, arms, hands, legs and feet.
 """
 
 import json
@@ -37,7 +38,8 @@ DOUBLES, TURNED, READING = 6, 0.2, 2.0
 """Pairs of doubles in a lesson; share of the others whose colours are turned, and as many patched; what reading weighs
 beside telling apart."""
 
-PATCHED = ("hair", "face", "torso", "arm", "leg", "foot")
+PATCHED = ("neck", "arm", "hand", "leg", "foot")
+"""Where spots may be: on no part that bears a mark of the demo and judging characters."""
 
 CONTEXT = ("framing", "view", "background", "light", "style", "expression", "pose")
 LOOKS = ("hair", "hairstyle", "eyes", "skin", "outfit", "cloth", "accessory")
@@ -136,7 +138,7 @@ class Patch:
 
 
 def a_patch(chance: random.Random) -> Patch:
-    """Any patch. None is of the kinds that are kept for the characters of demo and judging."""
+    """Any patch."""
     colour = (chance.randrange(256), chance.randrange(256), chance.randrange(256))
     where = chance.uniform(0.1, 0.9), chance.uniform(0.1, 0.9)
     return Patch(chance.choice(PATCHED), *where, chance.uniform(0.1, 0.5), chance.uniform(0.1, 0.5), colour)

@@ -60,12 +60,15 @@ def a_name(chance: random.Random) -> str:
     return "".join(chance.choice(SYLLABLES) for _ in range(chance.randrange(2, 4)))
 
 
-def a_caption(of: Scene, chance: random.Random) -> str:
-    """A caption as the base is taught on: phrases missing, order free, now and then a name, or nothing at all."""
+def a_caption(of: Scene, chance: random.Random, silent: float = 0.06) -> str:
+    """A caption as the base is taught on: phrases missing, order free, now and then a name, or nothing at all.
+
+    silent  how often one without a name tells nothing of the looks
+    """
     if chance.random() < 0.1:
         return ""
     name = a_name(chance) if chance.random() < 0.25 else NOBODY
-    look = chance.random() >= (0.4 if name != NOBODY else 0.06)
+    look = chance.random() >= (max(0.4, silent) if name != NOBODY else silent)
     return caption(of, name, look, Wording(0.06, chance.random() < 0.5, chance))
 
 

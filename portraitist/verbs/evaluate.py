@@ -11,7 +11,7 @@ from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
 from portraitist.judge import choosing, settings
 from portraitist.judge.following import Training
 from portraitist.judge.grid import Grid, grid
-from portraitist.judge.scorecard import BASE
+from portraitist.judge.scorecard import BASE, WHOLE
 from portraitist.project import Project
 from portraitist.recipe import Judging, Recipe
 from portraitist.stopping import Stop, never
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from portraitist.judge.sitting import Sitting
 
 WAIT = 0.5  # seconds between two looks for a new checkpoint
-FULL = 1.0  # the strength that the screen is drawn at
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def evaluate(
 
     All are screened, the contenders go through the full grid at every strength. What has been judged by the same grid
     and eyes is not judged again. With `follow` it waits for checkpoints until the training is over, and asks for an
-    early end when `judging.patience` of them brought no better identity. It shares nothing with the trainer but files.
+    early end when `judging.patience` of them brought no better likeness. It shares nothing with the trainer but files.
     `stop` is asked between two batches: whole files stay, and Interrupted is raised.
     """
     project.require_consent()
@@ -114,7 +113,7 @@ def planned(shots: Grid, judging: Judging, checkpoints: int, *, reports: bool) -
     """Pictures that judging so many checkpoints draws, the base's among them; each is drawn once."""
     full, few = len(shots.choosing), shots.screened
     strengths = len(judging.strengths)
-    per_contender = strengths * full - (few if FULL in judging.strengths else 0)
+    per_contender = strengths * full - (few if WHOLE in judging.strengths else 0)
     found = full + checkpoints * few + min(judging.contenders, checkpoints) * per_contender
     return found + (2 * len(shots.reporting) if reports else 0)
 
@@ -125,9 +124,9 @@ def screened(sitting: "Sitting", follow: bool) -> str:
     sitting.judge(BASE, 0.0, "screen")
     while True:
         over = not follow or training.over()  # asked first: what was saved before the end is then seen below
-        waiting = [step for step in sitting.run.steps() if not sitting.has(step, FULL, "screen")]
+        waiting = [step for step in sitting.run.steps() if not sitting.has(step, WHOLE, "screen")]
         if waiting:
-            sitting.judge(waiting[0], FULL, "screen")
+            sitting.judge(waiting[0], WHOLE, "screen")
             if follow and not over and not early:
                 early = enough(sitting)
         elif over:
@@ -141,12 +140,12 @@ def screened(sitting: "Sitting", follow: bool) -> str:
 
 
 def enough(sitting: "Sitting") -> str:
-    """Ask the training to end, by its stop file, when identity has stopped rising; returns the reason, or ""."""
+    """Ask the training to end, by its stop file, when likeness has stopped rising; returns the reason, or ""."""
     patience = sitting.recipe.judging.patience
     best = choosing.plateau(sitting.of_stage("screen"), patience)
     if not best or sitting.run.stop_file.is_file():
         return ""
-    reason = f"Identity was best at step {best}; {patience} later checkpoints brought no better."
+    reason = f"Likeness was best at step {best}; {patience} later checkpoints brought no better."
     durable.write_text(sitting.run.stop_file, reason + "\n")
     return reason
 

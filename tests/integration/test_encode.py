@@ -299,7 +299,8 @@ def test_conditions_of_any_type_come_back_bit_for_bit(tmp_path):
     key = caching.prompt_key("tiny", BASE, "zorblax")
     assert not cache.has(key)
     cache.write_prompt(key, given)
-    found = cache.read_prompt(key)
+    found = cache.read(key)
+    assert found is not None
     assert {n: (t.dtype, t.tolist()) for n, t in found.items()} == {n: (t.dtype, t.tolist()) for n, t in given.items()}
 
 

@@ -18,7 +18,8 @@ from tests.pictures import scenery
 from tests.tiny import tiny
 
 NAMES = ["sdxl", "flux", "mini"]
-STEPS = 20
+STEPS = 40
+"""Enough for the loss to level off, so that how a processor rounds decides nothing."""
 
 
 def encoded(family, base):
@@ -59,7 +60,7 @@ def test_every_family_learns_its_pictures_in_the_one_loop(name, kind, precision,
         "model": {"family": name, "precision": precision, "device": "cpu"},
         "adapter": {"kind": kind, "rank": 4},
         "stages": [{"steps": STEPS}],
-        "training": {"batch": 2, "rate": {"lora": 1e-1, "full": 3e-3}[kind], "save_every": 10},
+        "training": {"batch": 2, "rate": {"lora": 1e-1, "full": 3e-3}[kind], "save_every": STEPS // 2},
         "data": {"dropout": 0.1},
     }
     recipe, samples = Recipe.model_validate(settings), encoded(family, base)
@@ -76,7 +77,7 @@ def test_every_family_learns_its_pictures_in_the_one_loop(name, kind, precision,
     with loop.memory.autocast(trainee.device, precision):
         last = measured(family, denoiser.eval(), samples)
     assert last < 0.98 * first
-    assert (ending, saved) == ("", [10, STEPS])
+    assert (ending, saved) == ("", [STEPS // 2, STEPS])
     assert [event.step for event in told if isinstance(event, Stepped)] == list(range(1, STEPS + 1))
     still = {key for key, value in trainee.parameters.items() if torch.equal(value, before[key])}
     assert still <= unreachable(family, trainee, course(samples, recipe).step(0)[0], recipe)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    QwenImageEditPipeline,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+)
+from PIL import Image
 from torch import nn
 
 from portraitist import families
@@ -21,7 +27,7 @@ from portraitist.mini.corpus import scene, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import KINDS, caption
 from portraitist.mini.storing import DIFFUSERS, store
-from portraitist.mini.teach_autoencoder import edges, quality, set_linear
+from portraitist.mini.teach_autoencoder import set_linear
 from portraitist.mini.teach_text import a_caption, answers, make_tokenizer
 from portraitist.recipe import Model
 from tests.tiny import tiny
@@ -41,8 +47,8 @@ class Placed(nn.Module):
         self.cache_context = inner.cache_context
 
     def forward(self, hidden_states, **given):
-        side = int(hidden_states.shape[1] ** 0.5)
-        where = places(side, side).expand(len(hidden_states), -1, -1)
+        where = torch.cat([places(h, w) * (-1) ** i for i, (_, h, w) in enumerate(given["img_shapes"][0])])
+        where = where.expand(len(hidden_states), -1, -1)
         return self.inner(hidden_states=torch.cat([hidden_states, where], -1), **given)
 
 
@@ -81,6 +87,47 @@ def test_sampling_equals_diffusers_own_pipeline(base):
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
+class StockEdit(QwenImageEditPipeline):
+    """diffusers' edit pipeline with its inputs given."""
+
+    _execution_device = torch.device("cpu")
+
+    def encode_prompt(self, prompt_embeds=None, prompt_embeds_mask=None, **_):
+        return prompt_embeds, prompt_embeds_mask
+
+    def prepare_latents(self, *given):
+        return given[-1].chunk(2, dim=1)
+
+
+def test_sampling_with_a_reference_equals_diffusers_own_edit_pipeline(base, monkeypatch):
+    family = Mini()
+    denoiser, encoder = family.load_denoiser(base), family.load_encoder(base)
+    given = encoder.conditions(Prompt("close-up of zorblax, smiling"))
+    noise, reference = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    levels = family.levels(6, 128, 128)
+    sampler = Sampler(family, denoiser, (16, 16, 16), 128, 128, 6, 1.0, "float32")
+    ours = sampler.latents([given], given, noise, [reference])
+    assert not torch.allclose(ours, sampler.latents([given], given, noise), atol=1e-2)
+
+    monkeypatch.setattr(f"{QwenImageEditPipeline.__module__}.calculate_dimensions", lambda *_: (128, 128, 0))
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0, use_dynamic_shifting=False)
+    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "processor"))
+    pipeline = StockEdit(scheduler=scheduler, transformer=Placed(denoiser), **parts)
+    pipeline.set_progress_bar_config(disable=True)
+    packed = [x.view(1, 16, 8, 2, 8, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 64, 64) for x in (noise, reference)]
+    theirs = pipeline(
+        image=Image.new("RGB", (128, 128)),
+        prompt_embeds=given["tokens"][None],
+        prompt_embeds_mask=given["tokens_mask"][None].long(),
+        latents=torch.cat(packed, 1),
+        sigmas=levels[:-1].tolist(),
+        true_cfg_scale=1.0,
+        output_type="latent",
+    ).images
+    theirs = theirs.view(1, 8, 8, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 16, 16)
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
 def test_a_base_comes_back_from_its_shards_as_it_was_stored(base, tmp_path, monkeypatch):
     monkeypatch.setattr("portraitist.mini.storing.SHARD", 20_000)
     family = Mini()
@@ -104,14 +151,11 @@ def test_the_linear_path_is_the_best_there_is():
     with torch.no_grad():
         error = (model.decode(model.encode(pixels)) - pixels).square().mean()
     patches = torch.nn.functional.unfold(pixels, 8, stride=8).transpose(1, 2).reshape(-1, 192)
-    centred = patches - model.linear_out.bias.repeat_interleave(64)
-    # components are about the mean patch; what the bias of three numbers cannot hold the projection keeps
     values = torch.linalg.eigvalsh(torch.cov((patches - patches.mean(0)).T.double()))
     least = values[:-16].sum() / 192
+    # the decoder's bias is three numbers and not a whole patch, which may cost a little
     assert least <= error * 1.001
-    assert error < centred.square().mean() / 10
-    assert quality(model, pixels) > 15
-    assert all(part.shape[0] == 4 for part in edges(pixels))
+    assert error <= least * 1.1
 
 
 def test_the_tokenizer_keeps_phrases_whole_and_loses_no_letter():
@@ -176,6 +220,17 @@ def test_the_reports_contexts_are_new_to_the_album():
     assert len(asked) == 12
     assert not taught & set(asked)
     assert sum(how.background in ("beach", "night sky", "sunset") for how in asked) == 8
+
+
+def test_the_weights_keep_to_their_limits():
+    """They are in everybody's clone: 24 MB for the base, 6 for the eyes, no file above 16."""
+    weights = families.resolve(Model()).folder.parent
+    sizes = {
+        part: [p.stat().st_size for p in (weights / part).rglob("*.safetensors")] for part in ("mini", "eyes", "probe")
+    }
+    assert sum(sizes["mini"]) <= 24e6
+    assert sum(sizes["eyes"]) <= 6e6
+    assert max(size for found in sizes.values() for size in found) <= 16e6
 
 
 def test_the_base_that_comes_with_the_package_is_found_without_a_word():

@@ -9,7 +9,7 @@ import torch
 from portraitist import durable
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.mini import teach_base, teach_text
-from portraitist.mini.corpus import drawing, scene, shares
+from portraitist.mini.corpus import drawing, pair, scene, shares
 from portraitist.mini.drawing import draw
 from portraitist.mini.storing import store
 from portraitist.mini.teach_autoencoder import keep, opened
@@ -31,18 +31,20 @@ def start(tmp_path, monkeypatch):
 
 
 def drawn(numbers):
-    found = [(n, draw(scene("test", n))) for n in numbers]
+    found = [(n, draw(pair("test", n))) for n in numbers]
     return [(n, d.pixels, shares(d.parts)) for n, d in found]
 
 
-def test_a_lesson_lowers_the_loss_of_what_it_is_shown(start):
+@pytest.mark.parametrize(("seed", "referenced"), [(0, False), (1, True)])
+def test_a_lesson_lowers_the_loss_of_what_it_is_shown(start, seed, referenced):
     torch.manual_seed(1)
     album, lesson = Album(16), begin(start)
     album.put(opened(start), drawn(range(8)))
-    batch = a_batch(album, 8, "test", teach_base.tokenizer(start), random.Random(0))
+    batch = a_batch(album, 8, "test", teach_base.tokenizer(start), random.Random(seed))
+    assert (batch.references is not None) == referenced
     losses = []
     for _ in range(12):
-        flow, part = lesson.pupil.loss(*batch, torch.Generator().manual_seed(0))
+        flow, part = lesson.pupil.loss(batch, torch.Generator().manual_seed(0))
         losses.append((flow + part).item())
         lesson.step(flow + part, 0.5, 0.0)
     assert losses[-1] < losses[0] * 0.9
@@ -54,7 +56,7 @@ def test_a_later_sitting_goes_on_from_the_very_weights(start):
     with torch.no_grad():
         for parameter in lesson.pupil.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.01)
-    lesson.write(start, {"taught": 64, "minutes": 1.0, "next": 16})
+    lesson.write(start, {"taught": 64, "minutes": 1.0, "drawn": 16})
     again = begin(start)
     assert again.taught == 64
     for (name, ours), theirs in zip(again.pupil.named_parameters(), lesson.pupil.parameters(), strict=True):
@@ -67,9 +69,11 @@ def test_from_committed_weights_alone_it_goes_on_from_the_averages(start):
     lesson = begin(start)
     for average in lesson.averages:
         average.add_(0.25)
-    lesson.write(start, {"taught": 64, "minutes": 1.0, "next": 16})
+    lesson.write(start, {"taught": 64, "minutes": 1.0, "drawn": 16})
     durable.remove(start / "resume" / "lesson.safetensors")
     again = begin(start)
+    assert again.taught == 64
+    assert teach_base.course_so_far(start) == {"taught": 64, "minutes": 1.0, "drawn": 16}
     mean = lesson.averaged()
     for name, ours in again.pupil.named_parameters():
         if not name.startswith("teller"):
@@ -84,6 +88,24 @@ def test_an_album_lets_the_oldest_go(start):
     assert album.highest == 7
 
 
+def test_a_reference_shows_the_same_character_in_another_picture(start):
+    album, words = Album(5), teach_base.tokenizer(start)
+    album.put(opened(start), drawn(range(7)))
+    assert sorted(album.where) == [2, 3, 4, 5, 6]
+    batches = (a_batch(album, 32, "test", words, random.Random(k)) for k in range(40))
+    with_reference = [batch for batch in batches if batch.references is not None]
+    assert 4 < len(with_reference) < 24
+    kept = {number: album.latents[place].float() for number, place in album.where.items()}
+    for batch in with_reference:
+        for latents, reference in zip(batch.latents, batch.references, strict=True):
+            number = next(n for n, found in kept.items() if torch.equal(found, latents))
+            assert torch.equal(reference, kept[number ^ 1])
+    for number in (2, 4):
+        first, second = pair("test", number), pair("test", number + 1)
+        assert first.character == second.character
+        assert first.context != second.context
+
+
 def test_muon_gets_block_matrices_and_adam_the_rest(start):
     pupil = Pupil(300)
     muon, adam = teach_base.groups(pupil)
@@ -95,13 +117,20 @@ def test_muon_gets_block_matrices_and_adam_the_rest(start):
 def test_a_short_sitting_writes_a_base_that_can_be_drawn_with(start, tmp_path):
     out = tmp_path / "out"
     teach_base.teach(out, start, Plan(minutes=0.02, batch=4, purpose="test", room=64))
-    assert {p.name for p in Path(out).iterdir()} == {"vae", "text_encoder", "transformer", "tokenizer.json", "resume"}
+    assert {p.name for p in Path(out).iterdir()} == {
+        "vae",
+        "text_encoder",
+        "transformer",
+        "tokenizer.json",
+        "teaching.json",
+        "resume",
+    }
     assert begin(out).taught >= 4
     assert isinstance(begin(out), Lesson)
 
 
-def test_workers_draw_the_pictures_that_their_numbers_name():
-    with drawing("test", 5, workers=1, ahead=2) as queue:
+def test_a_worker_draws_the_pictures_that_its_numbers_name():
+    with drawing("test", 5, ahead=2) as queue:
         found = [queue.get(timeout=60) for _ in range(3)]
     assert [number for number, _, _ in found] == [5, 6, 7]
     for number, pixels, _ in found:

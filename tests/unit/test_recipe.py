@@ -99,6 +99,24 @@ def test_the_digest_sees_every_value_that_decides_and_no_words():
         assert load(recipe.Path("nowhere"), [change]).digest() != load(recipe.Path("nowhere")).digest()
 
 
+def test_a_preset_says_where_its_values_come_from_until_they_are_changed():
+    shipped = load(recipe.Path("nowhere")).standing
+    assert {key for key in shipped if shipped[key].startswith("measured")} == {"stages.steps"}
+    for change, key in (("training.rate=1e-3", "training.rate"), ("stages.0.steps=400", "stages.steps")):
+        assert set(shipped) - set(load(recipe.Path("nowhere"), [change]).standing) == {key}
+
+
+@pytest.mark.parametrize(
+    ("standing", "says"),
+    [({"training.rat": "paper: x"}, "no key training.rat"), ({"training.rate": "a hunch"}, "none of")],
+)
+def test_a_standing_of_nothing_and_of_no_kind_are_refused(standing, says, tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("[standing]\n" + "".join(f'"{key}" = "{words}"\n' for key, words in standing.items()))
+    with pytest.raises(PortraitistError, match=says):
+        load(path)
+
+
 def test_a_recipe_cannot_be_changed_after_it_was_read():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().training.rate = 1.0  # type: ignore[misc]
