@@ -267,10 +267,10 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
     for dotted, value in late:
         place(merged, dotted.split("."), value)
-    own = values.get("standing", {})
-    for key in preset.get("standing", {}):
-        if key not in own and value_at(merged, key) != value_at(preset, key):
-            del merged["standing"][key]
+    own, kept = values.get("standing", {}), merged.get("standing", {})
+    if isinstance(own, dict):
+        stale = [k for k in preset.get("standing", {}) if k not in own and value_at(merged, k) != value_at(preset, k)]
+        merged["standing"] = {key: words for key, words in kept.items() if key not in stale}
     if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
         raise PortraitistError(
             f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."

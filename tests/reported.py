@@ -107,7 +107,12 @@ def trained(made: Project, name: str = "mini-lora16-5b1e77a0", steps: int = STEP
     """A run with its lock, its record and its checkpoints' manifests."""
     run, draw = RunFolder(made.runs / name), random.Random(1)
     recipe = Recipe.model_validate(
-        {"data": {"resolution": 128}, "stages": [{"steps": STEPS}], "training": {"rate": 3e-3}}
+        {
+            "data": {"resolution": 128},
+            "stages": [{"steps": STEPS}],
+            "training": {"rate": 3e-3},
+            "standing": {"training.rate": "custom: by hand", "stages.steps": "measured: benchmarks/demo.md"},
+        }
     )
     lock = {
         "format": 1,
@@ -155,6 +160,7 @@ def card(run: RunFolder, step: int, strength: float, stage: str, texts: list[str
                 "saturation": max(0.0, 1.0 + 3 * likeness * strength + chance.gauss(0, 0.5)),
                 "signature": likeness * 0.7 + abs(chance.gauss(0, 0.05)),
             }
+            values["likeness"] = (values["identity"] + values["signature"]) / 2
             drawn.append(Drawn(f"brief-{i + 1}", text, seed, str(path.relative_to(run.path)), values))
     made = Scorecard(step, strength, stage, measures.scores([d.scores for d in drawn]), "9c1f" * 4, "e7a2" * 4, drawn)
     scorecard.append(run, made)

@@ -117,6 +117,12 @@ def test_a_standing_of_nothing_and_of_no_kind_are_refused(standing, says, tmp_pa
         load(path)
 
 
+def test_a_standing_that_is_no_table_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text("standing = 3\n")
+    with pytest.raises(PortraitistError, match="standing = 3"):
+        load(tmp_path / "recipe.toml", ["training.rate=1e-3"])
+
+
 def test_a_recipe_cannot_be_changed_after_it_was_read():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().training.rate = 1.0  # type: ignore[misc]

@@ -156,6 +156,13 @@ def test_blind_spots_and_digests_are_told(whole):
     assert "90% bootstrap intervals" in text
 
 
+def test_where_values_come_from_is_told(whole):
+    text = " ".join(whole[2].text.split())
+    assert "Custom training.rate (by hand)" in text
+    assert "Measured stages.steps (benchmarks/demo.md)" in text
+    assert "likeness was not measured" not in text.lower()
+
+
 def test_the_machine_readable_report_holds_the_figures(whole):
     _, result, _ = whole
     values = json.loads(result.facts.read_text())
