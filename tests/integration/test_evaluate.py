@@ -288,7 +288,7 @@ def begin(made, pid=None):
     made.run.log.append(Started(verb="train", total=6, pid=pid or os.getpid()))
 
 
-def test_following_it_asks_for_an_early_end_once_identity_has_stopped_rising(trained, tmp_path):
+def test_following_it_asks_for_an_early_end_once_likeness_has_stopped_rising(trained, tmp_path):
     made = trained.at(tmp_path / "p")
     judging = made.recipe.judging.model_copy(update={"patience": 1})
     begin(made)
@@ -301,7 +301,7 @@ def test_following_it_asks_for_an_early_end_once_identity_has_stopped_rising(tra
             stop=lambda: made.run.stop_file.is_file() or time.monotonic() > end,
         )
     assert made.run.stop_file.is_file()
-    assert "Identity was best at step" in made.run.stop_file.read_text()
+    assert "Likeness was best at step" in made.run.stop_file.read_text()
 
 
 def test_following_without_patience_it_never_asks_for_an_end_and_ends_with_the_training(trained, tmp_path):
