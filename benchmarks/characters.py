@@ -44,7 +44,8 @@ def one(number: int, changes: Sequence[str]) -> dict[str, Any]:
         if result.blocked:
             raise PortraitistError(f"The audit blocks character {number}", "See why, and mend the drawing.")
         figures = demo.truth(project, settings, result.run, who)
-    return {"character": number, "minutes": round((time.monotonic() - began) / 60, 2)} | figures
+    minutes = round((time.monotonic() - began) / 60, 2)
+    return {"character": number, "minutes": minutes} | figures | {"why": result.why}
 
 
 def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:

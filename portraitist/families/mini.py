@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PLACES = 16
 TOKENS = 64
 END = "<end>"
+ONE_REFERENCE = "mini takes one reference picture at most", "Leave one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,13 @@ class Mini:
         """Velocity at `noisy` (B, 16, h, w) of noise `level` (B,) in [0, 1]; same shape as `noisy`.
 
         A reference, `reference_0` (B, 16, h', w') of `given`, follows as tokens of a second frame, as in diffusers'
-        QwenImageEditPipeline; its places are told with the opposite sign.
+        QwenImageEditPipeline; its places are told with the opposite sign. Raises PortraitistError for a second one.
         """
         import torch
         from einops import rearrange
 
+        if "reference_1" in given:
+            raise PortraitistError(*ONE_REFERENCE)
         count, _, h, w = noisy.shape
         dtype = next(denoiser.parameters()).dtype
         rows, shapes = [picture_tokens(noisy, 1.0)], [(1, h // 2, w // 2)]
@@ -147,7 +150,7 @@ class MiniEncoder:
         import torch
 
         if len(prompt.references) > 1:
-            raise PortraitistError("mini takes one reference picture at most", "Leave one.")
+            raise PortraitistError(*ONE_REFERENCE)
         with torch.no_grad():
             found = self.text(input_ids=torch.tensor([ids(self.tokenizer, prompt.text)])).last_hidden_state[0]
         return {"tokens": found.float(), "tokens_mask": torch.ones(len(found), dtype=torch.bool)}

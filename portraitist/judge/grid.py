@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from portraitist.family import Profile, PromptSpec
 from portraitist.judge import prompts
+from portraitist.judge.measures import MEASURES
 from portraitist.judge.scorecard import Stage
 from portraitist.pictures import Picture
 from portraitist.project import Facts
@@ -49,8 +50,9 @@ class Grid:
 
     @property
     def digest(self) -> str:
-        """Names the grid in scorecards: equal digests mean that numbers compare."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=list).encode()).hexdigest()[:16]
+        """Names the grid, and what is measured on it, in scorecards: equal digests mean that numbers compare."""
+        parts = {"grid": asdict(self), "measures": list(MEASURES)}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 
 def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures: Sequence[Picture]) -> Grid:

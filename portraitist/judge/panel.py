@@ -113,8 +113,7 @@ class Panel:
             columns["agreement"] = self.agreement(prompts, embedded(self.agreement.eyes.content, pictures))
         if len(self.signature.colours):
             columns["signature"] = self.signature(pictures)
-        alike = [columns[name] for name in ("identity", "signature") if name in columns]
-        columns["likeness"] = np.mean(alike, axis=0)
+        columns["likeness"] = (columns["identity"] + columns.get("signature", columns["identity"])) / 2
         return [
             {name: round(float(column[i]), 6) for name, column in columns.items() if np.isfinite(column[i])}
             for i in range(len(pictures))

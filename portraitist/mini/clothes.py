@@ -112,7 +112,7 @@ def details(pen: Pen, who: Character, width: float) -> None:
 
 
 def pattern(pen: Pen, marks: Marks) -> None:
-    """The pattern over all of the clothes."""
+    """The pattern, for the clothes of the torso."""
     colour = marks.pattern_colour or INK
     if marks.pattern == "checks":
         for i in range(-4, 5):

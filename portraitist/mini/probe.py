@@ -83,10 +83,8 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
         before |= json.loads((start / "probe" / "figures.json").read_text(encoding="utf-8"))
     first = int(before["drawn"])
     model, vae = model.to(memory_format=torch.channels_last), opened(start)  # type: ignore[call-overload]
-    chance, optimiser = (
-        random.Random(f"probe {first}"),
-        torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02),
-    )
+    chance = random.Random(f"probe {first}")
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     pool: list[tuple[int, np.ndarray]] = []
     began, step = time.monotonic(), 0
     with drawing("probe", first) as queue:

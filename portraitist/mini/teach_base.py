@@ -4,7 +4,7 @@ Rectified flow with levels moved towards noise, where words decide what becomes 
 Muon, everything else by AdamW. A small head on the middle layer has to tell which part of the body each token shows:
 a truth that only a drawn world has. Pictures come in pairs of one character, so that each can be the other's
 reference, as for Qwen-Image-Edit; captions are then mostly silent on looks. What is written are the averaged weights;
-`resume.safetensors` holds the rest.
+`resume/` holds what a later sitting goes on from, and `teaching.json` counts.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 Characters are without marks, as for the base. So that eyes can tell more characters than the words of the world allow,
 the figure's colours are turned in colour space or spots of colour are put on it, alike in all pictures of one
-character; captions are then not asked. Spots are only on parts that bear
-no mark of the demo and judging characters: neck, arms, hands, legs and feet.
+character; captions are then not asked. Spots are only on parts that bear no mark of the demo and judging characters:
+neck, arms, hands, legs and feet.
 """
 
 import json
@@ -138,7 +138,7 @@ class Patch:
 
 
 def a_patch(chance: random.Random) -> Patch:
-    """Any patch."""
+    """Any patch: a part, a place, a size and a colour by chance."""
     colour = (chance.randrange(256), chance.randrange(256), chance.randrange(256))
     where = chance.uniform(0.1, 0.9), chance.uniform(0.1, 0.9)
     return Patch(chance.choice(PATCHED), *where, chance.uniform(0.1, 0.5), chance.uniform(0.1, 0.5), colour)

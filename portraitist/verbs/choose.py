@@ -105,7 +105,7 @@ def table(verdict: choosing.Verdict, prefer: str) -> dict[str, Any]:
 
 
 def summary(candidate: choosing.Candidate) -> dict[str, float]:
-    """A candidate in short: step, strength, and the two measures that decide."""
+    """A candidate in short: step, strength, and the measures that decide."""
     found = {
         name: candidate.mean(name) for name in ("likeness", "identity", "agreement") if name in candidate.card.scores
     }

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 from portraitist import families
+from portraitist.errors import PortraitistError
 from portraitist.families.mini import END, Mini, ids, places
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Prompt
@@ -61,6 +62,23 @@ class Stock(QwenImagePipeline):
         return next(one for one in reversed(given) if isinstance(one, torch.Tensor))
 
 
+def by_pipeline(pipeline, given, latents, levels, **more):
+    """Latents (1, 16, 16, 16) as a pipeline of diffusers finishes them: noise first, then a reference's."""
+    packed = [x.view(1, 16, 8, 2, 8, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 64, 64) for x in latents]
+    found = pipeline(
+        prompt_embeds=given["tokens"][None],
+        prompt_embeds_mask=given["tokens_mask"][None].long(),
+        latents=torch.cat(packed, 1),
+        height=128,
+        width=128,
+        sigmas=levels[:-1].tolist(),
+        true_cfg_scale=1.0,
+        output_type="latent",
+        **more,
+    ).images
+    return found.view(1, 8, 8, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 16, 16)
+
+
 def test_sampling_equals_diffusers_own_pipeline(base):
     family = Mini()
     denoiser, encoder = family.load_denoiser(base), family.load_encoder(base)
@@ -72,18 +90,7 @@ def test_sampling_equals_diffusers_own_pipeline(base):
     scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0, use_dynamic_shifting=False)
     pipeline = Stock(scheduler=scheduler, vae=None, text_encoder=None, tokenizer=None, transformer=Placed(denoiser))
     pipeline.set_progress_bar_config(disable=True)
-    packed = noise.view(1, 16, 8, 2, 8, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 64, 64)
-    theirs = pipeline(
-        prompt_embeds=given["tokens"][None],
-        prompt_embeds_mask=given["tokens_mask"][None].long(),
-        latents=packed,
-        height=128,
-        width=128,
-        sigmas=levels[:-1].tolist(),
-        true_cfg_scale=1.0,
-        output_type="latent",
-    ).images
-    theirs = theirs.view(1, 8, 8, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 16, 16)
+    theirs = by_pipeline(pipeline, given, [noise], levels)
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
 
 
@@ -114,18 +121,20 @@ def test_sampling_with_a_reference_equals_diffusers_own_edit_pipeline(base, monk
     parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "processor"))
     pipeline = StockEdit(scheduler=scheduler, transformer=Placed(denoiser), **parts)
     pipeline.set_progress_bar_config(disable=True)
-    packed = [x.view(1, 16, 8, 2, 8, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 64, 64) for x in (noise, reference)]
-    theirs = pipeline(
-        image=Image.new("RGB", (128, 128)),
-        prompt_embeds=given["tokens"][None],
-        prompt_embeds_mask=given["tokens_mask"][None].long(),
-        latents=torch.cat(packed, 1),
-        sigmas=levels[:-1].tolist(),
-        true_cfg_scale=1.0,
-        output_type="latent",
-    ).images
-    theirs = theirs.view(1, 8, 8, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(1, 16, 16, 16)
+    theirs = by_pipeline(pipeline, given, [noise, reference], levels, image=Image.new("RGB", (128, 128)))
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
+
+
+def test_a_second_reference_is_refused_and_not_ignored(base):
+    family = Mini()
+    denoiser, encoder = family.load_denoiser(base), family.load_encoder(base)
+    picture, latents = torch.zeros(3, 128, 128), torch.zeros(1, 16, 16, 16)
+    with pytest.raises(PortraitistError, match="one reference"):
+        encoder.conditions(Prompt("close-up of zorblax", references=(picture, picture)))
+    given = encoder.conditions(Prompt("close-up of zorblax", references=(picture,)))
+    sampler = Sampler(family, denoiser, (16, 16, 16), 128, 128, 1, 1.0, "float32")
+    with pytest.raises(PortraitistError, match="one reference"):
+        sampler.latents([given], given, latents, [latents, latents])
 
 
 def test_a_base_comes_back_from_its_shards_as_it_was_stored(base, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from portraitist.family import Profile
 from portraitist.judge.grid import grid
+from portraitist.judge.measures import MEASURES
 from portraitist.judge.prompts import alternatives, kinds
 from portraitist.pictures import Picture
 from portraitist.project import Facts
@@ -74,6 +75,12 @@ def test_the_grid_is_the_same_every_time_and_a_change_changes_its_digest():
     assert made().digest == made().digest
     others = [made(seeds=3), made(guidance=2.0), made(sampling_steps=7), made(prompts=("{trigger}",)), made(screen=4)]
     assert len({made().digest, *(other.digest for other in others)}) == 6
+
+
+def test_scores_of_other_measures_are_of_another_grid(monkeypatch):
+    before = made().digest
+    monkeypatch.delitem(MEASURES, "likeness")
+    assert made().digest != before
 
 
 def test_the_screen_is_the_grids_beginning_and_of_different_prompts():

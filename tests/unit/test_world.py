@@ -11,6 +11,7 @@ from portraitist.mini.corpus import scene, shares
 from portraitist.mini.drawing import draw
 from portraitist.mini.pen import PARTS
 from portraitist.mini.scenes import KINDS, VIEWS, Context, Marks, Scene, Wording, caption, faces, like, phrases
+from portraitist.mini.teach_eyes import PATCHED
 
 SCENES = [scene("test", i) for i in range(60)]
 
@@ -107,3 +108,20 @@ def test_every_word_for_an_attribute_is_a_phrase():
     for one in SCENES:
         for part in caption(one).split(", ")[1:]:
             assert part in known or any(part.startswith(p) for p in known), part
+
+
+def test_spots_for_the_eyes_are_on_no_part_that_bears_a_mark():
+    """A character without its marks looks the same on these parts, and another on the rest."""
+    spots = [PARTS.index(part) for part in PATCHED]
+    there, elsewhere = [], []
+    for k in range(12):
+        for of in album(unseen(k), 6, k):
+            marked = draw(of)
+            plain = draw(replace(of, character=replace(of.character, marks=Marks())))
+            apart = np.abs(marked.pixels.astype(int) - plain.pixels.astype(int)).max(-1) > 24
+            same = (marked.parts == plain.parts) & (marked.mask > 250)
+            on = np.isin(marked.parts, spots) & same
+            there.append(apart[on].mean() if on.any() else 0.0)
+            elsewhere.append(apart[same & ~on & (marked.mask > 250)].mean())
+    assert np.mean(there) < 0.01
+    assert np.mean(elsewhere) > 0.1
