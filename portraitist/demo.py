@@ -109,6 +109,7 @@ def truth(project: Project, recipe: Recipe, name: str, who: "Character") -> dict
             "drop": round(base.agreement - chosen.agreement, 4),
         },
         "signature": {"base": base.signature, "chosen": chosen.signature, "marks": chosen.marks},
+        "placed": {"base": base.placed, "chosen": chosen.placed},
         "background_distance": {"base": base.background, "chosen": chosen.background},
         "scale": {"floor": round(measure.floor, 2), "ceiling": round(measure.ceiling, 2)},
     }

@@ -33,6 +33,8 @@ from portraitist.recipe import Model
 WEIGHTS = Path(__file__).parent.parent / "weights"
 STEPS, GUIDANCE, BATCH = 20, 3.0, 32
 GATE = {"framing": 0.95, "background": 0.6}
+NEAR, SMALL = ("close-up", "half body"), ("hairstyle", "outfit", "expression", "eyes")
+"""Framings that show small things, and what is small: told for these framings too."""
 
 
 def sampler(folder: Path, steps: int = STEPS, guidance: float = GUIDANCE, precision: str = "bfloat16") -> Sampler:
@@ -46,14 +48,25 @@ def encoder(folder: Path) -> MiniEncoder:
     return Mini().load_encoder(resolve(Model(family="mini", base=str(folder))))
 
 
-def drawn(by: Sampler, encoding: MiniEncoder, texts: Sequence[str], seed: int, purpose: str = "evaluate") -> Tensor:
-    """Pictures (B, 3, 128, 128) in [-1, 1] of captions; the noise of each is a function of (seed, purpose, place)."""
+def drawn(
+    by: Sampler,
+    encoding: MiniEncoder,
+    texts: Sequence[str],
+    seed: int,
+    purpose: str = "evaluate",
+    references: Tensor | None = None,
+) -> Tensor:
+    """Pictures (B, 3, 128, 128) in [-1, 1] of captions; the noise of each is a function of (seed, purpose, place).
+
+    references  latents (B, 16, h, w), one for each
+    """
     negative, found = encoding.conditions(Prompt("")), []
     for at in range(0, len(texts), BATCH):
         part = texts[at : at + BATCH]
         noise = [torch.randn(by.latent, generator=generator(seed, purpose, at + i)) for i in range(len(part))]
         given = [encoding.conditions(Prompt(text)) for text in part]
-        found.append(encoding.pixels(by.latents(given, negative, torch.stack(noise))))
+        beside = [] if references is None else [references[at : at + BATCH]]
+        found.append(encoding.pixels(by.latents(given, negative, torch.stack(noise), beside)))
     return torch.cat(found)
 
 
@@ -99,6 +112,12 @@ def sheet(pictures: Sequence[np.ndarray], columns: int = 8) -> bytes:
     return buffer.getvalue()
 
 
+def beside(first: Sequence[np.ndarray], second: Sequence[np.ndarray], columns: int = 8) -> list[np.ndarray]:
+    """Rows of the first and rows of the second by turns."""
+    starts = range(0, len(first), columns)
+    return [picture for at in starts for row in (first, second) for picture in row[at : at + columns]]
+
+
 def to_bytes(pixels: Tensor) -> list[np.ndarray]:
     """(B, 3, S, S) in [-1, 1] to pictures (S, S, 3) uint8."""
     found = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
@@ -113,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=256, help="captions")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
-    parser.add_argument("--sheet", type=Path, help="write 32 renders below 32 drawings as a PNG")
+    parser.add_argument("--sheet", type=Path, help="write 32 drawings as a PNG, rows of renders below each row")
     options = parser.parse_args(arguments)
     began = time.process_time()
     by, encoding, model = (
@@ -125,12 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     real = to_pixels([draw(one).pixels for one in scenes])
     renders = [drawn(by, encoding, [caption(one) for one in scenes], seed) for seed in range(options.seeds)]
     found = table(scenes, real, renders, model)
+    near = [i for i, one in enumerate(scenes) if one.context.framing in NEAR]
+    closer = table([scenes[i] for i in near], real[near], [r[near] for r in renders], model)
     holds = {kind: found[kind]["share"] >= least for kind, least in GATE.items()}
     told = {"captions": options.count, "seeds": options.seeds, "steps": STEPS, "guidance": options.guidance}
-    told |= {"kinds": found, "gate": holds, "cpu_seconds": round(time.process_time() - began)}
+    told |= {"kinds": found, "near": {kind: closer[kind] for kind in SMALL}, "gate": holds}
+    told["cpu_seconds"] = round(time.process_time() - began)
     sys.stdout.write(json.dumps(told, indent=1) + "\n")
     if options.sheet:
-        durable.write_bytes(options.sheet, sheet(to_bytes(real[:32]) + to_bytes(renders[0][:32])))
+        durable.write_bytes(options.sheet, sheet(beside(to_bytes(real[:32]), to_bytes(renders[0][:32]))))
     return 0 if all(holds.values()) else 1
 
 

@@ -1,6 +1,7 @@
 """Teach the autoencoder: principal components of patches first, then convolutions by gradient.
 
-With `decoder_only` the encoder stays as it is, so that a base taught on its latents stays true.
+Once there is a base that was taught on its latents, the encoder is held to what it was (`KEPT`), or with `decoder_only`
+stays as it is.
 """
 
 import json
@@ -26,6 +27,12 @@ from portraitist.mini.storing import DIFFUSERS, store
 
 POWER = 0.5
 """Latent channels are scaled by the spread of their component to this power: half whitened, order kept."""
+
+FRESH = 4
+"""New pictures for each step of 32: drawing more would take the time from learning."""
+
+KEPT = 0.5
+"""Weight of the squared distance to the latents of the encoder that teaching goes on from."""
 
 
 @torch.no_grad()
@@ -56,6 +63,19 @@ def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute error of pixels and of edges, and a little squared error."""
     plain = (found - wanted).abs().mean() + 0.25 * (found - wanted).square().mean()
     return plain + 0.5 * sum((a - b).abs().mean() for a, b in zip(edges(found), edges(wanted), strict=True))
+
+
+def lost(model: Autoencoder, pixels: Tensor, first: Autoencoder | None) -> Tensor:
+    """Loss of a batch (B, 3, S, S): there and back through a little noise; latents kept small, and near `first`'s."""
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = model.encode(pixels)
+        found = model.decode(latents + 0.04 * torch.randn_like(latents))
+    loss = loss_of(found.float(), pixels) + 1e-3 * relu(latents.float().abs() - 5).square().mean()
+    if first is None:
+        return loss
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = first.encode(pixels)
+    return loss + KEPT * (latents.float() - before.float()).square().mean()
 
 
 def opened(folder: Path) -> Autoencoder:
@@ -90,6 +110,7 @@ def teach(out: Path, minutes: float, start: Path | None, decoder_only: bool, pur
     model, before = opened(start) if start else Autoencoder(), {"pictures": 0, "next": 0}
     if start and (start / "vae" / "figures.json").is_file():
         before |= json.loads((start / "vae" / "figures.json").read_text(encoding="utf-8"))
+    first = None if not start or decoder_only else opened(start)
     model = model.to(memory_format=torch.channels_last).train().requires_grad_(True)
     chance, checks = random.Random(purpose), held_out()
     taught = [p for n, p in model.named_parameters() if not decoder_only or n.startswith(("up.", "linear_out."))]
@@ -106,15 +127,12 @@ def teach(out: Path, minutes: float, start: Path | None, decoder_only: bool, pur
             falling = 1.0 if share < 0.5 else 0.5 * (1 + math.cos(math.pi * (share - 0.5) / 0.5))
             for group in optimiser.param_groups:
                 group["lr"] = peak * min(1, (step + 1) / 60) * falling + 1e-5
-            while not queue.empty() and len(pool) < 24_000:
+            while not queue.empty() and len(pool) < min(24_000, 384 + FRESH * step):
                 pool.append(queue.get()[1])
             chosen = [pool[chance.randrange(len(pool))] for _ in range(32)]
             pixels = to_pixels([scribbled(p, chance) if chance.random() < 0.25 else p for p in chosen])
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
-                latents = model.encode(pixels)
-                found = model.decode(latents + 0.04 * torch.randn_like(latents))
-            loss = loss_of(found.float(), pixels) + 1e-3 * relu(latents.float().abs() - 5).square().mean()
+            loss = lost(model, pixels, first)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(taught, 1.0)

@@ -221,6 +221,23 @@ def test_a_signature_needs_the_colours_and_not_only_some_paint():
     assert max(truth.signature(prompt, flooded, marks).values()) < 0.5
 
 
+@pytest.mark.parametrize("who", [ZORBLAX, unseen(4001), unseen(4002)])
+def test_a_mark_is_placed_where_a_drawing_has_it_and_nowhere_else(who):
+    """True drawings of other seeds have their marks where they belong; without a mark they have not."""
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for prompt in truth.prompts(who, "zorblax")[:6]:
+        scene = replace(prompt.scene, seed=31)
+        there = truth.placed(prompt, draw(scene).pixels)
+        for kind in there:
+            bare = draw(replace(scene, character=truth.without(who, kind))).pixels
+            found.setdefault(kind, []).append((there[kind], truth.placed(prompt, bare).get(kind, False)))
+    assert len(found) >= len(who.marks.kinds()) - 1  # a colour that the character wears anyway is not asked for
+    for kind, pairs in found.items():
+        with_mark, without_mark = np.array(pairs, float).mean(0)
+        assert with_mark >= 0.8, kind
+        assert without_mark <= 0.2, kind
+
+
 def test_the_reports_contexts_are_new_to_the_album():
     from portraitist.mini.characters import album
 

@@ -12,7 +12,7 @@ from portraitist.mini import teach_base, teach_text
 from portraitist.mini.corpus import drawing, pair, scene, shares
 from portraitist.mini.drawing import draw
 from portraitist.mini.storing import store
-from portraitist.mini.teach_autoencoder import keep, opened
+from portraitist.mini.teach_autoencoder import keep, lost, opened
 from portraitist.mini.teach_base import Album, Lesson, Plan, Pupil, a_batch, begin
 
 
@@ -33,6 +33,20 @@ def start(tmp_path, monkeypatch):
 def drawn(numbers):
     found = [(n, draw(pair("test", n))) for n in numbers]
     return [(n, d.pixels, shares(d.parts)) for n, d in found]
+
+
+def test_an_encoder_that_goes_on_is_held_to_the_latents_it_began_with(start):
+    model, first = opened(start).requires_grad_(True), opened(start)
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.equal(lost(model, pixels, first) * 0, lost(model, pixels, None) * 0)
+    with torch.no_grad():
+        model.linear_in.weight.mul_(1.5)
+    for held, moves in ((None, False), (first, True)):
+        torch.manual_seed(0)
+        there = lost(model, pixels, held)
+        torch.manual_seed(0)
+        free = lost(model, pixels, None)
+        assert (there > free * 1.001).item() == moves
 
 
 @pytest.mark.parametrize(("seed", "referenced"), [(0, False), (1, True)])
