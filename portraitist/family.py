@@ -131,13 +131,20 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A base's defaults for use: data beside the family, not knowledge in the loop."""
+    """A base's defaults for use: data beside the family, not knowledge in the loop.
+
+    guidance       of sampling: true guidance by the negative, or what a distilled base is told
+    true_guidance  whether the negative is predicted too, and the prompt's prediction moved away from it
+    norm_patch     with true guidance: side in latent cells of the patches in each of which the guided prediction is
+                   scaled to the norm of the prompt's own, as Qwen-Image's pipelines do; 0 leaves it as it is
+    """
 
     resolution: int
     guidance: float
     sampling_steps: int
     negative: str = ""
     true_guidance: bool = True
+    norm_patch: int = 0
     token_limit: int = 512
 
 

@@ -17,7 +17,7 @@ from portraitist.recipe import Recipe
 from tests.pictures import scenery
 from tests.tiny import tiny
 
-NAMES = ["sdxl", "flux", "mini"]
+NAMES = ["sdxl", "flux", "qwen-image", "mini"]
 STEPS = 40
 """Enough for the loss to level off, so that how a processor rounds decides nothing."""
 
