@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from portraitist.errors import PortraitistError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -128,6 +130,13 @@ class Encoder(Protocol):
         """Of one prompt, without batch dimension; `tokens` (T, d) goes with `tokens_mask` (T,) bool."""
         ...
 
+    def reference(self, picture: Tensor) -> Tensor:
+        """Latents (C, h', w') of a reference picture (3, H, W) in [-1, 1] of any size, scaled as the family sees it.
+
+        Raises PortraitistError in a family that takes none.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -209,6 +218,11 @@ class PromptSpec:
     name: str
     text: str
     asks: Mapping[str, str] = field(default_factory=dict)
+
+
+def no_references(family: str) -> PortraitistError:
+    """The refusal of reference pictures by a family that takes none."""
+    return PortraitistError(f"{family} takes no reference pictures", "Leave them out, or choose an edit family.")
 
 
 def collate(conditions: Sequence[Conditions]) -> Conditions:

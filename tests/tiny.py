@@ -17,6 +17,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    QwenImageEditPlusPipeline,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     StableDiffusionXLPipeline,
@@ -33,6 +34,7 @@ from transformers import (
     Qwen2Config,
     Qwen2Model,
     Qwen2Tokenizer,
+    Qwen2VLImageProcessorPil,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -61,7 +63,7 @@ def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
     if not folder.exists():
         state = torch.get_rng_state()
         torch.manual_seed(0)
-        {"sdxl": sdxl, "flux": flux, "mini": mini, "qwen-image": qwen}[name](folder)
+        {"sdxl": sdxl, "flux": flux, "mini": mini, "qwen-image": qwen, "qwen-image-edit": qwen_edit}[name](folder)
         torch.set_rng_state(state)
     return families.resolve(Model(family=name, base=str(folder), precision=precision))
 
@@ -130,6 +132,12 @@ def flux(folder: Path) -> None:
 def qwen(folder: Path) -> None:
     """Qwen-Image: two blocks, the published schedule and the published scale of latents."""
     QwenImagePipeline(**qwen_parts()).save_pretrained(folder)
+
+
+def qwen_edit(folder: Path) -> None:
+    """Qwen-Image-Edit-2509: the same classes, and what cuts pictures into patches, set up as published."""
+    QwenImageEditPlusPipeline(**qwen_parts(), processor=None).save_pretrained(folder)
+    Qwen2VLImageProcessorPil().save_pretrained(folder / "processor")
 
 
 def qwen_parts() -> dict[str, object]:
@@ -278,13 +286,14 @@ def qwen_tokenizer() -> Qwen2Tokenizer:
     By it the templates are as many tokens as by the real one, which the pipelines take for granted.
     """
     special = [f"<|{name}|>" for name in SPECIAL]
+    templates = re.sub(r"<\|\w+\|>|{}", "", qwen_family.TEMPLATE + qwen_family.EDIT_TEMPLATE)
     empty = Qwen2Tokenizer(vocab={}, merges=[])
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = empty.backend_tokenizer.pre_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=3000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    made.train_from_iterator([re.sub(r"<\|\w+\|>|{}", "", qwen_family.TEMPLATE), *CAPTIONS], trainer)
+    made.train_from_iterator([templates, *CAPTIONS], trainer)
     model = json.loads(made.to_str())["model"]
     tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
     tokenizer.add_special_tokens({"additional_special_tokens": special})

@@ -29,6 +29,7 @@ FAMILIES = {
     "sdxl": "portraitist.families.sdxl:Sdxl",
     "flux": "portraitist.families.flux:Flux",
     "qwen-image": "portraitist.families.qwen:QwenImage",
+    "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
 }
 GROUP = "portraitist.families"
 

@@ -1,7 +1,9 @@
-"""Qwen-Image (arXiv 2508.02324): rectified flow on latents packed two by two, told by Qwen2.5-VL.
+"""Qwen-Image and Qwen-Image-Edit-2509 (arXiv 2508.02324): rectified flow on latents packed two by two, told by
+Qwen2.5-VL, which in the edit family sees the reference pictures as well.
 
 Shapes: B pictures of H x W pixels, h = H/8 and w = W/8 latent cells of 16 channels, T text tokens of d numbers.
-Held to diffusers' QwenImagePipeline by tests/integration/test_qwen.py.
+Held to diffusers' QwenImagePipeline and QwenImageEditPlusPipeline by tests/integration/test_qwen.py and
+test_qwen_edit.py.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from einops import rearrange
 from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
-from portraitist.family import Base, Profile, Prompt
+from portraitist.family import Base, Profile, Prompt, no_references
+from portraitist.pictures import resize
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from portraitist.family import Conditions
@@ -28,15 +32,24 @@ TEMPLATE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
-DROPPED = 34
-"""Tokens of the template before the caption, which the transformer has never seen: the pipeline's constant."""
+EDIT_TEMPLATE = (
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
+    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
+    "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
+DROPPED, EDIT_DROPPED = 34, 64
+"""Tokens of the templates before the caption, which the transformer has never seen: the pipelines' constants."""
 
 CLOSING = 5  # tokens of the template after the caption, which it has
 READ, TOKENS = 1024, 512
 """Tokens after the dropped ones that the text encoder reads, and those of them that the transformer is given: the
 pipeline's own limit and the default of its call."""
 
-KINDS = {"QwenImagePipeline": "qwen-image"}
+SEEN = "<|image_pad|>"  # stands for one patch of a picture that the text encoder sees
+REFERENCES = 3
+
+KINDS = {"QwenImagePipeline": "qwen-image", "QwenImageEditPlusPipeline": "qwen-image-edit"}
 """Whose bases the families take, by what model_index.json says of them."""
 
 
@@ -62,6 +75,7 @@ class QwenImage:
     "attn-mlp". ai-toolkit adds `img_mod.1` and `txt_mod.1` for 840; they see the noise level alone, and neither the
     picture nor the words."""
     tokenizer = "tokenizer"
+    references = 0  # at most
 
     @property
     def process(self) -> Flow:
@@ -120,19 +134,59 @@ class QwenImage:
     def predict(self, denoiser: nn.Module, noisy: Tensor, level: Tensor, given: Mapping[str, Any]) -> Tensor:
         """Velocity at `noisy` (B, 16, h, w) of noise `level` (B,) in [0, 1]; same shape as `noisy`.
 
-        given  tokens (B, T, d), tokens_mask (B, T)
+        given  tokens (B, T, d), tokens_mask (B, T); in the edit family `reference_0` to `reference_2`, each
+               (B, 16, h', w'): their tokens follow the picture's, as frames 1 to 3
+        Raises PortraitistError for more references than the family takes.
         """
+        import torch
+
         count, _, h, w = noisy.shape
         mask = given["tokens_mask"]
+        shown = [given[name].to(noisy) for name in sorted(given) if name.startswith("reference_")]
+        require_few(self.name, len(shown), self.references)
+        frames = [noisy, *shown]
         velocity: Tensor = denoiser(
-            hidden_states=packed(noisy),
+            hidden_states=torch.cat([packed(frame) for frame in frames], 1),
             timestep=level.to(noisy.dtype),  # the model multiplies by 1000 itself
             encoder_hidden_states=given["tokens"].to(noisy.dtype),
             encoder_hidden_states_mask=None if mask.all() else mask,  # as in the pipeline: attention is faster without
-            img_shapes=[[(1, h // 2, w // 2)]] * count,
+            img_shapes=[[(1, frame.shape[2] // 2, frame.shape[3] // 2) for frame in frames]] * count,
             return_dict=False,
-        )[0]
+        )[0][:, : h // 2 * (w // 2)]
         return rearrange(velocity, "b (h w) (c p q) -> b c (h p) (w q)", h=h // 2, w=w // 2, p=2, q=2)
+
+
+@dataclass(frozen=True, slots=True)
+class QwenImageEdit(QwenImage):
+    """The edit family, of up to three reference pictures; stateless. What is not said here is as in Qwen-Image.
+
+    Without a reference, as most characters are trained, prompts go through the edit template all the same, only no
+    picture stands in them: that is what the pipeline's own `encode_prompt` and ComfyUI's TextEncodeQwenImageEditPlus
+    do with words alone, so that training, use without and use with pictures share one template. Nobody has measured
+    whether Qwen-Image's template, which these weights began with, would do better.
+    """
+
+    name = "qwen-image-edit"
+    profile = Profile(
+        resolution=1024,
+        guidance=4.0,  # with steps and negative as in the publisher's README
+        sampling_steps=40,
+        negative=" ",
+        norm_patch=2,
+        token_limit=READ,
+    )
+    references = REFERENCES
+
+    def load_encoder(self, base: Base) -> QwenEditEncoder:
+        """The VAE in float32, Qwen2.5-VL in the base's type, and what cuts pictures into patches for its eyes.
+
+        Raises PortraitistError for a base of another pipeline and for a tokenizer that is not Qwen2.5-VL's.
+        """
+        from transformers import Qwen2VLImageProcessorPil  # the other one wants torchvision
+
+        meant_for(base, self.name)
+        processor = part(base, Qwen2VLImageProcessorPil, "processor")
+        return QwenEditEncoder(**encoder_parts(base, EDIT_TEMPLATE, EDIT_DROPPED), processor=processor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +234,7 @@ class QwenEncoder:
         import torch
 
         if prompt.references:
-            raise PortraitistError(
-                "qwen-image takes no reference pictures", "Leave them out, or choose an edit family."
-            )
+            raise no_references("qwen-image")
         told = self.tokenizer(
             TEMPLATE.format(prompt.text), max_length=READ + DROPPED, truncation=True, return_tensors="pt"
         ).to(self.text.device)
@@ -190,6 +242,83 @@ class QwenEncoder:
             found = self.text.model(**told).last_hidden_state
         tokens = found[0, DROPPED:][:TOKENS].clone()
         return {"tokens": tokens, "tokens_mask": torch.ones(len(tokens), dtype=torch.bool)}
+
+    def reference(self, picture: Tensor) -> Tensor:
+        """Refused."""
+        raise no_references("qwen-image")
+
+
+@dataclass(frozen=True, slots=True)
+class QwenEditEncoder(QwenEncoder):
+    """VAE, Qwen2.5-VL with its eyes in use, and its tokenizer.
+
+    processor  transformers' Qwen2VLImageProcessorPil
+    """
+
+    processor: Any
+
+    def conditions(self, prompt: Prompt) -> Conditions:
+        """`tokens` (T, d) of references, caption and the template's closing, and `tokens_mask` (T,).
+
+        References, 0 to 3, are seen at about 384 x 384 pixels. Nothing is cut, as in the pipeline; the crop is not
+        told. Raises PortraitistError for a fourth reference, for a caption of more tokens than READ (the transformer
+        has no places for thousands) and for one with a picture's token in it.
+        """
+        import torch
+        from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import CONDITION_IMAGE_SIZE
+        from PIL import Image
+
+        require_few("qwen-image-edit", len(prompt.references), REFERENCES)
+        if SEEN in prompt.text:
+            raise PortraitistError(f"A caption contains {SEEN}", "Take it out: it stands for a piece of a picture.")
+        count = len(self.tokenizer(prompt.text).input_ids)
+        if count > READ:
+            raise PortraitistError(f"A caption of {count} tokens; qwen-image-edit reads {READ}", "Shorten it.")
+        told: dict[str, Any] = {}
+        pads: list[int] = []
+        if prompt.references:
+            shown = [Image.fromarray(scaled(picture, CONDITION_IMAGE_SIZE)) for picture in prompt.references]
+            told = dict(self.processor(images=shown, return_tensors="pt"))
+            pads = (told["image_grid_thw"].prod(-1) // self.processor.merge_size**2).tolist()
+        places = [f"Picture {i}: <|vision_start|>{SEEN * n}<|vision_end|>" for i, n in enumerate(pads, start=1)]
+        told |= self.tokenizer(EDIT_TEMPLATE.format("".join(places) + prompt.text), return_tensors="pt")
+        # without these transformers 5 numbers the patches of a picture like words: huggingface/diffusers#14194
+        told["mm_token_type_ids"] = (told["input_ids"] == self.text.config.image_token_id).int()
+        with torch.no_grad():
+            found = self.text.model(**{name: value.to(self.text.device) for name, value in told.items()})
+        tokens = found.last_hidden_state[0, EDIT_DROPPED:].clone()
+        return {"tokens": tokens, "tokens_mask": torch.ones(len(tokens), dtype=torch.bool)}
+
+    def reference(self, picture: Tensor) -> Tensor:
+        """(3, H, W) of any size to (16, h', w'), scaled to about a megapixel of the same shape."""
+        from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import VAE_IMAGE_SIZE
+
+        from portraitist.dataset.encoding import to_tensor
+
+        return self.latents(to_tensor(scaled(picture, VAE_IMAGE_SIZE))[None])[0]
+
+
+def scaled(picture: Tensor, area: int) -> np.ndarray:
+    """A picture (3, H, W) in [-1, 1] as (h, w, 3) uint8 of about so many pixels, its sides multiples of 32.
+
+    Raises PortraitistError for a picture more than 200 times as long as wide, which Qwen2.5-VL does not look at.
+    """
+    from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
+
+    _, height, width = picture.shape
+    if max(height, width) > 200 * min(height, width):
+        raise PortraitistError(f"A reference of {width} x {height} pixels is too narrow", "Cut it, or leave it out.")
+    width, height = calculate_dimensions(area, width / height)
+    pixels = ((picture.float().cpu() + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return resize(pixels, width, height)
+
+
+def require_few(family: str, count: int, most: int) -> None:
+    """Refuse more references than a family takes."""
+    if count and not most:
+        raise no_references(family)
+    if count > most:
+        raise PortraitistError(f"{family} takes {most} reference pictures at most, not {count}", f"Leave {most}.")
 
 
 def packed(latents: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from portraitist.recipe import Adapter
 from tests.tiny import CAPTIONS, tiny
 
 PIPELINES = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline, "qwen-image": QwenImagePipeline}
-NAMES = list(PIPELINES)
-CHANNELS = {"sdxl": 4, "flux": 4, "qwen-image": 16}
+NAMES = [*PIPELINES, "qwen-image-edit"]
+CHANNELS = {"sdxl": 4, "flux": 4, "qwen-image": 16, "qwen-image-edit": 16}
 TEXT, HEIGHT, WIDTH = "zorblax, a fox, waving, in a forest at night", 64, 128
 WHOLE = Crop(WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT)
 
@@ -31,7 +31,7 @@ def bases(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pipelines(bases):
-    found = {name: PIPELINES[name].from_pretrained(bases[name].folder) for name in NAMES}
+    found = {name: PIPELINES[name].from_pretrained(bases[name].folder) for name in PIPELINES}
     for pipeline in found.values():
         pipeline.set_progress_bar_config(disable=True)
     return found
@@ -243,11 +243,13 @@ def test_a_denoiser_comes_frozen_and_spares_memory_without_changing_gradients(ba
         torch.testing.assert_close(gradient, gradients[1][key], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_references_are_refused(bases, name):
     _, encoder, _ = loaded(bases, name)
     with pytest.raises(PortraitistError, match="no reference pictures"):
         encoder.conditions(Prompt(TEXT, references=(torch.zeros(3, 64, 64),)))
+    with pytest.raises(PortraitistError, match="no reference pictures"):
+        encoder.reference(torch.zeros(3, 64, 64))
 
 
 def real_unet():
@@ -283,7 +285,7 @@ def test_sdxl_names_are_those_of_the_publishers_checkpoint():
 @pytest.mark.parametrize(
     "targets", [(), ("proj_in", "ff.net.2", "to_k", "proj_mlp", "img_mod.1")], ids=["default", "others"]
 )
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pipelines, name, targets):
     family, encoder, denoiser = loaded(bases, name)
     alpha = 0.0 if name == "flux" else 6.0  # diffusers reads no alpha of FLUX beside peft's suffixes

@@ -17,8 +17,8 @@ from portraitist.errors import PortraitistError
 from portraitist.recipe import Model
 from tests.tiny import CAPTIONS, tiny
 
-NAMES = ["sdxl", "flux", "qwen-image"]
-DENOISERS = {"sdxl": "unet", "flux": "transformer", "qwen-image": "transformer"}
+DENOISERS = {"sdxl": "unet", **dict.fromkeys(("flux", "qwen-image", "qwen-image-edit"), "transformer")}
+NAMES = list(DENOISERS)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_an_unknown_family_is_refused_with_its_neighbour(wrong, near):
     with pytest.raises(PortraitistError) as caught:
         families.get("zzzzzzzz")
     assert "Did you mean" not in caught.value.remedy
-    assert "flux, mini, qwen-image, sdxl" in caught.value.remedy
+    assert "flux, mini, qwen-image, qwen-image-edit, sdxl" in caught.value.remedy
 
 
 def test_an_installed_package_may_bring_a_family_but_not_replace_ours(tmp_path, monkeypatch):
@@ -218,7 +218,7 @@ def test_captions_are_counted_as_the_bases_own_tokenizers_count(shelf, text):
     assert counts["sdxl"] == len(clip(text, add_special_tokens=False).input_ids)
     assert counts["flux"] == len(t5(text, add_special_tokens=False).input_ids)
     qwen2 = Qwen2Tokenizer.from_pretrained(shelf / "qwen-image" / "tokenizer")
-    assert counts["qwen-image"] == len(qwen2(text).input_ids)
+    assert counts["qwen-image"] == counts["qwen-image-edit"] == len(qwen2(text).input_ids)
 
 
 def test_clips_older_files_are_read_as_its_new_one(shelf, tmp_path):
