@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from portraitist.errors import PortraitistError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -128,16 +130,30 @@ class Encoder(Protocol):
         """Of one prompt, without batch dimension; `tokens` (T, d) goes with `tokens_mask` (T,) bool."""
         ...
 
+    def reference(self, picture: Tensor) -> Tensor:
+        """Latents (C, h', w') of a reference picture (3, H, W) in [-1, 1] of any size, scaled as the family sees it.
+
+        Raises PortraitistError in a family that takes none.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A base's defaults for use: data beside the family, not knowledge in the loop."""
+    """A base's defaults for use: data beside the family, not knowledge in the loop.
+
+    guidance       of sampling: true guidance by the negative, or what a distilled base is told
+    true_guidance  whether the negative is predicted too, and the prompt's prediction moved away from it
+    norm_patch     with true guidance: side in latent cells of the patches in each of which the guided prediction is
+                   scaled to the norm of the prompt's own, as Qwen-Image's pipelines do; 0 leaves it as it is
+    """
 
     resolution: int
     guidance: float
     sampling_steps: int
     negative: str = ""
     true_guidance: bool = True
+    norm_patch: int = 0
     token_limit: int = 512
 
 
@@ -202,6 +218,11 @@ class PromptSpec:
     name: str
     text: str
     asks: Mapping[str, str] = field(default_factory=dict)
+
+
+def no_references(family: str) -> PortraitistError:
+    """The refusal of reference pictures by a family that takes none."""
+    return PortraitistError(f"{family} takes no reference pictures", "Leave them out, or choose an edit family.")
 
 
 def collate(conditions: Sequence[Conditions]) -> Conditions:

@@ -34,7 +34,7 @@ class Section(BaseModel):
 class Model(Section):
     """The base that is trained on.
 
-    family     as in the registry: mini, sdxl, flux
+    family     as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
     base       its folder in diffusers' layout; "" is the embedded base of the family `mini`
     precision  of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
     device     auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps

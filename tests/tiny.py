@@ -5,16 +5,20 @@ Vocabularies are trained on a few hundred made-up captions, so that nothing is f
 
 import itertools
 import json
+import re
 from functools import cache
 from pathlib import Path
 
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLQwenImage,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    QwenImageEditPlusPipeline,
+    QwenImagePipeline,
     QwenImageTransformer2DModel,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -25,14 +29,19 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
     Qwen2Model,
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessorPil,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
 )
 
 from portraitist import families
+from portraitist.families import qwen as qwen_family
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
 from portraitist.recipe import Model
@@ -46,6 +55,7 @@ WORDS = (
 )
 CAPTIONS = [", ".join(words) for words in itertools.product(*WORDS)]
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+SPECIAL = ("im_start", "im_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
 
 
 def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
@@ -53,7 +63,7 @@ def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
     if not folder.exists():
         state = torch.get_rng_state()
         torch.manual_seed(0)
-        {"sdxl": sdxl, "flux": flux, "mini": mini}[name](folder)
+        {"sdxl": sdxl, "flux": flux, "mini": mini, "qwen-image": qwen, "qwen-image-edit": qwen_edit}[name](folder)
         torch.set_rng_state(state)
     return families.resolve(Model(family=name, base=str(folder), precision=precision))
 
@@ -117,6 +127,67 @@ def flux(folder: Path) -> None:
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
     )
     pipeline.save_pretrained(folder)
+
+
+def qwen(folder: Path) -> None:
+    """Qwen-Image: two blocks, the published schedule and the published scale of latents."""
+    QwenImagePipeline(**qwen_parts()).save_pretrained(folder)
+
+
+def qwen_edit(folder: Path) -> None:
+    """Qwen-Image-Edit-2509: the same classes, and what cuts pictures into patches, set up as published."""
+    QwenImageEditPlusPipeline(**qwen_parts(), processor=None).save_pretrained(folder)
+    Qwen2VLImageProcessorPil().save_pretrained(folder / "processor")
+
+
+def qwen_parts() -> dict[str, object]:
+    """What the pipelines of Qwen-Image share."""
+    tokenizer = qwen_tokenizer()
+    ids = {f"{n}_token_id": tokenizer.convert_tokens_to_ids(f"<|{n}|>") for n in ("vision_start", "vision_end")}
+    ids |= {f"{n}_token_id": tokenizer.convert_tokens_to_ids(f"<|{n}_pad|>") for n in ("image", "video")}
+    told = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+            "max_position_embeddings": 4096,
+            "bos_token_id": None,
+            "eos_token_id": None,
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": 16,
+            "fullatt_block_indexes": [1],
+        },
+        **ids,
+    )
+    return {
+        "vae": AutoencoderKLQwenImage(base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1),
+        "text_encoder": Qwen2_5_VLForConditionalGeneration(told),
+        "tokenizer": tokenizer,
+        "transformer": QwenImageTransformer2DModel(
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            axes_dims_rope=(4, 6, 6),
+        ),
+        "scheduler": FlowMatchEulerDiscreteScheduler(
+            base_image_seq_len=256,
+            base_shift=0.5,
+            max_image_seq_len=8192,
+            max_shift=0.9,
+            shift_terminal=0.02,
+            use_dynamic_shifting=True,
+        ),
+    }
 
 
 def mini(folder: Path) -> None:
@@ -206,6 +277,27 @@ def clip_tokenizer(padding: str) -> CLIPTokenizer:
         vocabulary.setdefault(sign, len(vocabulary))
     merges = [tuple(pair) for pair in model["merges"]]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)
+
+
+@cache
+def qwen_tokenizer() -> Qwen2Tokenizer:
+    """Qwen2's way of splitting, over a vocabulary of our own that has every word of the templates as the real one has.
+
+    By it the templates are as many tokens as by the real one, which the pipelines take for granted.
+    """
+    special = [f"<|{name}|>" for name in SPECIAL]
+    templates = re.sub(r"<\|\w+\|>|{}", "", qwen_family.TEMPLATE + qwen_family.EDIT_TEMPLATE)
+    empty = Qwen2Tokenizer(vocab={}, merges=[])
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = empty.backend_tokenizer.pre_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=3000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    made.train_from_iterator([templates, *CAPTIONS], trainer)
+    model = json.loads(made.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    return tokenizer
 
 
 @cache

@@ -34,24 +34,33 @@ class Encoding:
     """An encoder and the conditions it has already found: most captions' empty twin is the same."""
 
     encoder: Encoder
-    known: dict[tuple[str, Crop | None], Conditions] = field(default_factory=dict)
+    known: dict[tuple[str, Crop | None, tuple[str, ...]], Conditions] = field(default_factory=dict)
 
-    def conditions(self, text: str, crop: Crop | None = None) -> Conditions:
-        """Of a text at a crop, without batch dimension."""
-        if (text, crop) not in self.known:
-            self.known[text, crop] = self.encoder.conditions(Prompt(text, crop))
-        return self.known[text, crop]
+    def conditions(self, text: str, crop: Crop | None = None, references: Sequence[Opened] = ()) -> Conditions:
+        """Of a text at a crop and with references, without batch dimension."""
+        key = (text, crop, tuple(picture.digest for picture in references))
+        if key not in self.known:
+            shown = tuple(to_tensor(picture.pixels) for picture in references)
+            self.known[key] = self.encoder.conditions(Prompt(text, crop, shown))
+        return self.known[key]
 
     @torch.no_grad()
-    def sample(self, key: str, opened: Opened, crop: Crop, captions: Sequence[str]) -> Sample:
-        """The sample of a crop, one picture at a time: its numbers then depend on nothing else in the folder."""
+    def sample(
+        self, key: str, opened: Opened, crop: Crop, captions: Sequence[str], references: Sequence[Opened] = ()
+    ) -> Sample:
+        """The sample of a crop, one picture at a time: its numbers then depend on nothing else in the folder.
+
+        references  whole pictures of any size, in order. The encoder scales them, for the eyes of the text encoder and
+                    for latents; the empty caption sees them too. Raises PortraitistError where the family takes none
+        """
         pixels, alpha = cut(opened, crop)
         latents = self.encoder.latents(to_tensor(pixels)[None])[0].float().cpu()
         mask = None if alpha is None else cell_mask(alpha, *latents.shape[-2:])
         return Sample(
             key=key,
             latents=latents,
-            captions=tuple(self.conditions(text, crop) for text in captions),
-            empty=self.conditions("", crop),
+            captions=tuple(self.conditions(text, crop, references) for text in captions),
+            empty=self.conditions("", crop, references),
+            references=tuple(self.encoder.reference(to_tensor(r.pixels)).float().cpu() for r in references),
             mask=mask,
         )

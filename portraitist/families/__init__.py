@@ -28,6 +28,8 @@ FAMILIES = {
     "mini": "portraitist.families.mini:Mini",
     "sdxl": "portraitist.families.sdxl:Sdxl",
     "flux": "portraitist.families.flux:Flux",
+    "qwen-image": "portraitist.families.qwen:QwenImage",
+    "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
 }
 GROUP = "portraitist.families"
 
@@ -171,7 +173,10 @@ def token_counter(model: Model) -> Callable[[str], int]:
 
 
 def vocabulary(folder: Path) -> Tokenizer | None:
-    """The tokenizer in a part's folder, as tokenizer.json or as CLIP's vocab.json and merges.txt; None without."""
+    """The tokenizer in a part's folder, as tokenizer.json or as vocab.json and merges.txt; None without.
+
+    Of the latter, CLIP's has words that end in a mark of their end, and Qwen2's has none.
+    """
     whole, words, merges = (folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt"))
     try:
         if whole.is_file():
@@ -181,7 +186,9 @@ def vocabulary(folder: Path) -> Tokenizer | None:
         if words.is_file() and merges.is_file():
             lines = durable.read_text(merges).split("\n")
             pairs = [(a, b) for a, _, b in (line.partition(" ") for line in lines if not line.startswith("#version"))]
-            return clip(durable.read_json(words), [pair for pair in pairs if all(pair)])
+            known = durable.read_json(words)
+            made = clip if any(word.endswith("</w>") for word in known) else qwen2
+            return made(known, [pair for pair in pairs if all(pair)])
     except PortraitistError:
         raise
     except Exception as error:  # tokenizers raises Exception itself
@@ -208,5 +215,21 @@ def clip(words: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     split = Regex(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(split, "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    return made
+
+
+def qwen2(words: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """Qwen2's tokenizer (byte-level BPE) as transformers' Qwen2Tokenizer sets it up."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    made = Tokenizer(models.BPE(vocab=words, merges=merges))
+    made.normalizer = normalizers.NFC()
+    split = Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(split, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     return made

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from einops import rearrange
 
-from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
-from portraitist.family import Base, Profile, Prompt
+from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -150,7 +149,7 @@ class FluxEncoder:
         import torch
 
         if prompt.references:
-            raise PortraitistError("flux takes no reference pictures", "Leave them out, or choose an edit family.")
+            raise no_references("flux")
         ids = [
             tokenizer(
                 prompt.text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
@@ -160,6 +159,10 @@ class FluxEncoder:
         with torch.no_grad():
             pooled, tokens = self.clip(ids[0]).pooler_output[0], self.t5(ids[1])[0][0]
         return {"tokens": tokens, "tokens_mask": torch.ones(TOKENS, dtype=torch.bool), "pooled": pooled}
+
+    def reference(self, picture: Tensor) -> Tensor:
+        """Refused."""
+        raise no_references("flux")
 
 
 def positions(rows: int, columns: int) -> Tensor:

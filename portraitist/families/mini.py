@@ -155,6 +155,16 @@ class MiniEncoder:
             found = self.text(input_ids=torch.tensor([ids(self.tokenizer, prompt.text)])).last_hidden_state[0]
         return {"tokens": found.float(), "tokens_mask": torch.ones(len(found), dtype=torch.bool)}
 
+    def reference(self, picture: Tensor) -> Tensor:
+        """(3, H, W) to (16, H/8, W/8): as large as it is, as the base was taught. Refuses sides that are no multiples
+        of 16 pixels."""
+        if picture.shape[1] % 16 or picture.shape[2] % 16:
+            raise PortraitistError(
+                f"A reference of {picture.shape[2]} x {picture.shape[1]} pixels: mini takes multiples of 16",
+                "Scale or cut it, best to the size of what is drawn.",
+            )
+        return self.latents(picture[None])[0]
+
 
 @cache
 def tokenizer(folder: Path) -> Tokenizer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
-from portraitist.family import Base, Profile, Prompt
+from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class SdxlEncoder:
         import torch
 
         if prompt.references:
-            raise PortraitistError("sdxl takes no reference pictures", "Leave them out, or choose an edit family.")
+            raise no_references("sdxl")
         found = []
         for tokenizer, clip in zip(self.tokenizers, self.clips, strict=True):
             told = tokenizer(prompt.text, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
@@ -173,6 +173,10 @@ class SdxlEncoder:
             "pooled": found[1].text_embeds[0],
             "sizes": sizes(prompt.crop or Crop(side, side, 0, 0, side, side, side, side)),
         }
+
+    def reference(self, picture: Tensor) -> Tensor:
+        """Refused."""
+        raise no_references("sdxl")
 
 
 def sizes(crop: Crop) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from portraitist import durable
 from portraitist.dataset.cache import Cache, prompt_key
@@ -59,7 +60,8 @@ class Sampler:
         """Finished latents (B, C, h, w) float32 on the CPU, from unit noise (B, C, h, w) and a prompt for each.
 
         With true guidance g the prediction is n + g (p - n) of the prompt's p and the negative's n (arXiv 2207.12598),
-        both in one forward pass; a distilled base is told g instead (`guidance` (B,) among the conditions).
+        both in one forward pass, and in each patch as long as p where the profile has a `norm_patch`; a distilled base
+        is told g instead (`guidance` (B,) among the conditions).
         References are latents, each (B, C, h', w'); the negative sees them too, as in diffusers' edit pipelines.
         """
         device = next(self.denoiser.parameters()).device
@@ -80,6 +82,8 @@ class Sampler:
                 if double:
                     asked, plain = predicted.chunk(2)
                     predicted = plain + self.guidance * (asked - plain)
+                    if self.family.profile.norm_patch:
+                        predicted = as_long(predicted, asked, self.family.profile.norm_patch)
                 noisy = process.step(noisy, predicted, now.to(device), then.to(device)).float()
         return noisy.cpu()
 
@@ -87,6 +91,19 @@ class Sampler:
         """The unit noise (C, h, w) of a picture: the same for every checkpoint, strength and batch."""
         draw = generator(shot.seed, f"render {shot.prompt.text}", 0)
         return torch.randn(self.latent, generator=draw)
+
+
+def as_long(guided: Tensor, asked: Tensor, side: int) -> Tensor:
+    """`guided` (B, C, h, w), scaled in each patch of side x side cells to the norm that `asked` has there.
+
+    The norm goes over the channels and cells of the patch: one token of a transformer that packs them.
+    """
+
+    def norm(values: Tensor) -> Tensor:
+        return avg_pool2d(values.square().sum(1, keepdim=True), side).sqrt()
+
+    ratio = norm(asked) / norm(guided).clamp_min(1e-12)
+    return guided * ratio.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
 
 @dataclass(slots=True)

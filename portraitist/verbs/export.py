@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
     from portraitist.family import Family
 
-ARCHITECTURES = {"sdxl": "stable-diffusion-xl-v1-base", "flux": "flux-1-dev", "qwen-image": "Qwen-Image"}
+ARCHITECTURES = {
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "flux": "flux-1-dev",
+    "qwen-image": "Qwen-Image",
+    "qwen-image-edit": "Qwen-Image-Edit",
+}
 """ModelSpec 1.0.1 names, by family; another family goes by its own."""
 
-VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image"}
+VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image", "qwen-image-edit": "qwen_image_edit"}
 """What kohya's readers, and A1111 after them, tell bases apart by (`ss_base_model_version`)."""
 
 

@@ -27,7 +27,12 @@ from portraitist.verbs.train import train
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
 
-PIPELINES = {"sdxl": (diffusers.StableDiffusionXLPipeline, "unet"), "flux": (diffusers.FluxPipeline, "transformer")}
+PIPELINES = {
+    "sdxl": (diffusers.StableDiffusionXLPipeline, "unet"),
+    "flux": (diffusers.FluxPipeline, "transformer"),
+    "qwen-image": (diffusers.QwenImagePipeline, "transformer"),
+    "qwen-image-edit": (diffusers.QwenImageEditPlusPipeline, "transformer"),
+}
 SETTINGS = """preset = "mini"
 [model]
 family = "{family}"
@@ -48,7 +53,7 @@ save_every = 2
 """
 
 
-@pytest.fixture(scope="module", params=["sdxl", "flux"])
+@pytest.fixture(scope="module", params=PIPELINES)
 def trained(request, tmp_path_factory):
     """A project trained on a tiny base, step 2 at strength 0.7 chosen from it."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -71,7 +76,8 @@ def trained(request, tmp_path_factory):
 @torch.no_grad()
 def predicted(family, base, denoiser):
     given = family.load_encoder(base).conditions(Prompt("zorblax on a beach"))
-    noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    channels = 16 if family.name.startswith("qwen") else 4
+    noisy = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(1))
     batched = {name: value[None] for name, value in given.items()}
     return family.predict(denoiser, noisy, torch.tensor([0.6]), batched)
 
@@ -100,7 +106,8 @@ def test_diffusers_pipeline_loads_the_file_and_predicts_the_same(trained):
     denoiser = trained.family.load_denoiser(trained.base)
     with inject.loaded(denoiser, trained.family, judged, 0.7):
         expected = predicted(trained.family, trained.base, denoiser)
-    pipeline = kind.from_pretrained(trained.base.folder)
+    unused = {"processor": None} if trained.family.name == "qwen-image-edit" else {}
+    pipeline = kind.from_pretrained(trained.base.folder, **unused)
     pipeline.load_lora_weights(safetensors.torch.load_file(path), adapter_name="maya")
     pipeline.set_adapters("maya", 0.7)
     theirs = getattr(pipeline, part)
@@ -114,8 +121,9 @@ def test_its_names_are_those_that_comfyui_loads_and_every_module_has_an_alpha(tr
     style = {
         "sdxl": ("lora_unet_", (".lora_up.weight", ".lora_down.weight", ".alpha")),
         "flux": ("transformer.", (".lora_B.weight", ".lora_A.weight", ".alpha")),
+        "qwen-image": ("diffusion_model.", (".lora_B.weight", ".lora_A.weight", ".alpha")),
     }
-    prefix, suffixes = style[trained.family.name]
+    prefix, suffixes = style[trained.family.name.removesuffix("-edit")]
     modules = {name.removesuffix(suffixes[0]) for name in tensors if name.endswith(suffixes[0])}
     assert all(module.startswith(prefix) for module in modules)
     assert tensors.keys() == {module + suffix for module in modules for suffix in suffixes}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from portraitist import families
 from portraitist.adapters import inject
@@ -17,19 +18,20 @@ from portraitist.recipe import Recipe
 from tests.pictures import scenery
 from tests.tiny import tiny
 
-NAMES = ["sdxl", "flux", "mini"]
+NAMES = ["sdxl", "flux", "qwen-image", "qwen-image-edit", "mini"]
 STEPS = 40
 """Enough for the loss to level off, so that how a processor rounds decides nothing."""
 
 
 def encoded(family, base):
-    """Four pictures of two shapes, with captions, one with a mask."""
+    """Four pictures of two shapes, with captions, one with a mask; in an edit family two of them with references."""
     encoding, found = Encoding(family.load_encoder(base)), []
     for i, (width, height) in enumerate([(64, 64), (128, 64), (64, 64), (128, 64)]):
         pixels = scenery(i, width, height)
         alpha = (pixels[..., 0] > 128).astype("uint8") * 255 if i == 0 else None
         crop = Crop(width, height, 0, 0, width, height, width, height)
-        found.append(encoding.sample(f"{i}", Opened(pixels, alpha), crop, [f"zorblax, scene {i}"]))
+        shown = [Opened(scenery(i + 9, 64, 48), None)] * i if family.name == "qwen-image-edit" and i < 3 else []
+        found.append(encoding.sample(f"{i}", Opened(pixels, alpha), crop, [f"zorblax, scene {i}"], shown))
     return found
 
 
@@ -54,7 +56,9 @@ def unreachable(family, trainee, batch, recipe):
 
 @pytest.mark.parametrize(("kind", "precision"), [("lora", "float32"), ("lora", "bfloat16"), ("full", "bfloat16")])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_family_learns_its_pictures_in_the_one_loop(name, kind, precision, tmp_path):
+def test_every_family_learns_its_pictures_in_the_one_loop(name, kind, precision, tmp_path, monkeypatch):
+    for size in ("CONDITION_IMAGE_SIZE", "VAE_IMAGE_SIZE"):  # of references: less than a megapixel
+        monkeypatch.setattr(pipeline_qwenimage_edit_plus, size, 64 * 64)
     family, base = families.get(name), tiny(name, tmp_path / name, precision)
     settings = {
         "model": {"family": name, "precision": precision, "device": "cpu"},

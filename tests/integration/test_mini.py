@@ -137,6 +137,14 @@ def test_a_second_reference_is_refused_and_not_ignored(base):
         sampler.latents([given], given, latents, [latents, latents])
 
 
+def test_a_reference_is_as_large_as_it_is_and_must_fill_its_tokens(base):
+    encoder = Mini().load_encoder(base)
+    picture = torch.rand(3, 128, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    assert torch.equal(encoder.reference(picture), encoder.latents(picture[None])[0])
+    with pytest.raises(PortraitistError, match="72 x 128 pixels"):
+        encoder.reference(torch.zeros(3, 128, 72))
+
+
 def test_a_base_comes_back_from_its_shards_as_it_was_stored(base, tmp_path, monkeypatch):
     monkeypatch.setattr("portraitist.mini.storing.SHARD", 20_000)
     family = Mini()

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer, T5Tokenizer
+from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.recipe import Model
 from tests.tiny import CAPTIONS, tiny
 
-NAMES = ["sdxl", "flux"]
-DENOISERS = {"sdxl": "unet", "flux": "transformer"}
+DENOISERS = {"sdxl": "unet", **dict.fromkeys(("flux", "qwen-image", "qwen-image-edit"), "transformer")}
+NAMES = list(DENOISERS)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def test_every_registered_family_is_what_a_family_is(name):
     assert hash(family) == hash(families.get(name))
 
 
-@pytest.mark.parametrize(("wrong", "near"), [("sdlx", "sdxl"), ("flx", "flux"), ("Mini", "mini")])
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("sdlx", "sdxl"), ("flx", "flux"), ("qwen", "qwen-image"), ("Mini", "mini")]
+)
 def test_an_unknown_family_is_refused_with_its_neighbour(wrong, near):
     with pytest.raises(PortraitistError, match="no such family") as caught:
         families.get(wrong)
@@ -62,7 +64,7 @@ def test_an_unknown_family_is_refused_with_its_neighbour(wrong, near):
     with pytest.raises(PortraitistError) as caught:
         families.get("zzzzzzzz")
     assert "Did you mean" not in caught.value.remedy
-    assert "flux, mini, sdxl" in caught.value.remedy
+    assert "flux, mini, qwen-image, qwen-image-edit, sdxl" in caught.value.remedy
 
 
 def test_an_installed_package_may_bring_a_family_but_not_replace_ours(tmp_path, monkeypatch):
@@ -146,8 +148,8 @@ def test_a_part_that_is_missing_is_named(base):
 def test_a_part_that_is_damaged_is_named_whichever_of_its_files_it_is(base, damage):
     """Cut short, emptied, overwritten: one problem and one remedy, whatever the libraries raise."""
     for path in sorted(base.folder.rglob("*")):
-        # tokenizers' settings have defaults for all that is in them
-        if path.parent.name not in parts(base) or path.name == "tokenizer_config.json":
+        # tokenizers' settings have defaults for all that is in them, and of how to generate text nothing is used
+        if path.parent.name not in parts(base) or path.name in ("tokenizer_config.json", "generation_config.json"):
             continue
         whole = path.read_bytes()
         path.write_bytes(damage(whole))
@@ -215,6 +217,8 @@ def test_captions_are_counted_as_the_bases_own_tokenizers_count(shelf, text):
     t5 = T5Tokenizer.from_pretrained(shelf / "flux" / "tokenizer_2")
     assert counts["sdxl"] == len(clip(text, add_special_tokens=False).input_ids)
     assert counts["flux"] == len(t5(text, add_special_tokens=False).input_ids)
+    qwen2 = Qwen2Tokenizer.from_pretrained(shelf / "qwen-image" / "tokenizer")
+    assert counts["qwen-image"] == counts["qwen-image-edit"] == len(qwen2(text).input_ids)
 
 
 def test_clips_older_files_are_read_as_its_new_one(shelf, tmp_path):
