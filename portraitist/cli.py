@@ -52,6 +52,9 @@ Changes = Annotated[
     ),
 ]
 AdapterFile = Annotated[Path, Parameter(help="A LoRA file (.safetensors).")]
+OfFamily = Annotated[
+    str, Parameter(show_default=False, help="Whose it is, if it fits several: sdxl, flux, qwen-image or mini.")
+]
 RunName = Annotated[str, Parameter(name="--run", show_default=False, help="A run by name; without it the newest.")]
 
 app = App(
@@ -229,11 +232,11 @@ def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> W
 
 
 @app.command(sort_key=12)
-def inspect(file: AdapterFile, /, *, as_json: Json = False) -> Work:
+def inspect(file: AdapterFile, /, *, family: OfFamily = "", as_json: Json = False) -> Work:
     """Say what a LoRA file is, whoever wrote it, and what ComfyUI loads of it. Exit code 1 when it cannot be used."""
     from portraitist.verbs.inspect import inspect as verb
 
-    return Work(file.parent, lambda emit, stop: verb(file))
+    return Work(file.parent, lambda emit, stop: verb(file, family))
 
 
 @app.command(sort_key=13)
@@ -245,13 +248,14 @@ def convert(
     to: Annotated[
         str, Parameter(show_default=False, help="The dialect, by name; without it the safest for ComfyUI.")
     ] = "",
+    family: OfFamily = "",
     overwrite: Annotated[bool, Parameter(show_default=False, help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> Work:
     """Write a LoRA file by another program's names, exactly."""
     from portraitist.verbs.convert import convert as verb
 
-    return Work(file.parent, lambda emit, stop: verb(file, out, to, overwrite))
+    return Work(file.parent, lambda emit, stop: verb(file, out, to, family, overwrite))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

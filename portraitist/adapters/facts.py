@@ -7,14 +7,34 @@ from math import prod
 from torch import Tensor
 
 from portraitist.adapters.content import Content, Layer, read
-from portraitist.adapters.dialects import ALPHA, DIFFERENCES, DOWN, FAMILIES, LOHA, LOKR, MID, OTHERS, UP, cut, lexicon
+from portraitist.adapters.dialects import (
+    ALPHA,
+    DIFFERENCES,
+    DORA,
+    DOWN,
+    FAMILIES,
+    LOHA,
+    LOKR,
+    MAGNITUDE,
+    MID,
+    OTHERS,
+    UP,
+    cut,
+    lexicon,
+)
 from portraitist.adapters.fused import Parts, kind
 from portraitist.adapters.trees import Shapes, shapes
+from portraitist.errors import PortraitistError
 
 PAIRS = ((DOWN, UP), *((f"{name}_a", f"{name}_b") for name in ("hada_w1", "hada_w2", "lokr_w1", "lokr_w2")))
 FACTORS = {DOWN, UP, MID, *LOHA, *LOKR}
 TELLING = {*FACTORS, "diff", "w_norm"}
 """Parts whose shapes tell that of the weight they change."""
+
+
+NAMING = ("portraitist.family", "ss_base_model_version", "modelspec.architecture", "ss_sd_model_name")
+NAMES = {"sdxl": ("sdxl", "diffusion-xl"), "flux": ("flux",), "qwen-image": ("qwen",), "mini": ("mini",)}
+"""Where metadata name the base, and by which words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +47,8 @@ class Facts:
     dead   whether it changes nothing: a factor, the alpha or the difference is zero
     lacks  what of it is missing; "" when it is whole
     fits   whether its shapes are those of the family's weight
+    misread  whether ComfyUI computes otherwise with it than its trainers: DoRA by rows of the weight, for it divides by
+             the norm of the base's alone, and peft's magnitudes, which it passes over; by columns it is right
     """
 
     kind: str
@@ -35,24 +57,43 @@ class Facts:
     dead: bool
     lacks: str
     fits: bool
+    misread: bool
 
 
-def recognise(tensors: Mapping[str, Tensor]) -> tuple[str, Content]:
+@dataclass(frozen=True, eq=False)
+class Recognised:
+    """Which family a file is of: "" for none, or for one of several that it fits alike, which `alike` then names."""
+
+    family: str
+    content: Content
+    alike: tuple[str, ...] = ()
+
+
+def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], family: str = "") -> Recognised:
     """The family whose tree most of a file's layers fit by name and shape, and what the file says of it.
 
-    "" and nothing but strangers when fewer than half of its layers fit any: by names alone nothing is told, for
-    families share them. Raises PortraitistError for a file that says a thing twice.
+    family  the only one to try, as a person says it
+    It takes half of the layers: names alone tell nothing, for families share them. FLUX and Qwen-Image share shapes
+    too; where several families fit alike, the metadata decide, or nothing does. Raises PortraitistError for a family
+    that is not known here, and for a file that says a thing twice.
     """
+    if family and family not in FAMILIES:
+        raise PortraitistError(f"There is no family {family!r} of files", f"Families: {', '.join(FAMILIES)}.")
     total = len({cut(name)[0] for name in tensors})
-    unknown = Content((), tuple(tensors))
-    family, best, most = "", unknown, 0
-    for name in FAMILIES:
+    scores, contents = {}, {}
+    for name in (family,) if family else FAMILIES:
         tree = shapes(name)
-        content = read(tensors, lexicon(name, tuple(tree)))
-        score = sum(fits(layer, tree) and bool(layer.tensors.keys() & TELLING) for layer in content.layers)
-        if score > most:
-            family, best, most = name, content, score
-    return (family, best) if 2 * most >= total else ("", unknown)
+        contents[name] = read(tensors, lexicon(name, tuple(tree)))
+        fitting = (fits(layer, tree) and bool(layer.tensors.keys() & TELLING) for layer in contents[name].layers)
+        scores[name] = sum(fitting)
+    most = max(scores.values())
+    best = tuple(name for name, score in scores.items() if score == most and 2 * score >= total)
+    told = " ".join(metadata.get(key, "") for key in NAMING).lower()
+    named = tuple(name for name in best if any(word in told for word in NAMES[name]))
+    chosen = named if len(named) == 1 else best
+    if len(chosen) == 1 and most > 0:
+        return Recognised(chosen[0], contents[chosen[0]])
+    return Recognised("", Content((), tuple(tensors)), best if most > 0 else ())
 
 
 def facts(parts: Parts, fitting: bool = True) -> Facts:
@@ -70,6 +111,7 @@ def facts(parts: Parts, fitting: bool = True) -> Facts:
         dead=not missing and dead(parts),
         lacks=missing,
         fits=bool(missing) or fitting,
+        misread=MAGNITUDE in parts or (DORA in parts and (parts[DORA].ndim < 2 or parts[DORA].shape[0] != 1)),
     )
 
 

@@ -26,9 +26,10 @@ class ConvertResult:
     megabytes: float
 
 
-def convert(file: Path, out: Path, to: str = "", overwrite: bool = False) -> ConvertResult:
+def convert(file: Path, out: Path, to: str = "", family: str = "", overwrite: bool = False) -> ConvertResult:
     """Write an adapter file in another dialect; without a name, in the family's safest for ComfyUI.
 
+    family  what the file is of, where its names and shapes leave that open
     The tensors' values, types and scales stay what they are: alphas travel, and one that only diffusers' header
     states is written beside its factors. The new file is held against the old one before it is written. Raises
     PortraitistError for a file of no known family, for tensors that belong to no layer, for what the dialect cannot
@@ -41,8 +42,13 @@ def convert(file: Path, out: Path, to: str = "", overwrite: bool = False) -> Con
     if out.exists() and not overwrite:
         raise PortraitistError(f"{out} is there already", "Choose another name, or say --overwrite.")
     tensors, metadata = files.read(file)
-    family, said = facts.recognise(tensors)
+    known = facts.recognise(tensors, metadata, family)
+    family, said = known.family, known.content
     look = f"See what it is: portraitist inspect {file}"
+    if known.alike:
+        raise PortraitistError(
+            f"{file} fits {' and '.join(known.alike)} alike", f"Say which: --family {known.alike[0]}"
+        )
     if not family:
         raise PortraitistError(f"{file} fits no family that is known here", look)
     dialect, tree = dialects.get(family, to), trees.shapes(family)

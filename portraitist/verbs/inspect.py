@@ -45,7 +45,8 @@ class Inspection:
     rank, alpha    least, median and largest, and how many layers differ from the median; alphas only as stated
     types          tensors by type
     dead           layers that change nothing
-    comfyui        layers that ComfyUI loads and those it drops with a line in its log, and which
+    comfyui        layers that ComfyUI loads, of how many, those it drops with a line in its log, and a dialect in which
+                   it would load all
     unmatched      tensors that belong to no layer of the family
     metadata       trigger, base and steps wherever they stand, and everything of ours
     """
@@ -78,6 +79,7 @@ class Inspection:
 
     def table(self) -> list[tuple[str, str]]:
         """One fact a row."""
+        loads, of = self.comfyui["loads"], self.comfyui["of"]
         encoders = ", ".join(f"{name} {count}" for name, count in self.text_encoders.items())
         rows = [
             ("file", f"{self.file}, {self.megabytes:g} MB"),
@@ -91,20 +93,22 @@ class Inspection:
             ("type", ", ".join(f"{count} {name}" for name, count in self.types.items())),
             ("dead layers", some(self.dead) or "none"),
             ("unmatched", some(self.unmatched) or "none"),
-            ("ComfyUI", f"loads {self.comfyui['loads']} of {self.comfyui['of']} layers" if self.family else "unknown"),
+            ("ComfyUI", f"loads {loads} of {of} layers by these names" if self.family else "unknown"),
         ]
         return rows + [(name, value) for name, value in self.metadata.items()]
 
 
-def inspect(file: Path) -> Inspection:
+def inspect(file: Path, family: str = "") -> Inspection:
     """Look at an adapter file in any dialect; the base is not needed.
 
+    family  what it is of, where its names and shapes leave that open
     Raises PortraitistError for what is no adapter file at all: not safetensors, damaged, of impossible types.
     """
     from portraitist.adapters import content, dialects, facts, files, trees
 
     tensors, metadata = files.load(file, files.FOREIGN)
-    family, said = facts.recognise(tensors)
+    known = facts.recognise(tensors, metadata, family)
+    family, said = known.family, known.content
     tree = trees.shapes(family) if family else {}
     found = {layer.name: facts.facts(layer.tensors, facts.fits(layer, tree)) for layer in said.layers}
     if not family:
@@ -113,7 +117,7 @@ def inspect(file: Path) -> Inspection:
     encoders = Counter(module.partition(".")[0] for module in inner if trees.is_encoder(module))
     words = dialects.lexicon(family, tuple(tree)) if family else {}
     strangers = tuple(map(printable, said.strangers))
-    comfyui = loading(said)
+    comfyui = {**loading(said), "better": better(family, inner)}
     stated = sum(a is not b for a, b in zip(said.layers, content.explicit(said, metadata).layers, strict=True))
     return Inspection(
         file=str(file),
@@ -131,7 +135,10 @@ def inspect(file: Path) -> Inspection:
         comfyui=comfyui,
         unmatched=strangers,
         metadata=told(metadata),
-        findings=(*health(tensors, found, family), *(use(found, strangers, comfyui, stated) if family else ())),
+        findings=(
+            *health(tensors, found, family, known.alike),
+            *(use(found, strangers, comfyui, stated) if family else ()),
+        ),
     )
 
 
@@ -145,9 +152,21 @@ def loading(said: "Content") -> dict[str, Any]:
     return {"loads": len(said.layers) - len(dropped), "of": len(said.layers) + len(strangers), "drops": drops}
 
 
-def health(tensors: "Mapping[str, Tensor]", found: "Mapping[str, Facts]", family: str) -> Iterable[Remark]:
-    """What forbids the use of a file."""
-    if not family:
+def better(family: str, modules: Iterable[str]) -> str:
+    """The safest dialect in which ComfyUI loads all of some modules; "" when there is none."""
+    from portraitist.adapters import dialects
+
+    rows = (row for row in dialects.of(family) if row.written and all(row.place(m) and row.loads(m) for m in modules))
+    return next((row.name for row in rows), "")
+
+
+def health(
+    tensors: "Mapping[str, Tensor]", found: "Mapping[str, Facts]", family: str, alike: Sequence[str]
+) -> Iterable[Remark]:
+    """What forbids the use of a file; `alike` are the families that it could be of, if it is open which."""
+    if alike:
+        yield Remark("family", "block", f"It fits {' and '.join(alike)} alike", f"Say which: --family {alike[0]}")
+    elif not family:
         says = f"It fits no family that is known here: {some([printable(name) for name in tensors])}"
         yield Remark("family", "block", says, "Use it with the program and the base it was made for.")
     wild = [printable(name) for name, tensor in tensors.items() if not bool(tensor.float().isfinite().all())]
@@ -170,22 +189,23 @@ def use(
 
     stated  layers whose scale stands only in diffusers' header
     """
-    remarks, dropped = [], comfyui["of"] - comfyui["loads"]
-    again = "Write it anew by the names that ComfyUI loads: portraitist convert FILE --out NEW."
+    remarks, dropped = [], [name for name in comfyui["drops"] if name in found]
+    better = comfyui["better"] or "DIALECT"
+    again = f"Write it anew by names that ComfyUI loads: portraitist convert FILE --to {better} --out NEW"
     if any(fact.dead for fact in found.values()) and not all(fact.dead for fact in found.values()):
         names = some([name for name, fact in found.items() if fact.dead])
         remarks.append(Remark("dead", "warn", f"Layers that change nothing: {names}", "Was the training long enough?"))
     if strangers:
         says = f"Tensors that belong to no layer: {some(strangers)}"
         remarks.append(Remark("unmatched", "warn", says, "Ask where the file comes from; convert refuses them."))
-    if found and dropped > len(strangers):
-        says = f"ComfyUI drops {dropped} of {comfyui['of']} layers without an error: {some(comfyui['drops'])}"
+    if dropped:
+        says = f"ComfyUI drops {len(dropped)} of {len(found)} layers without an error: {some(dropped)}"
         remarks.append(Remark("comfyui", "warn", says, again))
     if stated:
         says = f"The scale of {stated} layers stands in diffusers' header alone; ComfyUI takes 1 instead"
         remarks.append(Remark("header_alpha", "warn", says, again))
-    if any(fact.kind == "DoRA" for fact in found.values()):
-        says = "ComfyUI scales DoRA by the norm of the base's weight alone, not of the changed one"
+    if misread := [name for name, fact in found.items() if fact.misread]:
+        says = f"ComfyUI does not compute this DoRA as its trainers do: {some(misread)}"
         remarks.append(Remark("dora", "warn", says, "Compare pictures with those of the program that trained it."))
     return remarks
 

@@ -13,70 +13,10 @@ from portraitist import families
 from portraitist.adapters import content, dialects, trees
 from portraitist.adapters.facts import recognise
 from portraitist.errors import PortraitistError
+from tests.adapters import equal, lora, modules_of, probed, scale, words, written
 
 WRITTEN = [row for row in dialects.DIALECTS if row.written]
 by_row = {"ids": lambda row: f"{row.family}-{row.name}"}
-
-
-def words(family):
-    return dialects.lexicon(family, tuple(trees.shapes(family)))
-
-
-def lora(family, modules, rank=2, alpha=None, dtype=torch.float32, seed=0):
-    """Factors of some layers by canonical names, random; `rank` a number or one per module."""
-    draw, found = torch.Generator().manual_seed(seed), {}
-    for i, module in enumerate(modules):
-        shape = trees.shapes(family)[module]
-        r = rank if isinstance(rank, int) else rank[i]
-        ones = (1,) * (len(shape) - 2)
-        found[module] = {
-            "down": torch.randn(r, *shape[1:], generator=draw).to(dtype),
-            "up": torch.randn(shape[0], r, *ones, generator=draw).to(dtype),
-        }
-        if alpha is not None:
-            found[module]["alpha"] = torch.as_tensor(alpha(r), dtype=dtype)
-    return found
-
-
-def singles(family, parts):
-    """A content of layers by canonical modules, as the unfused dialects have them."""
-    return content.Content(
-        tuple(content.Layer(module, dialects.Entry((module,), False, ()), each) for module, each in parts.items()),
-        (),
-    )
-
-
-def written(parts, row):
-    return content.write(singles(row.family, parts), row, trees.shapes(row.family))
-
-
-def modules_of(said, family):
-    """What a content says by canonical modules."""
-    tree = trees.shapes(family)
-    return {
-        module: parts
-        for layer in said.layers
-        for module, parts in content.apart(layer.name, layer.entry, layer.tensors, tree).items()
-    }
-
-
-def equal(one, other):
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert tensor.dtype == other[name].dtype, name
-        assert tensor.shape == other[name].shape, name
-        assert torch.equal(tensor, other[name]), name
-
-
-def probed(down, up, scale=1.0):
-    """What a change of a weight does to one input: enough to tell any two apart."""
-    x = torch.linspace(-1, 1, down[0].numel(), dtype=torch.float64)
-    return scale * (up.double().flatten(1) @ (down.double().flatten(1) @ x))
-
-
-def scale(parts):
-    rank = len(parts["down"])
-    return float(parts.get("alpha", rank)) / rank
 
 
 def test_the_trees_are_the_published_ones():
@@ -131,8 +71,9 @@ def test_a_file_on_every_layer_is_told_by_its_names_and_shapes(row):
     for name, (rows, rest) in sizes.items():
         tensors[name + row.suffixes["down"]] = torch.empty(4, *rest, device="meta")
         tensors[name + row.suffixes["up"]] = torch.empty(rows, 4, *(1 for _ in rest[1:]), device="meta")
-    family, said = recognise(tensors)
-    assert family == row.family or row.name == "transformers-5"  # CLIP-L alone is in two families
+    known = recognise(tensors, {})
+    family, said = known.family, known.content
+    assert family == row.family
     assert said.strangers == ()
     assert {module for layer in said.layers for module in layer.entry.modules} == set(named)
     assert row.name in dialects.speakers(tensors, words(row.family))
@@ -223,19 +164,6 @@ def test_diffusers_reads_fluxs_kohya_names_as_we_do(rank):
         torch.testing.assert_close(probed(parts["down"], parts["up"], scale(parts)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_fused_from_single_layers_is_taken_apart_by_diffusers_into_them():
-    modules = [m for m in trees.layers("flux") if re.search(r"_blocks\.3\.(attn|proj_mlp)", m)]
-    parts = lora("flux", modules, rank=4, alpha=lambda r: 2.0)
-    theirs = FluxPipeline.lora_state_dict(written(parts, dialects.get("flux", "kohya")))
-    assert {k.removesuffix(".lora_A.weight") for k in theirs if ".lora_A." in k} == {
-        f"transformer.{m}" for m in modules
-    }
-    for module, each in parts.items():
-        factors = theirs[f"transformer.{module}.lora_A.weight"], theirs[f"transformer.{module}.lora_B.weight"]
-        assert len(factors[0]) == 4  # a rank of its own again
-        torch.testing.assert_close(probed(*factors), probed(each["down"], each["up"], 0.5), rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["musubi", "ai-toolkit", "comfyui", "diffusers"])
 def test_diffusers_reads_qwens_names_as_we_do(name):
     parts = lora("qwen-image", trees.layers("qwen-image"), rank=1, alpha=lambda r: 0.25)
@@ -285,25 +213,6 @@ def test_there_and_back_is_the_same_to_the_byte(row, dtype):
         equal(again, there)
 
 
-@pytest.mark.parametrize("row", [row for row in WRITTEN if row.family == "flux"], **by_row)
-def test_a_fused_file_of_one_down_comes_back_from_every_dialect(row):
-    """As sd-scripts trains it: q, k and v share their input's factor."""
-    tree, kohya = trees.shapes("flux"), dialects.get("flux", "kohya")
-    draw = torch.Generator().manual_seed(1)
-    original = {
-        "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.randn(4, 3072, generator=draw),
-        "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.randn(9216, 4, generator=draw),
-        "lora_unet_double_blocks_0_img_attn_qkv.alpha": torch.tensor(1.0, dtype=torch.float16),
-        "lora_unet_single_blocks_0_linear1.lora_down.weight": torch.randn(3, 3072, generator=draw),
-        "lora_unet_single_blocks_0_linear1.lora_up.weight": torch.randn(21504, 3, generator=draw),
-        "lora_unet_final_layer_adaLN_modulation_1.diff": torch.randn(6144, 3072, generator=draw),
-    }
-    if "diff" not in row.suffixes:
-        del original["lora_unet_final_layer_adaLN_modulation_1.diff"]
-    there = content.write(content.read(original, words("flux")), row, tree)
-    equal(content.write(content.read(there, words("flux")), kohya, tree), original)
-
-
 @pytest.mark.parametrize(
     "roles",
     [dialects.LOHA[:4], ("lokr_w1", "lokr_w2_a", "lokr_w2_b"), ("dora_scale",)],
@@ -321,27 +230,6 @@ def test_other_kinds_are_renamed_where_there_are_names_and_refused_elsewhere(rol
     with pytest.raises(PortraitistError, match="diffusers cannot hold") as caught:
         content.write(content.read(original, words(family)), dialects.get(family, "diffusers"), tree)
     assert "musubi" in caught.value.remedy
-
-
-def test_what_cannot_be_fused_or_taken_apart_exactly_is_refused():
-    kohya, plain = dialects.get("flux", "kohya"), dialects.get("flux", "lycoris")
-    q, k = "transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_k"
-    two = lora("flux", [q, k], alpha=lambda r: 1.0)
-    unlike = {**two, k: {**two[k], "alpha": torch.tensor(2.0)}}
-    typed = {**two, k: {**two[k], "up": two[k]["up"].half()}}
-    bare = {**two, k: {role: part for role, part in two[k].items() if role != "alpha"}}
-    shaped = {**two, k: {**two[k], "up": torch.ones(5, 2)}}
-    lokr = {q: {"lokr_w1": torch.ones(4, 4), "lokr_w2": torch.ones(768, 768)}}
-    for parts, why in (
-        (unlike, "different scales"), (typed, "several types"), (bare, "some have an alpha"), (shaped, "shapes"),
-        (lokr, "LoKr of single layers"),
-    ):  # fmt: skip
-        with pytest.raises(PortraitistError, match=why):
-            written(parts, kohya)
-    fused = {"lora_unet_double_blocks_0_img_attn_qkv.lokr_w1": torch.ones(4, 4)}
-    with pytest.raises(PortraitistError, match="a LoKr over 3 fused layers"):
-        content.write(content.read(fused, words("flux")), plain, trees.shapes("flux"))
-    equal(content.write(content.read(fused, words("flux")), kohya, trees.shapes("flux")), fused)
 
 
 def test_a_layer_said_twice_and_an_encoder_without_names_are_refused():
@@ -385,14 +273,3 @@ def test_what_comfyui_loads_is_what_was_measured_there():
     assert flux["lora_te3_encoder_block_0_layer_0_SelfAttention_q"].loads
     assert not words("sdxl")["text_encoder.encoder.layers.0.mlp.fc1"].loads
     assert words("sdxl")["text_encoder.text_model.encoder.layers.0.mlp.fc1"].loads
-
-
-def test_a_fused_layer_whose_columns_no_part_claims_is_shared():
-    """Nothing is guessed: `down` is copied, the product is the same."""
-    name, tree = "lora_unet_double_blocks_0_txt_attn_qkv", trees.shapes("flux")
-    up = torch.zeros(9216, 2)
-    up[:3072, 0] = up[3072:6144, 0] = up[6144:, 1] = 1
-    tensors = {f"{name}.lora_down.weight": torch.randn(2, 3072), f"{name}.lora_up.weight": up}
-    parts = modules_of(content.read(tensors, words("flux")), "flux")
-    assert [len(each["down"]) for each in parts.values()] == [2, 2, 2]
-    equal(content.write(content.read(tensors, words("flux")), dialects.get("flux", "kohya"), tree), tensors)

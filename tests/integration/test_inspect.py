@@ -51,7 +51,7 @@ def test_a_healthy_file_is_told_in_a_table(tmp_path):
     assert found.kinds == {"LoRA": 3}
     assert found.rank == {"least": 2, "median": 4, "largest": 4, "differ": 1}
     assert found.alpha == {"least": 2, "median": 2, "largest": 2, "differ": 0}
-    assert found.comfyui == {"loads": 3, "of": 3, "drops": []}
+    assert found.comfyui == {"loads": 3, "of": 3, "drops": [], "better": "diffusers"}
     assert found.metadata == {
         "trigger": "zorblax", "base": "mini", "steps": "600", "portraitist.strength": "0.85"
     }  # fmt: skip
@@ -136,7 +136,7 @@ def test_every_kind_is_named_and_converts_where_it_can_be_held(kind, tmp_path):
         return
     assert found.dialects == ("musubi",)
     assert not found.blocked
-    assert ("dora" in checks(found, "warn")) == (kind == "DoRA")
+    assert "dora" not in checks(found, "warn")  # by columns, as here, ComfyUI computes it rightly
     convert(path, tmp_path / "b.safetensors", "lycoris")
     convert(tmp_path / "b.safetensors", tmp_path / "c.safetensors", "musubi")
     assert (tmp_path / "c.safetensors").read_bytes() == files.pack(files.read(path)[0], {})
@@ -144,6 +144,64 @@ def test_every_kind_is_named_and_converts_where_it_can_be_held(kind, tmp_path):
         with pytest.raises(PortraitistError, match="diffusers cannot hold"):
             convert(path, tmp_path / "d.safetensors", "diffusers")
         assert not (tmp_path / "d.safetensors").exists()
+
+
+@pytest.mark.parametrize("part", ["dora_scale", "lora_magnitude_vector"])
+def test_a_dora_that_comfyui_computes_otherwise_is_told(part, tmp_path):
+    """By rows of the weight, as LyCORIS has it by default and peft always: measured in ComfyUI 0.33."""
+    name = "lora_unet_" + MODULES[0].replace(".", "_")
+    rows = trees.shapes("mini")[MODULES[0]][0]
+    tensors = {f"{name}.{other}": tensor for other, tensor in kinds()["LoRA"].items()}
+    scale = torch.ones(rows, 1) if part == "dora_scale" else torch.ones(rows)
+    found = inspect(saved(tmp_path / "a.safetensors", {**tensors, f"{name}.{part}": scale}))
+    assert found.kinds == {"DoRA": 1}
+    assert "dora" in checks(found, "warn")
+
+
+def test_a_file_that_two_families_could_have_is_not_guessed_at(tmp_path):
+    """The first block's attention is 3072 wide in FLUX and in Qwen-Image; CLIP-L alone is SDXL's and FLUX's."""
+    name = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = {f"{name}.lora_A.weight": torch.ones(2, 3072), f"{name}.lora_B.weight": torch.ones(3072, 2)}
+    path, out = saved(tmp_path / "a.safetensors", tensors), tmp_path / "out.safetensors"
+    (remark,) = inspect(path).findings
+    assert (remark.check, remark.says, remark.remedy) == (
+        "family", "It fits flux and qwen-image alike", "Say which: --family flux"
+    )  # fmt: skip
+    with pytest.raises(PortraitistError, match="fits flux and qwen-image alike"):
+        convert(path, out)
+    assert inspect(path, "qwen-image").family == "qwen-image"
+    assert convert(path, out, "kohya", family="flux").family == "flux"
+    assert inspect(saved(path, tensors, {"modelspec.architecture": "flux-1-dev/lora"})).family == "flux"
+    with pytest.raises(PortraitistError, match="no family 'qwen'"):
+        inspect(path, "qwen")
+    assert checks(inspect(path, "sdxl"), "block") == {"family"}
+
+
+def test_text_encoders_are_counted_and_carried(tmp_path):
+    name = "lora_te1_text_model_encoder_layers_0_mlp_fc1"
+    tensors = {f"{name}.lora_down.weight": torch.ones(2, 768), f"{name}.lora_up.weight": torch.ones(3072, 2)}
+    assert checks(inspect(saved(tmp_path / "a.safetensors", tensors)), "block") == {"family"}
+    other = "lora_te2_text_model_encoder_layers_31_self_attn_q_proj"
+    tensors |= {f"{other}.lora_down.weight": torch.ones(2, 1280), f"{other}.lora_up.weight": torch.ones(1280, 2)}
+    found = inspect(saved(tmp_path / "b.safetensors", tensors))
+    assert (found.family, found.text_encoders, found.layers) == ("sdxl", {"clip_l": 1, "clip_g": 1}, 0)
+    convert(tmp_path / "b.safetensors", tmp_path / "c.safetensors", "diffusers")
+    assert inspect(tmp_path / "c.safetensors").text_encoders == found.text_encoders
+
+
+def test_the_remedy_names_a_dialect_in_which_all_is_loaded(tmp_path):
+    """T5 is not loaded by diffusers' names, which are FLUX's first."""
+    t5, block = (
+        "text_encoder_2.encoder.block.3.layer.0.SelfAttention.q",
+        "transformer.single_transformer_blocks.0.attn.to_q",
+    )
+    tensors = {f"{t5}.lora_A.weight": torch.ones(2, 4096), f"{t5}.lora_B.weight": torch.ones(4096, 2)}
+    tensors |= {f"{block}.lora_A.weight": torch.ones(2, 3072), f"{block}.lora_B.weight": torch.ones(3072, 2)}
+    path, out = saved(tmp_path / "a.safetensors", tensors), tmp_path / "b.safetensors"
+    (remark,) = inspect(path).findings
+    assert (remark.check, f"--to {inspect(path).comfyui['better']} " in remark.remedy) == ("comfyui", True)
+    convert(path, out, inspect(path).comfyui["better"])
+    assert inspect(out).findings == ()
 
 
 def test_a_convolution_is_called_locon_and_its_core_counts(tmp_path):
@@ -165,17 +223,17 @@ def test_what_comfyui_drops_is_said_and_converting_mends_it(tmp_path):
     assert "comfyui" in checks(found, "warn")
     result = convert(path, tmp_path / "out.safetensors")
     assert (result.dialect, result.was, result.tensors) == ("diffusers", ("peft",), 6)
-    assert inspect(tmp_path / "out.safetensors").comfyui == {"loads": 3, "of": 3, "drops": []}
+    assert inspect(tmp_path / "out.safetensors").comfyui["drops"] == []
 
 
 def test_an_alpha_that_only_diffusers_header_states_is_written_beside_its_factors(tmp_path):
     """The file is diffusers' own; the scale is peft's: alpha over rank, by pattern where there is one."""
-    shapes, modules = trees.shapes("flux"), ("transformer_blocks.0.attn.to_q", "transformer_blocks.1.attn.to_k")
+    shapes, modules = trees.shapes("flux"), ("transformer_blocks.0.attn.to_q", "single_transformer_blocks.1.attn.to_k")
     layers = {}
     for module in modules:
         layers[f"{module}.lora_A.weight"] = torch.randn(4, shapes[module][1])
         layers[f"{module}.lora_B.weight"] = torch.randn(shapes[module][0], 4)
-    facts = {"r": 4, "lora_alpha": 2, "alpha_pattern": {"transformer_blocks.1.attn.to_k": 6}, "rank_pattern": {}}
+    facts = {"r": 4, "lora_alpha": 2, "alpha_pattern": {"single_transformer_blocks.1.attn.to_k": 6}, "rank_pattern": {}}
     FluxPipeline.save_lora_weights(
         tmp_path, transformer_lora_layers=layers, transformer_lora_adapter_metadata=facts, weight_name="a.safetensors"
     )
@@ -214,6 +272,20 @@ def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path, capsys):
     assert obey(["convert", str(path), "--out", str(tmp_path / "c.pt")]) == 2
     assert obey(["convert", str(path), "--to", "mussubi", "--out", str(tmp_path / "c.safetensors")]) == 2
     assert "Did you mean musubi?" in capsys.readouterr().err
+
+
+def test_what_would_not_come_back_is_not_written(tmp_path):
+    """A column of zeros beside unequal ranks: fused, nobody could say whose it was."""
+    tensors = {}
+    for module, rank in (("transformer_blocks.0.attn.to_q", 2), ("transformer_blocks.0.attn.to_k", 1)):
+        tensors[f"transformer.{module}.lora_A.weight"] = torch.randn(rank, 3072)
+        tensors[f"transformer.{module}.lora_B.weight"] = torch.randn(3072, rank)
+    tensors["transformer.transformer_blocks.0.attn.to_q.lora_B.weight"][:, 1] = 0
+    path = saved(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(PortraitistError, match="would not come back from kohya"):
+        convert(path, tmp_path / "b.safetensors", "kohya", family="flux")
+    assert not (tmp_path / "b.safetensors").exists()
+    convert(path, tmp_path / "b.safetensors", "onetrainer", family="flux")
 
 
 def test_metadata_come_along_and_hashes_are_those_of_the_new_file(tmp_path):
