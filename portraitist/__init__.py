@@ -5,8 +5,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-VERBS = ("new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "export", "report")
-"""Each is a function of its own file in `portraitist.verbs`; `portraitist.run.run` does them in order."""
+VERBS = (
+    "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "export", "report",
+    "inspect", "convert",
+)  # fmt: skip
+"""Each is a function of its own file in `portraitist.verbs`; `portraitist.run.run` does those of a project in order."""
 
 
 def __getattr__(name: str) -> Any:

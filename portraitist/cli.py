@@ -51,6 +51,10 @@ Changes = Annotated[
         help="A change to the recipe for this once, as section.key=value. May be given again.",
     ),
 ]
+AdapterFile = Annotated[Path, Parameter(help="A LoRA file (.safetensors).")]
+OfFamily = Annotated[
+    str, Parameter(show_default=False, help="Whose it is, if it fits several: sdxl, flux, qwen-image or mini.")
+]
 RunName = Annotated[str, Parameter(name="--run", show_default=False, help="A run by name; without it the newest.")]
 
 app = App(
@@ -225,6 +229,33 @@ def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> W
 
     project, recipe = opened(folder, changes)
     return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop), patient=True)
+
+
+@app.command(sort_key=12)
+def inspect(file: AdapterFile, /, *, family: OfFamily = "", as_json: Json = False) -> Work:
+    """Say what a LoRA file is, whoever wrote it, and what ComfyUI loads of it. Exit code 1 when it cannot be used."""
+    from portraitist.verbs.inspect import inspect as verb
+
+    return Work(file.parent, lambda emit, stop: verb(file, family))
+
+
+@app.command(sort_key=13)
+def convert(
+    file: AdapterFile,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The new file.")],
+    to: Annotated[
+        str, Parameter(show_default=False, help="The dialect, by name; without it the safest for ComfyUI.")
+    ] = "",
+    family: OfFamily = "",
+    overwrite: Annotated[bool, Parameter(show_default=False, help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> Work:
+    """Write a LoRA file by another program's names, exactly."""
+    from portraitist.verbs.convert import convert as verb
+
+    return Work(file.parent, lambda emit, stop: verb(file, out, to, family, overwrite))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,7 +35,10 @@ def plain(value: Any) -> Any:
 
 
 def told(result: Any) -> str:
-    """A result in lines of text: findings with their remedies first, then one fact a line."""
+    """A result in lines of text: findings with their remedies first, then one fact a line.
+
+    A result that has a table of its own is told by it, findings after.
+    """
     if isinstance(result, Project):
         return f"{result.folder} is ready. Put pictures into {result.pictures} and run: portraitist run {result.folder}"
     if isinstance(result, str):
@@ -47,6 +50,10 @@ def told(result: Any) -> str:
         return str(values)
     passed = values.get("blocked") is False  # what would block and does not has been waived by name
     lines = [line for finding in values.pop("findings", []) for line in finding_lines(finding, waived=passed)]
+    if callable(getattr(result, "table", None)):
+        rows: list[tuple[str, str]] = result.table()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([*(f"{name:<{width}}  {value}" for name, value in rows), *lines])
     empty: tuple[Any, ...] = ("", [], {}, None)
     lines += [f"{name.replace('_', ' ')}: {fact(value)}" for name, value in values.items() if value not in empty]
     return "\n".join(lines)

@@ -5,8 +5,9 @@ Canonical names are `<module path>.lora_A.weight` (rank, in), `.lora_B.weight` (
 names and peft's behind dotted ones; a missing alpha means scale 1 there and rank elsewhere, so every module has one.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ DIFFERENCES = {".weight": ".diff", ".bias": ".diff_b"}
 
 LARGEST_HEADER, MOST_TENSORS, MOST_DIMENSIONS = 10_000_000, 20_000, 8
 DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
+FOREIGN = {**DTYPES, "F64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
+"""Types that other people's files have; they can be looked at, not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,19 @@ def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
             "The adapter is all zero: nothing was learnt, and nothing was written",
             "See that training.rate, loss weights and masks leave something to learn.",
         )
+    return pack(tensors, metadata)
+
+
+def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file, whatever its tensors are."""
     whole = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     return durable.sorted_header(safetensors.torch.save(whole, metadata=dict(metadata)))
+
+
+def hashes(whole: bytes) -> dict[str, str]:
+    """SHA-256 of the tensors' bytes as ModelSpec and kohya's tools tell it: the header is not in it."""
+    digest = hashlib.sha256(whole[8 + int.from_bytes(whole[:8], "little") :]).hexdigest()
+    return {"modelspec.hash_sha256": f"0x{digest}", "sshs_model_hash": digest}
 
 
 def changes(name: str, tensors: Mapping[str, Tensor]) -> bool:
@@ -116,23 +130,29 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     The header is checked before anything is allocated by its word. Raises PortraitistError for what is no safetensors
     file, for headers, counts and types beyond what an adapter has, and for values that are not finite.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise durable.refusal(error, path, "read") from error
-    try:
-        metadata = header(data)
-        tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise PortraitistError(f"{path} is damaged: {why}", "Take another checkpoint, or train again.") from error
+    tensors, metadata = load(path, DTYPES)
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise PortraitistError(f"{path} is damaged: {name} is not finite", "Take another checkpoint.")
     return tensors, metadata
 
 
-def header(data: bytes) -> dict[str, str]:
+def load(path: Path, types: Collection[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of a file of tensors of these types; refused as `read` says, but for their values."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise durable.refusal(error, path, "read") from error
+    try:
+        metadata = header(data, types)
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise PortraitistError(f"{path} is damaged: {why}", "Take another checkpoint, or train again.") from error
+    return tensors, metadata
+
+
+def header(data: bytes, types: Collection[str] = DTYPES) -> dict[str, str]:
     """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
@@ -147,7 +167,7 @@ def header(data: bytes) -> dict[str, str]:
         raise ValueError(f"it holds {len(value)} tensors")
     for name, facts in value.items():
         shape = facts.get("shape") if isinstance(facts, dict) else None
-        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or facts.get("dtype") not in DTYPES:
+        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or facts.get("dtype") not in types:
             raise ValueError(f"{name[:100]} is of a shape or type that no adapter has")
     return metadata
 

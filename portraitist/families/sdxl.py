@@ -6,11 +6,11 @@ Held to diffusers' StableDiffusionXLPipeline by tests/integration/test_families.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from portraitist.adapters.layouts import ldm as native
 from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
 from portraitist.family import Base, Profile, Prompt, no_references
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     from portraitist.learn.noise import Ddpm
 
 TOKENS = 77  # of CLIP, with the begin and end markers
-
-RESNET = {
-    "conv1": "in_layers.2",
-    "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1",
-    "conv_shortcut": "skip_connection",
-    "norm1": "in_layers.0",
-    "norm2": "out_layers.0",
-}
-ENDS = {
-    "conv_in": "input_blocks.0.0",
-    "conv_out": "out.2",
-    "conv_norm_out": "out.0",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-}
-PLACE = re.compile(r"(down|up|mid)_blocks?\.(?:(\d+)\.)?(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +173,3 @@ def sizes(crop: Crop) -> Tensor:
     return torch.tensor(
         [crop.source_height, crop.source_width, top, left, crop.to_height, crop.to_width], dtype=torch.float32
     )
-
-
-def native(module: str) -> str:
-    """A module of diffusers' UNet by its name in the publisher's layout (Stability's generative-models).
-
-    Two layers per block going down and three going up, each level's last place being its resampler. Raises
-    PortraitistError for a module that has none.
-    """
-    if module in ENDS:
-        return ENDS[module]
-    found = PLACE.fullmatch(module)
-    if not found:
-        raise PortraitistError(f"SDXL's UNet has no module {module}", "Name modules as diffusers' UNet does.")
-    way, level, kind, number, rest = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
-    if kind == "downsamplers":
-        return f"input_blocks.{3 * level + 3}.0.op"
-    if kind == "upsamplers":
-        return f"output_blocks.{3 * level + 2}.2.{rest}"
-    rest = RESNET.get(rest, rest) if kind == "resnets" else rest
-    if way == "mid":
-        return f"middle_block.{2 * number if kind == 'resnets' else 1}.{rest}"
-    place = f"input_blocks.{3 * level + number + 1}" if way == "down" else f"output_blocks.{3 * level + number}"
-    return f"{place}.{0 if kind == 'resnets' else 1}.{rest}"

@@ -1,6 +1,5 @@
 """export: the chosen checkpoint as one file that ComfyUI loads completely, with what a user has to know inside it."""
 
-import hashlib
 import json
 import re
 import time
@@ -82,7 +81,7 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
     facts = metadata(project, folder, recipe, family, step, strength)
     with durable.lock(target.parent):
         durable.sweep(target.parent)
-        files.write(target, named, facts | hashes(files.packed(named, {})))
+        files.write(target, named, facts | files.hashes(files.packed(named, {})))
         verify(target, tensors, family)
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     modules = len({name.rpartition(".alpha")[0] for name in named if name.endswith(".alpha")}) or len(named)
@@ -159,12 +158,6 @@ def metadata(
         found["ss_network_dim"] = str(recipe.adapter.rank)
         found["ss_network_alpha"] = f"{recipe.adapter.alpha or recipe.adapter.rank:g}"
     return found
-
-
-def hashes(whole: bytes) -> dict[str, str]:
-    """SHA-256 of the tensors' bytes as ModelSpec and kohya's tools tell it: the header is not in it."""
-    digest = hashlib.sha256(whole[8 + int.from_bytes(whole[:8], "little") :]).hexdigest()
-    return {"modelspec.hash_sha256": f"0x{digest}", "sshs_model_hash": digest}
 
 
 def verify(path: Path, tensors: "Mapping[str, Tensor]", family: "Family") -> None:

@@ -1,0 +1,115 @@
+"""The module trees of the published models: names and shapes alone, built on the meta device without weights."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+SDXL = {
+    "sample_size": 128,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "cross_attention_dim": 2048,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+"""stabilityai/stable-diffusion-xl-base-1.0, unet/config.json, where it differs from the class's defaults."""
+
+FLUX = {"guidance_embeds": True}
+"""black-forest-labs/FLUX.1-dev, transformer/config.json, likewise."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@cache
+def shapes(family: str) -> Shapes:
+    """The shape of every module's weight, by canonical name, text encoders last (`clip_l.`, `clip_g.`, `t5.`).
+
+    Qwen-Image-Edit and FLUX.1-Kontext have the trees of their families; FLUX.1-schnell lacks `guidance_embedder`.
+    """
+    import torch
+
+    build, encoders = TREES[family]
+    with torch.device("meta"):
+        denoiser = build()
+    found = {}
+    for name, module in denoiser.named_modules():
+        weight = module._parameters.get("weight")
+        if weight is not None:
+            found[name] = tuple(weight.shape)
+    return found | encoders
+
+
+def is_encoder(module: str) -> bool:
+    """Whether a canonical name is of a text encoder's module."""
+    return module.startswith(("clip_l.", "clip_g.", "t5."))
+
+
+def layers(family: str) -> tuple[str, ...]:
+    """The denoiser's linear and convolutional layers: what an adapter can be on."""
+    return tuple(name for name, shape in shapes(family).items() if len(shape) > 1 and not is_encoder(name))
+
+
+def sdxl() -> Any:
+    """SDXL's UNet."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(**SDXL)
+
+
+def flux() -> Any:
+    """FLUX.1-dev's transformer."""
+    from diffusers import FluxTransformer2DModel
+
+    return FluxTransformer2DModel(**FLUX)
+
+
+def qwen_image() -> Any:
+    """Qwen-Image's transformer, whose published configuration is the class's own."""
+    from diffusers import QwenImageTransformer2DModel
+
+    return QwenImageTransformer2DModel()
+
+
+def mini() -> Any:
+    """The embedded base's transformer."""
+    from diffusers import QwenImageTransformer2DModel
+
+    config = resources.files("portraitist") / "weights" / "mini" / "transformer" / "config.json"
+    return QwenImageTransformer2DModel.from_config(json.loads(config.read_text(encoding="utf-8")))
+
+
+def clip(name: str, blocks: int, width: int) -> dict[str, tuple[int, ...]]:
+    """The linear layers of a CLIP text encoder's blocks."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i in range(blocks):
+        block = f"{name}.text_model.encoder.layers.{i}"
+        found |= {f"{block}.self_attn.{part}_proj": (width, width) for part in ("q", "k", "v", "out")}
+        found |= {f"{block}.mlp.fc1": (4 * width, width), f"{block}.mlp.fc2": (width, 4 * width)}
+    return found
+
+
+def t5(blocks: int = 24, width: int = 4096, inner: int = 10240) -> dict[str, tuple[int, ...]]:
+    """The linear layers of T5-XXL's encoder."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i in range(blocks):
+        attention, feed = (f"t5.encoder.block.{i}.layer.{j}" for j in range(2))
+        found |= {f"{attention}.SelfAttention.{part}": (width, width) for part in ("q", "k", "v", "o")}
+        found |= {f"{feed}.DenseReluDense.{part}": (inner, width) for part in ("wi_0", "wi_1")}
+        found[f"{feed}.DenseReluDense.wo"] = (width, inner)
+    return found
+
+
+TREES: dict[str, tuple[Callable[[], Any], dict[str, tuple[int, ...]]]] = {
+    "sdxl": (sdxl, clip("clip_l", 12, 768) | clip("clip_g", 32, 1280)),
+    "flux": (flux, clip("clip_l", 12, 768) | t5()),
+    "qwen-image": (qwen_image, {}),
+    "mini": (mini, {}),
+}
