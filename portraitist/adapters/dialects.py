@@ -110,18 +110,22 @@ _STATE = {
 }
 
 
-def _qwen(family: str) -> tuple[Dialect, ...]:
-    """Qwen-Image's tree has one layout, so its dialects differ in prefix and suffixes only."""
-    return (
+def _qwen(family: str, first: str) -> tuple[Dialect, ...]:
+    """Qwen-Image's tree has one layout, so its dialects differ in prefix and suffixes only.
+
+    diffusers 0.42 does not load `transformer.` names with an alpha beside them, and does `diffusion_model.` ones.
+    """
+    rows = (
+        Dialect("ai-toolkit", family, "diffusion_model.", suffixes=AI_TOOLKIT),
         Dialect("diffusers", family, "transformer.", suffixes=PEFT),
         Dialect("musubi", family, "lora_unet_"),
-        Dialect("ai-toolkit", family, "diffusion_model.", suffixes=AI_TOOLKIT),
         Dialect("comfyui", family, "diffusion_model."),
         Dialect("diffsynth", family, "", suffixes=PEFT_NAMED),
         Dialect("lycoris", family, "lycoris_"),
         Dialect("onetrainer", family, "lora_transformer_", lost=ALL),
         Dialect("peft", family, "base_model.model.", suffixes=PEFT, lost=ALL),
     )
+    return tuple(sorted(rows, key=lambda row: row.name != first))
 
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -146,8 +150,8 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect("kohya-diffusers", "flux", "lora_unet_", lost=ALL, written=False),
     Dialect("comfyui-diffusers", "flux", "diffusion_model.", lost=ALL, written=False),
     Dialect("transformers-5", "flux", None, encoders=_T5_DOTTED, clip="", lost=ALL, written=False),
-    *_qwen("qwen-image"),
-    *_qwen("mini"),
+    *_qwen("qwen-image", "ai-toolkit"),
+    *_qwen("mini", "diffusers"),
 )
 """The first of each family is what `portraitist export` writes: the safest of those that ComfyUI loads completely."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from portraitist.adapters.layouts import ldm as native
-from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
 from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
