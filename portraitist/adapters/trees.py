@@ -113,3 +113,13 @@ TREES: dict[str, tuple[Callable[[], Any], dict[str, tuple[int, ...]]]] = {
     "qwen-image": (qwen_image, {}),
     "mini": (mini, {}),
 }
+
+
+def idle(family: str) -> frozenset[str]:
+    """Layers whose output nothing reads, so that no training moves them: the text side of Qwen-Image's last block."""
+    if family not in ("qwen-image", "mini"):
+        return frozenset()
+    last = max(int(name.split(".")[1]) for name in layers(family) if name.startswith("transformer_blocks."))
+    block = f"transformer_blocks.{last}."
+    sides = ("attn.add_q_proj", "attn.to_add_out", "txt_mlp.")
+    return frozenset(n for n in layers(family) if n.startswith(tuple(block + side for side in sides)))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
@@ -44,7 +44,7 @@ class Inspection:
     text_encoders  their layers in it, by encoder
     rank, alpha    least, median and largest, and how many layers differ from the median; alphas only as stated
     types          tensors by type
-    dead           layers that change nothing
+    dead           layers that change nothing, but those that no training can move
     comfyui        layers that ComfyUI loads, of how many, those it drops with a line in its log, and a dialect in which
                    it would load all
     unmatched      tensors that belong to no layer of the family
@@ -113,6 +113,7 @@ def inspect(file: Path, family: str = "") -> Inspection:
     found = {layer.name: facts.facts(layer.tensors, facts.fits(layer, tree)) for layer in said.layers}
     if not family:
         found = {printable(name): facts.facts(parts) for name, parts in facts.layers(tensors).items()}
+    still = {layer.name for layer in said.layers if trees.idle(family).issuperset(layer.entry.modules)}
     inner = {module for layer in said.layers for module in layer.entry.modules}
     encoders = Counter(module.partition(".")[0] for module in inner if trees.is_encoder(module))
     words = dialects.lexicon(family, tuple(tree)) if family else {}
@@ -131,13 +132,13 @@ def inspect(file: Path, family: str = "") -> Inspection:
         rank=spread([fact.rank for fact in found.values() if fact.rank]),
         alpha=spread([fact.alpha for fact in found.values() if fact.alpha is not None]),
         types=dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())),
-        dead=tuple(name for name, fact in found.items() if fact.dead),
+        dead=tuple(name for name, fact in found.items() if fact.dead and name not in still),
         comfyui=comfyui,
         unmatched=strangers,
         metadata=told(metadata),
         findings=(
             *health(tensors, found, family, known.alike),
-            *(use(found, strangers, comfyui, stated) if family else ()),
+            *(use(found, still, strangers, comfyui, stated) if family else ()),
         ),
     )
 
@@ -183,18 +184,24 @@ def health(
 
 
 def use(
-    found: "Mapping[str, Facts]", strangers: Sequence[str], comfyui: Mapping[str, Any], stated: int
+    found: "Mapping[str, Facts]",
+    still: Container[str],
+    strangers: Sequence[str],
+    comfyui: Mapping[str, Any],
+    stated: int,
 ) -> list[Remark]:
     """What a user should know of a file before it is used.
 
+    still   layers that no training can move
     stated  layers whose scale stands only in diffusers' header
     """
     remarks, dropped = [], [name for name in comfyui["drops"] if name in found]
     better = comfyui["better"] or "DIALECT"
     again = f"Write it anew by names that ComfyUI loads: portraitist convert FILE --to {better} --out NEW"
-    if any(fact.dead for fact in found.values()) and not all(fact.dead for fact in found.values()):
-        names = some([name for name, fact in found.items() if fact.dead])
-        remarks.append(Remark("dead", "warn", f"Layers that change nothing: {names}", "Was the training long enough?"))
+    dead = [name for name, fact in found.items() if fact.dead and name not in still]
+    if dead and not all(fact.dead for fact in found.values()):
+        says = f"Layers that change nothing: {some(dead)}"
+        remarks.append(Remark("dead", "warn", says, "Was the training long enough?"))
     if strangers:
         says = f"Tensors that belong to no layer: {some(strangers)}"
         remarks.append(Remark("unmatched", "warn", says, "Ask where the file comes from; convert refuses them."))

@@ -9,9 +9,11 @@ import safetensors.torch
 import torch
 from diffusers import FluxPipeline
 
+from portraitist import families
 from portraitist.adapters import content, dialects, files, trees
 from portraitist.cli import obey
 from portraitist.errors import PortraitistError
+from portraitist.recipe import Model
 from portraitist.show import told
 from portraitist.verbs.convert import convert
 from portraitist.verbs.inspect import inspect
@@ -100,6 +102,30 @@ def test_dead_layers_and_strangers_are_named_and_do_not_block(tmp_path):
     assert checks(found, "warn") == {"dead", "unmatched"}
     assert not found.blocked
     assert "\x1b" not in told(found)
+
+
+def test_layers_that_no_training_can_move_are_those_without_a_gradient():
+    """The text side of the last block goes nowhere: what autograd says of the embedded base's own class."""
+    denoiser = families.get("mini").load_denoiser(families.resolve(Model())).float().requires_grad_(True)
+    given = {"tokens": torch.randn(1, 5, 192), "tokens_mask": torch.ones(1, 5, dtype=torch.bool)}
+    noisy = torch.randn(1, 16, 4, 4)
+    families.get("mini").predict(denoiser, noisy, torch.tensor([0.5]), given).square().sum().backward()
+    linear = {name: m.weight.grad for name, m in denoiser.named_modules() if isinstance(m, torch.nn.Linear)}
+    still = {name for name, gradient in linear.items() if gradient is None or not gradient.any()}
+    assert trees.idle("mini") == still
+    assert len(trees.idle("qwen-image")) == len(still)
+    assert trees.idle("sdxl") == trees.idle("flux") == frozenset()
+
+
+def test_such_layers_are_not_told_as_dead(tmp_path):
+    tensors = mini()
+    for name in sorted(trees.idle("mini")):
+        rows, width = trees.shapes("mini")[name]
+        tensors[f"transformer.{name}.lora_A.weight"] = torch.randn(2, width)
+        tensors[f"transformer.{name}.lora_B.weight"] = torch.zeros(rows, 2)
+    found = inspect(saved(tmp_path / "a.safetensors", tensors))
+    assert found.dead == ()
+    assert not checks(found, "warn")
 
 
 def kinds():
