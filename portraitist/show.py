@@ -48,7 +48,11 @@ def told(result: Any) -> str:
     passed = values.get("blocked") is False  # what would block and does not has been waived by name
     lines = [line for finding in values.pop("findings", []) for line in finding_lines(finding, waived=passed)]
     empty: tuple[Any, ...] = ("", [], {}, None)
-    lines += [f"{name.replace('_', ' ')}: {fact(value)}" for name, value in values.items() if value not in empty]
+    for name, value in values.items():
+        if value not in empty:
+            sentences = isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())
+            lines.append(f"{name.replace('_', ' ')}:" + ("" if sentences else f" {fact(value)}"))
+            lines += [f"    {key}: {inner}" for key, inner in value.items()] if sentences else []
     return "\n".join(lines)
 
 
