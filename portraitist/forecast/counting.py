@@ -1,7 +1,7 @@
 """Counts what one training step holds and computes, on fake tensors of the real classes: no weights and no GPU needed.
 
 The step is the house's own: the family's `predict`, peft's layers, the loss, autocast. Fake tensors run torch's own
-autograd at any size and hold nothing. Held to torch's profiler on real tensors by tests/integration/test_forecast.py.
+autograd at any size and hold nothing. Held to torch's profiler on real tensors by tests/integration/test_counting.py.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """The published bases: what their config.json files say, and how many numbers are in each part. Loads no torch.
 
 Values that are a class's own default are left out. `parameters` are counted on the meta device from the classes named
-(tests/integration/test_forecast.py) and are those of the files their publishers hand out.
+(tests/integration/test_counting.py) and are those of the files their publishers hand out.
 """
 
 from collections.abc import Mapping
