@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check proof bench docs clean
+.PHONY: demo test check proof bench forecast docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m portraitist.demo
@@ -29,6 +29,9 @@ proof: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
+
+forecast: $(STAMP)
+	$(BIN)/python -m portraitist.forecast.counting
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_recipe.py

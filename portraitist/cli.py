@@ -142,12 +142,25 @@ def encode(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -
 
 
 @app.command(sort_key=4)
-def plan(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
-    """Say what a run will do and cost - steps, exposures, checkpoints, minutes, memory - before anything is spent."""
+def plan(
+    folder: Folder,
+    /,
+    *,
+    changes: Changes = (),
+    card: Annotated[
+        str, Parameter(show_default=False, help="A card's memory in GB, such as 24, or its name, such as L40S.")
+    ] = "",
+    price: Annotated[float, Parameter(show_default=False, help="Of an hour on the named card, in any currency.")] = 0.0,
+    hours: Annotated[
+        float, Parameter(show_default=False, help="In which the named card is to be done: says whether it can.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> Work:
+    """Say what a run will do and cost - steps, exposures, checkpoints, time, memory - before anything is spent."""
     from portraitist.verbs.plan import plan as verb
 
     project, recipe = opened(folder, changes)
-    return Work(folder, lambda emit, stop: verb(project, recipe))
+    return Work(folder, lambda emit, stop: verb(project, recipe, card, price, hours))
 
 
 @app.command(sort_key=6)

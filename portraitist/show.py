@@ -55,7 +55,11 @@ def told(result: Any) -> str:
         width = max(len(name) for name, _ in rows)
         return "\n".join([*(f"{name:<{width}}  {value}" for name, value in rows), *lines])
     empty: tuple[Any, ...] = ("", [], {}, None)
-    lines += [f"{name.replace('_', ' ')}: {fact(value)}" for name, value in values.items() if value not in empty]
+    for name, value in values.items():
+        if value not in empty:
+            sentences = isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())
+            lines.append(f"{name.replace('_', ' ')}:" + ("" if sentences else f" {fact(value)}"))
+            lines += [f"    {key}: {inner}" for key, inner in value.items()] if sentences else []
     return "\n".join(lines)
 
 

@@ -1,22 +1,21 @@
 """plan: what training a recipe will do and cost, before anything is spent; loads no torch and writes nothing."""
 
-import json
 import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import portraitist
 from portraitist import durable, families, runs
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
+from portraitist.forecast import layout as files
+from portraitist.forecast import memory, pace
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -44,6 +43,12 @@ class PlanResult:
     parameters             trained numbers; None when the base is not at hand
     minutes, memory_gb     of what is left; None when there is nothing to tell them from, with `..._basis` saying why
     notes                  what would stop it, or should be known
+    shares, encoding       of bases that need an accelerator: the parts of the peak on the card, and of `encode`'s
+                           beside it, in the machine's memory; each with what it stands on
+    disk                   what checkpoints still to be saved and the cache take
+    cards                  whether training fits cards of the usual sizes, and else what would make it fit
+    hours                  by card, for the steps left
+    promise                whether the hours asked for can hold
     """
 
     budget: str
@@ -62,29 +67,23 @@ class PlanResult:
     memory_gb: float | None
     memory_basis: str
     notes: tuple[str, ...]
+    shares: dict[str, str] = field(default_factory=dict)
+    encoding: dict[str, str] = field(default_factory=dict)
+    disk: str = ""
+    cards: dict[str, str] = field(default_factory=dict)
+    hours: dict[str, str] = field(default_factory=dict)
+    promise: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A denoiser by its files' headers.
-
-    parameters  all numbers in it
-    widths      the inputs of its matrix products, together
-    added       numbers that are trained
-    cell        pixels along the side of what a matrix product sees once: 16 in transformers (a VAE by 8, packing by 2);
-                in a UNet 32, since most of its weights lie where the picture is smallest
-    """
-
-    parameters: int
-    widths: int
-    added: int
-    cell: int
-
-
-def plan(project: Project, recipe: Recipe) -> PlanResult:
+def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, hours: float = 0.0) -> PlanResult:
     """What training this recipe on this project would do and cost.
 
-    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown family alone.
+    card   memory in GB or a card's name: the forecast for that one alone
+    price  of an hour on the named card, in any currency; 0 tells no cost
+    hours  in which the named card is to be done; 0 asks nothing
+
+    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown family or card,
+    for a card where no forecast can be made, and for a price or hours without a card's name.
     """
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
@@ -96,15 +95,16 @@ def plan(project: Project, recipe: Recipe) -> PlanResult:
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
     saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
     total = recipe.steps * recipe.pictures_per_step
-    layout = read_layout(weights(recipe), recipe, family.targets)
+    layout = files.read_layout(files.weights(recipe), recipe, family.targets)
     tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
-    minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left)
-    memory, memory_basis = peak if peak else held(recipe, layout, tokens)
+    base = published(recipe, notes)
+    minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
+    needed, needed_basis = peak if peak else held(recipe, layout, tokens)
     steps = f"{recipe.steps:,} steps x batch {recipe.training.batch} x accumulate {recipe.training.accumulate}"
     average = f", {total / len(training):.3g} per picture" if training else ""
     if trained and run and left:
         notes.append(f"{run.name} goes on from step {trained} if pictures and captions are those it was begun with")
-    return PlanResult(
+    found = PlanResult(
         budget=f"{steps} = {total:,} exposures{average}",
         steps=recipe.steps,
         exposures=total,
@@ -118,10 +118,92 @@ def plan(project: Project, recipe: Recipe) -> PlanResult:
         parameters=layout.added if layout else None,
         minutes=minutes,
         minutes_basis=minutes_basis,
-        memory_gb=memory,
-        memory_basis=memory_basis,
+        memory_gb=needed,
+        memory_basis=needed_basis,
         notes=(*notes, *missing),
     )
+    asked = Asked(card, price, hours)
+    return told(found, recipe, base, side, family.pixel_multiple, asked, measured=peak is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person wants to know of a card."""
+
+    card: str
+    price: float
+    hours: float
+
+
+def told(
+    found: PlanResult,
+    recipe: Recipe,
+    base: memory.Base | None,
+    side: int,
+    multiple: int,
+    asked: Asked,
+    *,
+    measured: bool,
+) -> PlanResult:
+    """The plan with the forecast for cards, where there is one. Raises PortraitistError for what cannot be answered."""
+    if not (0 <= asked.price < math.inf and 0 <= asked.hours < math.inf):
+        raise PortraitistError("A price or a number of hours below 0, or none at all", "Give a number from 0 on.")
+    if base is None:
+        if asked != Asked("", 0.0, 0.0):
+            raise PortraitistError(
+                f"No forecast for cards can be made of this recipe (family {recipe.model.family})",
+                "It is made of LoRAs on the usual layers of the published bases; leave --card, --price, --hours out.",
+            )
+        return found
+    size, chosen = 0, None
+    if asked.card:
+        size = int(asked.card) if asked.card.isdecimal() else 0
+        chosen = None if size else pace.named(asked.card)
+    if chosen is None and (asked.price or asked.hours):
+        raise PortraitistError(
+            "A price or hours without a card's name", f"Add --card, one of: {', '.join(pace.CARDS)}."
+        )
+    sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
+    some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
+    parts = memory.training(base, recipe, side)
+    work = pace.operations(base.laws, memory.point(base, recipe, side)) * recipe.training.accumulate * found.left
+    name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
+    if not measured and recipe.model.device != "cpu":
+        found = replace(
+            found, memory_gb=round(memory.total(parts), 2), memory_basis="forecast for a card, by its shares"
+        )
+    return replace(
+        found,
+        parameters=base.laws.adapter * recipe.adapter.rank,
+        shares={part.what: part.says for part in parts},
+        encoding={part.what: part.says for part in memory.encoding(base, recipe)},
+        disk=memory.disk(base, recipe, side, samples, len(found.checkpoints)),
+        cards={f"{gb} GB": memory.verdict(base, recipe, side, multiple, gb) for gb in sizes},
+        hours={card.name: pace.foretold(name, work, card, asked.price) for card in some} if found.left else {},
+        promise=pace.promise(work, found.left, asked.hours, chosen) if chosen and asked.hours and found.left else "",
+    )
+
+
+def published(recipe: Recipe, notes: list[str]) -> memory.Base | None:
+    """The published base that the recipe's is one of, with the folder's own numbers; None where laws do not hold.
+
+    A folder whose denoiser is of another size or shape gets a note.
+    """
+    base = memory.known(recipe.model.family)
+    if base is None or recipe.adapter.kind != "lora" or recipe.adapter.targets:
+        return None
+    folder, what = files.weights(recipe), base.published
+    own = {part: sum(map(math.prod, files.shapes(folder / part).values())) for part in what.parts}
+    numbers, config = own.pop(what.denoiser), files.settings(folder / what.denoiser / "config.json")
+    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in what.trained.config.items()}
+    strange = sorted(key for key in plain.keys() & config.keys() if plain[key] != config[key])
+    if strange or (numbers and numbers != base.numbers):
+        why = f"{strange[0]} is {config[strange[0]]}" if strange else f"it has {numbers:,} numbers"
+        notes.append(f"The denoiser in {folder} is not {what.name}'s ({why}): no forecast for cards is known")
+        return None
+    encoders = {part: own[part] or known for part, known in base.encoders.items()}
+    source = f"by the headers in {folder}" if numbers else base.source
+    return replace(base, encoders=encoders, source=source)
 
 
 def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
@@ -174,53 +256,25 @@ def begun(project: Project, recipe: Recipe) -> runs.RunFolder | None:
     return None
 
 
-def weights(recipe: Recipe) -> Path:
-    """Where the base's files lie, if they do."""
-    return Path(recipe.model.base or Path(portraitist.__file__).parent / "weights" / recipe.model.family)
-
-
-def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
-    """The base's denoiser by its headers: the part of the folder that holds most of what the targets name."""
-    best: Layout | None = None
-    for part in sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []:
-        shapes = dict(shape for path in sorted(part.glob("*.safetensors")) for shape in header(path))
-        total, widths, added = sum(map(math.prod, shapes.values())), 0, 0
-        folded = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 4)
-        for name, shape in shapes.items():
-            module, _, kind = name.rpartition(".")
-            if kind != "weight" or len(shape) not in (2, 4):
-                continue
-            widths += math.prod(shape[1:])
-            if any(module == t or module.endswith(f".{t}") for t in recipe.adapter.targets or targets):
-                added += recipe.adapter.rank * (shape[0] + math.prod(shape[1:]))
-        trained = total if recipe.adapter.kind == "full" and added else added
-        layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
-        if added and (best is None or layout.parameters > best.parameters):
-            best = layout
-    return best
-
-
-def header(path: Path) -> Iterator[tuple[str, list[int]]]:
-    """Names and shapes in a safetensors file; none when it is damaged or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            value: Any = json.loads(file.read(size)) if size < 100_000_000 else {}
-    except (OSError, ValueError):
-        return
-    for name, facts in value.items():
-        if isinstance(facts, dict) and isinstance(facts.get("shape"), list):
-            yield name, facts["shape"]
-
-
 Measured = tuple[float, str]
 
 
 def duration(
-    project: Project, recipe: Recipe, run: runs.RunFolder | None, layout: Layout | None, tokens: int, left: int
+    project: Project,
+    recipe: Recipe,
+    run: runs.RunFolder | None,
+    layout: files.Layout | None,
+    tokens: int,
+    left: int,
+    base: memory.Base | None,
+    side: int,
 ) -> tuple[float | None, str, Measured | None]:
-    """Minutes of the steps left and what they are told from; with them the peak memory, when a run has shown it."""
+    """Minutes of the steps left and what they are told from; with them the peak memory, when a run has shown it.
+
+    A run at another resolution or rank tells by the operations of its steps and of ours, where these are known.
+    """
     others = [other for other in reversed(runs.all_runs(project)) if run is None or other.path != run.path]
+    near: tuple[float, str] | None = None
     for known in ([run] if run else []) + others:
         try:
             theirs = known.recipe()
@@ -232,25 +286,42 @@ def duration(
         middle = statistics.median(step.seconds for step in steps[1:])
         minutes = middle / theirs.pictures_per_step * recipe.pictures_per_step * left / 60
         basis = f"median of the last {len(steps) - 1} steps of run {known.name}, {middle:.3g} s each"
+        if theirs.data.resolution != recipe.data.resolution:
+            if base is not None and near is None:
+                usual = families.get(recipe.model.family).profile.resolution
+                asked = ((theirs, theirs.data.resolution or usual), (recipe, side))
+                then, now = (pace.operations(base.laws, memory.point(base, r, s)) / r.training.batch for r, s in asked)
+                near = (
+                    round(minutes * now / then, 2),
+                    f"{basis}, at another resolution: x {now / then:.3g} by operations",
+                )
+            continue
         peak = max(step.memory_gb for step in steps)
         same = theirs.training.batch == recipe.training.batch and peak > 0
         return round(minutes, 2), basis, (round(peak, 2), f"peak of run {known.name}") if same else None
+    if near is not None:
+        return *near, None
+    return *estimated(recipe, layout, tokens, left), None
+
+
+def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: int) -> tuple[float | None, str]:
+    """Minutes on this CPU by the size of the base, where no run tells."""
     if layout is None:
-        return None, f"unknown: no weights of this family in {weights(recipe)}", None
+        return None, f"unknown: no weights of this family in {files.weights(recipe)}"
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
-        return None, "unknown until two steps have been taken on this accelerator", None
+        return None, "unknown until two steps have been taken on this accelerator"
     passes = 6 if recipe.adapter.kind == "full" else 4
     work = passes * layout.parameters * tokens * recipe.pictures_per_step * left
     speed = matrix_speed()
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
     basis += f" operations per picture, at {SHARE:.0%} of the {speed / 1e9:,.0f} GFLOP/s measured here"
-    return round(work / (SHARE * speed) / 60, 2), basis, None
+    return round(work / (SHARE * speed) / 60, 2), basis
 
 
 def alike(recipe: Recipe) -> list[Any]:
-    """What two recipes must agree in for one's seconds per picture to tell the other's."""
-    data, model = recipe.data, recipe.model
-    return [model.family, model.base, model.precision, model.device, data.resolution, recipe.adapter.kind]
+    """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
+    model = recipe.model
+    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
@@ -263,10 +334,10 @@ def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
     return float(2 * side**3 / best)
 
 
-def held(recipe: Recipe, layout: Layout | None, tokens: int) -> tuple[float | None, str]:
+def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[float | None, str]:
     """GB at the peak of training, and what they are told from."""
     if layout is None:
-        return None, f"unknown: no weights of this family in {weights(recipe)}"
+        return None, f"unknown: no weights of this family in {files.weights(recipe)}"
     size = 4 if recipe.model.precision == "float32" else 2
     frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
     moved = layout.added * 4 * (5 if recipe.training.ema else 4)  # weight, gradient, two moments, average

@@ -99,6 +99,7 @@ def test_a_project_is_made_filled_audited_and_planned_without_torch(tmp_path):
         ["add", str(project), str(pictures)],
         ["audit", str(project)],
         ["plan", str(project)],
+        ["plan", str(project), "--set", "model.family=flux", "--card", "24"],
     ):
         code, loaded, output = loaded_by(*arguments)
         assert loaded == "", arguments[0]
@@ -107,7 +108,16 @@ def test_a_project_is_made_filled_audited_and_planned_without_torch(tmp_path):
 
 def test_every_module_that_faces_stand_on_loads_no_torch():
     names = ["cli", "replies", "show", "progress", "run", "children", "recipe", "events", "project", "pictures"]
-    names += ["family", "runs", "durable", "families", "audit.quality", "audit.balance"]
+    names += [
+        "family",
+        "runs",
+        "durable",
+        "families",
+        "audit.quality",
+        "audit.balance",
+        "forecast.memory",
+        "forecast.pace",
+    ]
     names += [f"verbs.{verb}" for verb in VERBS]
     lines = [f"import portraitist.{name}" for name in names]
     lines += ["import sys", f"sys.exit(', '.join(name for name in {HEAVY!r} if name in sys.modules) or None)"]

@@ -9,6 +9,7 @@ import safetensors.numpy
 from numpy import zeros
 
 from portraitist import families, runs
+from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
 from portraitist.pictures import Picture
 from portraitist.project import Facts, Project
@@ -209,3 +210,66 @@ def test_a_plan_writes_nothing(project):
     before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
     plan(project, recipe())
     assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
+
+
+def large(base="/nowhere", **sections):
+    """A recipe for FLUX, which needs a card."""
+    values = {"model": {"family": "flux", "base": str(base)}, "data": {"resolution": 1024}, **sections}
+    return Recipe.model_validate({"stages": [{"steps": 100}], "training": {"batch": 1}, **values})
+
+
+def test_a_large_base_is_foretold_for_cards_without_its_files(project):
+    made = plan(project, large())
+    assert list(made.cards) == ["12 GB", "16 GB", "24 GB", "32 GB", "48 GB", "80 GB"]
+    assert made.cards["24 GB"] == "does not fit: 3.7 GB short; nothing in a recipe makes it fit"
+    assert made.cards["32 GB"].startswith("fits: ")
+    assert made.memory_gb == pytest.approx(27.7, abs=0.1)
+    assert made.parameters == 18_677_760
+    assert set(made.hours) == {"RTX 4090", "RTX 5090", "A40", "A6000", "L40S", "A100", "H100"}
+    assert "4,885,371,136 numbers" in made.encoding["text encoders"]
+    assert made.minutes is None, "nothing was measured"
+
+
+def test_one_card_is_told_alone_with_cost_and_promise(project):
+    made = plan(project, large(), card="L40S", price=1.5, hours=0.01)
+    assert list(made.cards) == ["48 GB"]
+    assert "at 1.5 an hour" in made.hours["L40S"]
+    assert made.promise.startswith("impossible: 238 TFLOP a step x 100 steps / 0.01 h")
+    assert set(plan(project, large(), card="24").hours) == {"RTX 4090"}
+
+
+def test_what_cannot_be_answered_is_refused(project):
+    wrong = {"card": "L40S", "price": -1.0}
+    for asked in ({"card": "24", "price": 1.0}, {"hours": 2.0}, {"card": "0"}, {"card": "x"}, wrong):
+        with pytest.raises(PortraitistError):
+            plan(project, large(), **asked)
+    with pytest.raises(PortraitistError, match="No forecast for cards"):
+        plan(project, recipe(), card="24")
+    assert plan(project, recipe()).cards == {}
+    assert plan(project, large(adapter={"targets": ["ff.net.2"]})).cards == {}, "its activations were not counted"
+
+
+def test_a_folder_goes_before_what_is_published(project, tmp_path):
+    """Its own text encoder counts; a denoiser of another shape is told of and not forecast."""
+    weights(tmp_path / "base", "text_encoder_2", **{"w": (1000, 1000)})
+    made = plan(project, large(tmp_path / "base"))
+    assert f"{123_060_480 + 1_000_000:,} numbers" in made.encoding["text encoders"]
+    (tmp_path / "base" / "transformer").mkdir()
+    config = tmp_path / "base" / "transformer" / "config.json"
+    config.write_text(json.dumps({"num_layers": 8}))
+    made = plan(project, large(tmp_path / "base"))
+    assert made.cards == {}
+    assert any("num_layers is 8" in note for note in made.notes)
+    config.write_text(json.dumps({"num_layers": 19}))
+    assert plan(project, large(tmp_path / "base")).cards
+    weights(tmp_path / "other", "transformer", **{"b.to_q.weight": (40, 40)})
+    assert any("it has 1,600 numbers" in note for note in plan(project, large(tmp_path / "other")).notes)
+
+
+def test_a_run_at_one_resolution_tells_of_another_by_operations(project):
+    """A step at 1024 is 3.6 times the work of one at 512: 238 and 66 TFLOP."""
+    trained(project, large(data={"resolution": 512}), step=40)
+    made = plan(project, large())
+    assert made.minutes == pytest.approx(100 * 2.0 * 238.4 / 66.2 / 60, rel=0.01)
+    assert "by operations" in made.minutes_basis
+    assert made.memory_basis.startswith("forecast")

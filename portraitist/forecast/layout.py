@@ -1,0 +1,83 @@
+"""A base by its files: configurations, and the names and shapes in the headers of its weights. No torch, no weights."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import portraitist
+from portraitist.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A denoiser by its files' headers.
+
+    parameters  all numbers in it
+    widths      the inputs of its matrix products, together
+    added       numbers that are trained
+    cell        pixels along the side of what a matrix product sees once: 16 in transformers (a VAE by 8, packing by 2);
+                in a UNet 32, since most of its weights lie where the picture is smallest
+    """
+
+    parameters: int
+    widths: int
+    added: int
+    cell: int
+
+
+def weights(recipe: Recipe) -> Path:
+    """Where the base's files lie, if they do."""
+    return Path(recipe.model.base or Path(portraitist.__file__).parent / "weights" / recipe.model.family)
+
+
+def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
+    """The base's denoiser by its headers: the part of the folder that holds most of what the targets name."""
+    best: Layout | None = None
+    for part in sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []:
+        there = shapes(part)
+        total, widths, added = sum(map(math.prod, there.values())), 0, 0
+        folded = sum(math.prod(shape) for shape in there.values() if len(shape) == 4)
+        for name, shape in there.items():
+            module, _, kind = name.rpartition(".")
+            if kind != "weight" or len(shape) not in (2, 4):
+                continue
+            widths += math.prod(shape[1:])
+            if any(module == t or module.endswith(f".{t}") for t in recipe.adapter.targets or targets):
+                added += recipe.adapter.rank * (shape[0] + math.prod(shape[1:]))
+        trained = total if recipe.adapter.kind == "full" and added else added
+        layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
+        if added and (best is None or layout.parameters > best.parameters):
+            best = layout
+    return best
+
+
+def header(path: Path) -> Iterator[tuple[str, list[int]]]:
+    """Names and shapes in a safetensors file; none when it is damaged or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            value: Any = json.loads(file.read(size)) if size < 100_000_000 else {}
+    except (OSError, ValueError):
+        return
+    for name, facts in value.items():
+        if isinstance(facts, dict) and isinstance(facts.get("shape"), list):
+            yield name, facts["shape"]
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """A part's config.json; nothing when it is absent or damaged, which is told by what needs it."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def shapes(folder: Path) -> dict[str, list[int]]:
+    """Names and shapes of a part's weights; of two precisions side by side the plain one is read."""
+    paths = sorted(folder.glob("*.safetensors"))
+    plain = [path for path in paths if ".fp16." not in path.name]
+    return dict(shape for path in plain or paths for shape in header(path))

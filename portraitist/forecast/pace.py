@@ -1,0 +1,134 @@
+"""How long training takes: counted operations, and the share of a card's peak that published trainings reach."""
+
+from dataclasses import dataclass
+
+from portraitist.errors import PortraitistError
+from portraitist.forecast.laws import Laws, Point, operations_at
+from portraitist.forecast.memory import known
+from portraitist.forecast.published import PUBLISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card by name: memory in GB, and dense bfloat16 operations a second, 1e12, by its maker's tables."""
+
+    name: str
+    gb: int
+    tflops: float
+
+
+CARDS = {
+    card.name: card
+    for card in (
+        Card("RTX 4090", 24, 165),
+        Card("RTX 5090", 32, 210),
+        Card("A40", 48, 150),
+        Card("A6000", 48, 155),
+        Card("L40S", 48, 362),
+        Card("A100", 80, 312),
+        Card("H100", 80, 989),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A published step time: seconds for `batch` pictures of `side` pixels, with or without checkpointing."""
+
+    family: str
+    card: str
+    side: int
+    batch: int
+    seconds: float
+    recomputed: bool
+    source: str
+
+
+TIMED = (
+    Timed("sdxl", "RTX 4090", 1024, 8, 3.0, True, "kohya_ss #1288"),
+    Timed("sdxl", "RTX 4090", 1024, 1, 1.4, False, "kohya_ss #1288"),
+    Timed("sdxl", "L40S", 1024, 1, 1.029, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("sdxl", "L40S", 1024, 1, 0.585, False, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("sdxl", "H100", 1024, 1, 1.080, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("sdxl", "H100", 1024, 1, 0.606, False, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("flux", "RTX 4090", 1024, 1, 3.5, True, "SimpleTuner, FLUX.md"),
+    Timed("flux", "A6000", 1024, 1, 8.25, True, "kohya_ss #2701"),
+    Timed("flux", "A40", 1024, 1, 6.5, True, "ai-toolkit #145"),
+    Timed("qwen-image", "H100", 1024, 1, 1.202, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("qwen-image", "L40S", 1024, 1, 3.377, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("qwen-image", "RTX 5090", 1328, 1, 5.39, True, "musubi-tuner PR #722"),
+    Timed("qwen-image", "RTX 5090", 1328, 1, 4.50, True, "musubi-tuner PR #722"),
+)
+
+BEST = 0.66
+"""The share of a card's peak that large matrix products alone reach (650 of an H100's 989 TFLOP/s); no whole training
+comes near: the best published are 0.43 for a language model on an H100 and 0.46 here, recomputation counted."""
+
+ALONE = 0.25
+"""How far from a single published figure another trainer may be taken to lie, either way. Judged."""
+
+
+def operations(laws: Laws, at: Point, *, recomputed: bool = True) -> float:
+    """Floating-point operations of one batch, there and back."""
+    again = laws.again * operations_at(laws.work_drawn, at) if recomputed else 0.0
+    return operations_at(laws.work, at) + again
+
+
+def reached(timed: Timed) -> float:
+    """The share of its card's peak that a published step reached, recomputation counted as work."""
+    base = known(timed.family)
+    if base is None:
+        raise PortraitistError(f"No base of {timed.family} is published", "Name one of forecast/published.py.")
+    at = Point(timed.batch, (timed.side // base.published.cell) ** 2, PUBLISHED[timed.family].text)
+    done = operations(base.laws, at, recomputed=timed.recomputed)
+    return done / timed.seconds / CARDS[timed.card].tflops / 1e12
+
+
+def shares(family: str, card: Card) -> tuple[float, float, str]:
+    """The least and the largest share of the peak to reckon with on a card, and whose figures they are.
+
+    The card's own figures where there are some, else those of the family on any card. A single one is taken with a
+    quarter either way.
+    """
+    family = "qwen-image" if family == "qwen-edit" else family
+    of_family = [timed for timed in TIMED if timed.family == family]
+    own = [timed for timed in of_family if timed.card == card.name]
+    found = sorted(reached(timed) for timed in own or of_family)
+    low, high = found[0], found[-1]
+    if len(found) == 1:
+        low, high = low * (1 - ALONE), high * (1 + ALONE)
+    sources = ", ".join(dict.fromkeys(timed.source for timed in own or of_family))
+    return low, high, f"published {'on this card' if own else 'on other cards'}: {sources}"
+
+
+def named(word: str) -> Card:
+    """A card by its name, however it is written. Raises PortraitistError for one whose peak is not known here."""
+    plain = {"".join(name.lower().split()).removeprefix("rtx"): card for name, card in CARDS.items()}
+    asked = "".join(word.lower().replace("-", "").split()).removeprefix("nvidia").removeprefix("rtx")
+    if asked not in plain:
+        raise PortraitistError(
+            f"--card {word}: no such card is known here",
+            f"Give its memory in GB, such as --card 24, or one of: {', '.join(CARDS)}.",
+        )
+    return plain[asked]
+
+
+def foretold(family: str, work: float, card: Card, price: float = 0.0) -> str:
+    """Hours for so many operations on a card, the share of the peak they stand on, and the cost at a price an hour."""
+    low, high, source = shares(family, card)
+    quick, slow = (work / (card.tflops * 1e12 * share) / 3600 for share in (high, low))
+    cost = f", {quick * price:.2f} to {slow * price:.2f} at {price:g} an hour" if price else ""
+    return f"{quick:.2g} to {slow:.2g} hours{cost} ({low:.0%} to {high:.0%} of {card.tflops:g} TFLOP/s, {source})"
+
+
+def promise(work: float, steps: int, hours: float, card: Card) -> str:
+    """Whether so many operations in so many steps can be done in so many hours on a card, with the arithmetic."""
+    seconds, needed = hours * 3600 / steps, work / (hours * 3600) / (card.tflops * 1e12)
+    sum_ = f"{work / steps / 1e12:,.0f} TFLOP a step x {steps:,} steps / {hours:g} h = {needed:.0%} of {card.name}'s"
+    sum_ += f" {card.tflops:g} TFLOP/s ({seconds:.2f} s a step)"
+    if needed > BEST:
+        return f"impossible: {sum_}; matrix products alone reach {BEST:.0%}"
+    highest = max(reached(timed) for timed in TIMED)
+    if needed > highest:
+        return f"beyond anything published: {sum_}; the most is {highest:.0%}"
+    return f"possible: {sum_}; published trainings reach up to {highest:.0%}"
