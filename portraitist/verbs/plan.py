@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-import portraitist
 from portraitist import durable, families, runs
+from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.layouts import LDM
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
@@ -174,16 +175,25 @@ def begun(project: Project, recipe: Recipe) -> runs.RunFolder | None:
     return None
 
 
-def weights(recipe: Recipe) -> Path:
-    """Where the base's files lie, if they do."""
-    return Path(recipe.model.base or Path(portraitist.__file__).parent / "weights" / recipe.model.family)
+def weights(recipe: Recipe) -> dict[str, list[Path]]:
+    """The weight files of the base by part; none when it is not at hand."""
+    try:
+        named = families.listed(families.found(recipe.model))
+    except PortraitistError:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for name, path in named:
+        if path.suffix == WEIGHTS:
+            found.setdefault(name.rpartition("/")[0], []).append(path)
+    return found
 
 
-def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
-    """The base's denoiser by its headers: the part of the folder that holds most of what the targets name."""
+def read_layout(files: dict[str, list[Path]], recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
+    """The base's denoiser by its headers: the part of the base that holds most of what the targets name."""
     best: Layout | None = None
-    for part in sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []:
-        shapes = dict(shape for path in sorted(part.glob("*.safetensors")) for shape in header(path))
+    for paths in files.values():
+        shapes = dict(shape for path in sorted(paths) for shape in header(path))
+        shapes = {name: shape for name, shape in shapes.items() if name.startswith(LDM)} or shapes
         total, widths, added = sum(map(math.prod, shapes.values())), 0, 0
         folded = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 4)
         for name, shape in shapes.items():
@@ -236,7 +246,7 @@ def duration(
         same = theirs.training.batch == recipe.training.batch and peak > 0
         return round(minutes, 2), basis, (round(peak, 2), f"peak of run {known.name}") if same else None
     if layout is None:
-        return None, f"unknown: no weights of this family in {weights(recipe)}", None
+        return None, unknown(recipe), None
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
         return None, "unknown until two steps have been taken on this accelerator", None
     passes = 6 if recipe.adapter.kind == "full" else 4
@@ -245,6 +255,11 @@ def duration(
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
     basis += f" operations per picture, at {SHARE:.0%} of the {speed / 1e9:,.0f} GFLOP/s measured here"
     return round(work / (SHARE * speed) / 60, 2), basis, None
+
+
+def unknown(recipe: Recipe) -> str:
+    """Why nothing can be told from the base's files."""
+    return f"unknown: no layer that is trained is found by name in {recipe.model.base or 'the package'}"
 
 
 def alike(recipe: Recipe) -> list[Any]:
@@ -266,7 +281,7 @@ def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
 def held(recipe: Recipe, layout: Layout | None, tokens: int) -> tuple[float | None, str]:
     """GB at the peak of training, and what they are told from."""
     if layout is None:
-        return None, f"unknown: no weights of this family in {weights(recipe)}"
+        return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
     frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
     moved = layout.added * 4 * (5 if recipe.training.ema else 4)  # weight, gradient, two moments, average
