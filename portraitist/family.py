@@ -22,15 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Where a base model lies: a folder in diffusers' layout, and the digest of its weights.
+    """Where a base model lies, and the digest of its weights.
 
-    digest  SHA-256 over names and bytes of all its weight files, recorded in every lock
-    dtype   "float32", "bfloat16" or "float16": what its frozen weights are held in
+    folder     in diffusers' layout, each part in a folder of its name; or a publisher's file, or a folder of such
+    digest     SHA-256 over names and bytes of all its weight files, recorded in every lock
+    dtype      "float32", "bfloat16" or "float16": what its frozen weights are held in
+    elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
+    family     by whose tables publishers' files are read; "" reads none
     """
 
     folder: Path
     digest: str
     dtype: str = "float32"
+    elsewhere: tuple[tuple[str, Path], ...] = ()
+    family: str = ""
+
+    def place(self, part: str) -> Path:
+        """The folder or the file that a part is read from."""
+        return dict(self.elsewhere).get(part, self.folder / part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,18 +31,44 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Parts(Section):
+    """Parts of a base that lie elsewhere: each a publisher's `.safetensors` file, or a folder in diffusers' layout.
+
+    transformer     the denoiser of flux, qwen-image and qwen-image-edit; "" takes the base's own, as for the others
+    unet            the denoiser of sdxl
+    vae             what makes latents of pictures, and pictures of latents
+    text_encoder    CLIP-L of sdxl and flux, Qwen2.5-VL of qwen-image and qwen-image-edit
+    text_encoder_2  CLIP-G of sdxl, T5-XXL of flux
+    """
+
+    transformer: str = ""
+    unet: str = ""
+    vae: str = ""
+    text_encoder: str = ""
+    text_encoder_2: str = ""
+
+
 class Model(Section):
     """The base that is trained on.
 
-    family     as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
-    base       its folder in diffusers' layout; "" is the embedded base of the family `mini`
-    precision  of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
-    device     auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
-    threads    CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
+    family      as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
+    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model in the
+                local Hugging Face cache (docs/bases.md); "" is the embedded base of the family `mini`
+    parts       parts of the base that lie elsewhere, and go before its own
+    tokenizers  a folder in diffusers' layout, or the name of a cached model, whose tokenizers are taken: publishers'
+                files have none; "" takes the base's own
+    prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
+                and where that is silent takes epsilon
+    precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
+    device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
+    threads     CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
     """
 
     family: str = "mini"
     base: str = ""
+    parts: Parts = Parts()
+    tokenizers: str = ""
+    prediction: Literal["", "epsilon", "v"] = ""
     precision: Precision = "bfloat16"
     device: str = "auto"
     threads: int = Field(0, ge=0, le=1024)

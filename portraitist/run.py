@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portraitist import __version__, children, durable, runs
+from portraitist import __version__, children, durable, families, runs
 from portraitist.children import Child, Peak
-from portraitist.errors import Interrupted
+from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe, load
@@ -134,7 +134,7 @@ class Job:
             durable.read_text(self.project.manifest),
             self.recipe.model_dump(mode="json", include={"model", "data", "judging"}),
             self.project.facts.model_dump(mode="json"),
-            files(weights_folder(self.recipe)),
+            files(self.recipe),
         )
         if self.noted("encode", inputs) is not None and self.project.cache.is_dir():
             self.skipped.append("encode")
@@ -245,15 +245,16 @@ def over(run: RunFolder, recipe: Recipe) -> bool:
     return run.lock.is_file() and bool(steps := run.steps()) and (steps[-1] >= recipe.steps or run.stop_file.is_file())
 
 
-def weights_folder(recipe: Recipe) -> Path:
-    """Where the weights lie that a recipe is trained on."""
-    return Path(recipe.model.base) if recipe.model.base else Path(__file__).parent / "weights" / recipe.model.family
+def files(recipe: Recipe) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a recipe's base: enough to see that it was exchanged.
 
-
-def files(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file below a folder: enough to see that a base was exchanged."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    None when the base is not at hand: the verb that reads it tells why.
+    """
+    try:
+        named = families.listed(families.found(recipe.model))
+    except PortraitistError:
+        return []
+    return [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in named]
 
 
 def fingerprint(*parts: Any) -> str:

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
+from portraitist.bases import headers
+from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family
 from portraitist.recipe import Model
@@ -32,10 +35,6 @@ FAMILIES = {
     "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
 }
 GROUP = "portraitist.families"
-
-WEIGHTS = ".safetensors"
-KEPT = (WEIGHTS, ".json", ".txt", ".model")
-"""Suffixes of what a base is made of: weights, configurations, vocabularies. Pickles are neither hashed nor read."""
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
 LETTERS = 4
@@ -57,79 +56,92 @@ def get(name: str) -> Family:
     return family
 
 
+def pair(model: Model) -> tuple[Family, Base]:
+    """The family as it is for the recipe's base, and the base.
+
+    Raises PortraitistError as `resolve` does, and when recipe and base say different things of what is predicted.
+    """
+    family, base = get(model.family), resolve(model)
+    suited = getattr(family, "suited", None)
+    if suited is not None:
+        family = suited(base, model.prediction)
+    elif model.prediction:
+        raise PortraitistError(
+            f"model.prediction = {model.prediction!r}: bases of {family.name} have no choice of it", "Leave it out."
+        )
+    return family, base
+
+
 def resolve(model: Model) -> Base:
     """Where the recipe's base lies, and its digest. An empty `base` is the one that comes with the package.
 
-    Raises PortraitistError when there is no such folder, or no weights in it.
+    Raises PortraitistError when there is no such folder, file or cached model, no weights in it, or a part lacking.
     """
-    embedded = Path(str(resources.files("portraitist"))) / "weights" / model.family
-    folder = Path(model.base).expanduser() if model.base else embedded
-    if not folder.is_dir():
-        what = f"model.base = {model.base!r}" if model.base else f"No base of {model.family} comes with portraitist"
-        why = "a single file, not a folder in diffusers' layout" if folder.is_file() else "there is no such folder"
-        raise PortraitistError(
-            f"{what}: {why} ({folder})",
-            "Nothing is downloaded: give the folder that holds model_index.json and the parts: --set model.base=FOLDER",
-        )
-    files = parts(folder)
-    if not any(path.suffix == WEIGHTS for path in files):
-        raise PortraitistError(
-            f"{folder} holds no weights (*{WEIGHTS})", "Copy the base there again, in diffusers' layout."
-        )
+    places = found(model)
+    named = listed(places)
     try:
-        facts = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        facts = tuple((name, path, path.stat().st_size, path.stat().st_mtime_ns) for name, path in named)
     except OSError as error:
-        raise durable.refusal(error, folder, "read") from error
-    return Base(folder, digest(folder, facts), model.precision)
+        raise durable.refusal(error, places.folder, "read") from error
+    elsewhere = tuple(sorted(places.elsewhere.items()))
+    return Base(places.folder, digest(facts), model.precision, elsewhere, model.family)
 
 
-def parts(folder: Path) -> list[Path]:
-    """The files a base is made of, in order: of the parts its model_index.json names, or all there are without one.
+def found(model: Model) -> Places:
+    """Where the recipe's base and its parts lie. Raises PortraitistError when they do not."""
+    return find(model, Path(str(resources.files("portraitist"))) / "weights" / model.family)
 
-    Whole-model files that publishers lay beside the parts are not of it.
-    """
-    index, inside = folder / "model_index.json", [folder]
-    if index.is_file():
-        named = durable.read_json(index)
-        inside = [folder / name for name in named if (folder / name).is_dir()] if isinstance(named, dict) else []
-    found = {path for place in inside for path in place.rglob("*") if path.suffix in KEPT and path.is_file()}
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+
+def listed(places: Places) -> list[tuple[str, Path]]:
+    """The files that are read of a base, by name. Raises PortraitistError when there are no weights among them."""
+    named = files(places)
+    refuse_empty(places, named)
+    return named
 
 
 @cache
-def digest(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """SHA-256 over the names and the SHA-256 of files (path, bytes, time of change) below a folder.
+def digest(files: tuple[tuple[str, Path, int, int], ...]) -> str:
+    """SHA-256 over the names and the SHA-256 of files (name, path, bytes, time of change).
 
     Size and time only tell a long-lived process to look again; they are not in the digest.
     """
     with ThreadPoolExecutor(8) as pool:  # hashing leaves the interpreter free: parts of many GB go side by side
-        digests = list(pool.map(durable.digest, [path for path, _, _ in files]))
-    lines = [f"{path.relative_to(folder).as_posix()} {sha}" for (path, _, _), sha in zip(files, digests, strict=True)]
+        digests = list(pool.map(durable.digest, [path for _, path, _, _ in files]))
+    lines = [f"{name} {sha}" for (name, *_), sha in zip(files, digests, strict=True)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
-    """A part of a base, from its folder `name`: a model frozen and in evaluation mode, or a tokenizer.
+    """A part of a base, from its folder or a publisher's file: a model frozen and in evaluation mode, or a tokenizer.
 
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
-    Raises PortraitistError when the part is missing, damaged, or lacks weights of its class.
+    Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or lacks weights of its class.
     """
     import diffusers
     import transformers
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    folder, lacking = base.folder / name, []
+    folder, lacking = base.place(name), []
+    if folder.is_file():
+        from portraitist.bases import reading
+
+        return reading.read(folder, kind, base.family, name, *how.values())
     if not folder.is_dir():
         raise PortraitistError(
             f"{base.folder} has no part {name!r}", "Is it a base of another family? Then set model.family to that one."
         )
+    if how:
+        half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
+        whole = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
+        for path in sorted(whole or half):
+            headers.refuse_rounded(headers.read(path))
+        if not whole:
+            how["variant"] = "fp16"
     try:
         if not how:
             return kind.from_pretrained(folder, local_files_only=True)
-        if not any(".fp16." not in path.name for path in folder.glob(f"*{WEIGHTS}")):
-            how["variant"] = "fp16"
         found, facts = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **how
         )
@@ -160,13 +172,19 @@ def estimate(text: str) -> int:
 
 
 def token_counter(model: Model) -> Callable[[str], int]:
-    """How captions are counted: by the base's own vocabulary where its folder has one, else by the family's estimate.
+    """How captions are counted: by the base's own vocabulary where it is at hand, else by the family's estimate.
 
-    Raises PortraitistError when the vocabulary is damaged.
+    Raises PortraitistError when the vocabulary is damaged. What else is wrong with the base is told by what reads it.
     """
     family = get(model.family)
     name = getattr(family, "tokenizer", "")
-    own = vocabulary(Path(model.base).expanduser() / name) if model.base and name else None
+    own = None
+    if model.base and name:
+        try:
+            places = found(model)
+        except PortraitistError:
+            return family.count_tokens
+        own = vocabulary(places.elsewhere.get(name, places.folder / name))
     if own is None:
         return family.count_tokens
     return lambda text: len(own.encode(text, add_special_tokens=False).ids)

@@ -340,7 +340,7 @@ def encoder_parts(base: Base, template: str, dropped: int) -> dict[str, Any]:
     found = len(tokenizer(template.partition("{}")[0]).input_ids)
     if found != dropped:
         raise PortraitistError(
-            f"{base.folder / 'tokenizer'} is not Qwen2.5-VL's: the template is {found} tokens by it, not {dropped}",
+            f"{base.place('tokenizer')} is not Qwen2.5-VL's: the template is {found} tokens by it, not {dropped}",
             "Copy this part of the base again.",
         )
     return {

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from portraitist.adapters.layouts import ldm as native
+from portraitist.bases import prediction
+from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
 from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
@@ -26,8 +28,14 @@ TOKENS = 77  # of CLIP, with the begin and end markers
 
 @dataclass(frozen=True, slots=True)
 class Sdxl:
-    """The family; stateless."""
+    """The family; stateless.
 
+    prediction  what its base predicts: the noise, or v (arXiv 2202.00512, D)
+    zero_snr    whether its base was taught on a last timestep that is all noise (arXiv 2305.08891)
+    """
+
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    zero_snr: bool = False
     name = "sdxl"
     profile = Profile(resolution=1024, guidance=7.0, sampling_steps=30, token_limit=TOKENS - 2)
     pixel_multiple = 64  # the VAE divides by 8, the UNet by 4; its authors' buckets step by 64
@@ -36,10 +44,29 @@ class Sdxl:
 
     @property
     def process(self) -> Ddpm:
-        """Denoising diffusion over 1000 steps; the noise is predicted."""
+        """Denoising diffusion over 1000 steps; the noise is predicted, or v."""
         from portraitist.learn.noise import Ddpm
 
-        return Ddpm()
+        return Ddpm(self.prediction, zero_snr=self.zero_snr)
+
+    def suited(self, base: Base, declared: str) -> Sdxl:
+        """The family as it is for a base, by what the base says of itself and the recipe of it.
+
+        Raises PortraitistError when the two disagree, and for a noise process that is none of ours.
+        """
+        said = prediction.said(base.place("unet"), base.folder)
+        if declared and said.prediction and declared != said.prediction:
+            raise PortraitistError(
+                f"model.prediction = {declared!r}, but {said.where} says {said.prediction!r}",
+                "Leave model.prediction out, or correct what is wrong there.",
+            )
+        found = Sdxl("v" if "v" in (declared, said.prediction) else "epsilon", said.zero_snr)
+        if found.zero_snr and found.prediction != "v":
+            raise PortraitistError(
+                f"{said.where} says zero terminal SNR, where the noise is predicted: of all noise that tells nothing",
+                "If the base predicts v, say so: --set model.prediction=v. Else correct what is wrong there.",
+            )
+        return found
 
     def file_name(self, module: str) -> str:
         """kohya's `lora_unet_` and the name in the publisher's own layout: the one form that every tool reads."""
@@ -48,11 +75,15 @@ class Sdxl:
     def levels(self, steps: int, height: int, width: int) -> Tensor:
         """Timesteps `1000 // steps` apart, the last at 1: "leading" with offset 1, as SDXL's scheduler is configured.
 
-        Of 30 steps the first is 958, not 999: its first noise is a little less than all. The size does not matter.
+        Of 30 steps the first is 958, not 999: its first noise is a little less than all. A base with zero terminal SNR
+        starts at 999 instead, "trailing": it knows nothing but noise there. The size does not matter.
         """
         import torch
 
         total = self.process.steps
+        if self.zero_snr:
+            ends = torch.arange(steps + 1, dtype=torch.float64).flip(0) * total / steps
+            return (ends.round() / total).float()
         times = torch.arange(steps).flip(0) * (total // steps) + 1
         return torch.cat([(times.clamp(max=total - 1) + 1) / total, torch.zeros(1)])
 

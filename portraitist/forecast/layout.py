@@ -2,12 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import portraitist
+from portraitist import families
+from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.layouts import LDM
+from portraitist.errors import PortraitistError
 from portraitist.recipe import Recipe
 
 
@@ -28,16 +31,29 @@ class Layout:
     cell: int
 
 
-def weights(recipe: Recipe) -> Path:
-    """Where the base's files lie, if they do."""
-    return Path(recipe.model.base or Path(portraitist.__file__).parent / "weights" / recipe.model.family)
+def listed(recipe: Recipe) -> dict[str, Path]:
+    """The files of the base by name; none when it is not at hand."""
+    try:
+        return dict(families.listed(families.found(recipe.model)))
+    except PortraitistError:
+        return {}
 
 
-def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
-    """The base's denoiser by its headers: the part of the folder that holds most of what the targets name."""
+def weights(files: Mapping[str, Path]) -> dict[str, list[Path]]:
+    """The weight files among a base's, by part."""
+    found: dict[str, list[Path]] = {}
+    for name, path in files.items():
+        if path.suffix == WEIGHTS:
+            found.setdefault(name.rpartition("/")[0], []).append(path)
+    return found
+
+
+def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
+    """The base's denoiser by its headers: the part of the base that holds most of what the targets name."""
     best: Layout | None = None
-    for part in sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []:
-        there = shapes(part)
+    for paths in files.values():
+        there = shapes(paths)
+        there = {name: shape for name, shape in there.items() if name.startswith(LDM)} or there
         total, widths, added = sum(map(math.prod, there.values())), 0, 0
         folded = sum(math.prod(shape) for shape in there.values() if len(shape) == 4)
         for name, shape in there.items():
@@ -67,8 +83,10 @@ def header(path: Path) -> Iterator[tuple[str, list[int]]]:
             yield name, facts["shape"]
 
 
-def settings(path: Path) -> dict[str, Any]:
+def settings(path: Path | None) -> dict[str, Any]:
     """A part's config.json; nothing when it is absent or damaged, which is told by what needs it."""
+    if path is None:
+        return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,8 +94,7 @@ def settings(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def shapes(folder: Path) -> dict[str, list[int]]:
+def shapes(paths: Sequence[Path]) -> dict[str, list[int]]:
     """Names and shapes of a part's weights; of two precisions side by side the plain one is read."""
-    paths = sorted(folder.glob("*.safetensors"))
     plain = [path for path in paths if ".fp16." not in path.name]
-    return dict(shape for path in plain or paths for shape in header(path))
+    return dict(shape for path in sorted(plain or paths) for shape in header(path))

@@ -61,6 +61,7 @@ class Ddpm:
     """Denoising diffusion (arXiv 2006.11239) with Stable Diffusion's scaled-linear betas.
 
     prediction  epsilon (the noise), or v (arXiv 2202.00512, D)
+    zero_snr    the last timestep is all noise (arXiv 2305.08891, 3.1): for v alone, as there is no noise to tell apart
     Level (t + 1) / steps is timestep t; level 0 is before the first, where nothing is noise.
     """
 
@@ -68,6 +69,7 @@ class Ddpm:
     steps: int = 1000
     low: float = 0.00085
     high: float = 0.012
+    zero_snr: bool = False
 
     def timestep(self, level: Tensor) -> Tensor:
         """The timestep (B,) of levels (B,), int64 in [0, steps): the nearest one, and 0 for level 0."""
@@ -79,7 +81,7 @@ class Ddpm:
 
     def signal(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Shares of picture and noise at a level (B,) or scalar, shaped to multiply `like` (B, C, h, w)."""
-        table = alphas(self.steps, self.low, self.high).to(like.device)
+        table = alphas(self.steps, self.low, self.high, self.zero_snr).to(like.device)
         alpha = torch.where(
             level.to(like.device) <= 0, torch.ones(()).to(like.device), table[self.timestep(level).to(like.device)]
         )
@@ -114,10 +116,17 @@ class Ddpm:
 
 
 @lru_cache(maxsize=4)
-def alphas(steps: int, low: float, high: float) -> Tensor:
-    """Share of the picture's variance left at each timestep, (steps,) float32 on the CPU."""
+def alphas(steps: int, low: float, high: float, zero_snr: bool = False) -> Tensor:
+    """Share of the picture's variance left at each timestep, (steps,) float32 on the CPU.
+
+    zero_snr  the root is moved and stretched to keep its first value and end at 0 (arXiv 2305.08891, algorithm 1)
+    """
     betas = torch.linspace(low**0.5, high**0.5, steps, dtype=torch.float32) ** 2
-    return torch.cumprod(1 - betas, dim=0)
+    left = torch.cumprod(1 - betas, dim=0)
+    if zero_snr:
+        root = left.sqrt()
+        left = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    return left
 
 
 def along(level: Tensor, like: Tensor) -> Tensor:

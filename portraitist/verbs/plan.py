@@ -95,7 +95,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
     saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
     total = recipe.steps * recipe.pictures_per_step
-    layout = files.read_layout(files.weights(recipe), recipe, family.targets)
+    layout = files.read_layout(files.weights(files.listed(recipe)), recipe, family.targets)
     tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
     base = published(recipe, notes)
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
@@ -192,17 +192,18 @@ def published(recipe: Recipe, notes: list[str]) -> memory.Base | None:
     base = memory.known(recipe.model.family)
     if base is None or recipe.adapter.kind != "lora" or recipe.adapter.targets:
         return None
-    folder, what = files.weights(recipe), base.published
-    own = {part: sum(map(math.prod, files.shapes(folder / part).values())) for part in what.parts}
-    numbers, config = own.pop(what.denoiser), files.settings(folder / what.denoiser / "config.json")
+    there, what = files.listed(recipe), base.published
+    found, where = files.weights(there), recipe.model.base
+    own = {part: sum(map(math.prod, files.shapes(found.get(part, [])).values())) for part in what.parts}
+    numbers, config = own.pop(what.denoiser), files.settings(there.get(f"{what.denoiser}/config.json"))
     plain = {key: list(v) if isinstance(v, tuple) else v for key, v in what.trained.config.items()}
     strange = sorted(key for key in plain.keys() & config.keys() if plain[key] != config[key])
     if strange or (numbers and numbers != base.numbers):
         why = f"{strange[0]} is {config[strange[0]]}" if strange else f"it has {numbers:,} numbers"
-        notes.append(f"The denoiser in {folder} is not {what.name}'s ({why}): no forecast for cards is known")
+        notes.append(f"The denoiser in {where} is not {what.name}'s ({why}): no forecast for cards is known")
         return None
     encoders = {part: own[part] or known for part, known in base.encoders.items()}
-    source = f"by the headers in {folder}" if numbers else base.source
+    source = f"by the headers in {where}" if numbers else base.source
     return replace(base, encoders=encoders, source=source)
 
 
@@ -307,7 +308,7 @@ def duration(
 def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: int) -> tuple[float | None, str]:
     """Minutes on this CPU by the size of the base, where no run tells."""
     if layout is None:
-        return None, f"unknown: no weights of this family in {files.weights(recipe)}"
+        return None, unknown(recipe)
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
         return None, "unknown until two steps have been taken on this accelerator"
     passes = 6 if recipe.adapter.kind == "full" else 4
@@ -316,6 +317,11 @@ def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: in
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
     basis += f" operations per picture, at {SHARE:.0%} of the {speed / 1e9:,.0f} GFLOP/s measured here"
     return round(work / (SHARE * speed) / 60, 2), basis
+
+
+def unknown(recipe: Recipe) -> str:
+    """Why nothing can be told from the base's files."""
+    return f"unknown: no layer that is trained is found by name in {recipe.model.base or 'the package'}"
 
 
 def alike(recipe: Recipe) -> list[Any]:
@@ -337,7 +343,7 @@ def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
 def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[float | None, str]:
     """GB at the peak of training, and what they are told from."""
     if layout is None:
-        return None, f"unknown: no weights of this family in {files.weights(recipe)}"
+        return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
     frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
     moved = layout.added * 4 * (5 if recipe.training.ema else 4)  # weight, gradient, two moments, average

@@ -58,7 +58,7 @@ def train(
 
     project.require_consent()
     refuse_blocked(project)
-    family, base = families.get(recipe.model.family), families.resolve(recipe.model)
+    family, base = families.pair(recipe.model)
     data = stream.digest([entry for entry in cache.load_index(project, recipe, base) if entry.split == "train"])
     run = runs.intended(project, recipe, data, run_name)
     with durable.lock(run.path):

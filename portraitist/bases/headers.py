@@ -1,0 +1,80 @@
+"""What a safetensors file holds, by its header alone. Loads no torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from portraitist import durable
+from portraitist.errors import PortraitistError
+
+WEIGHTS = ".safetensors"
+PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+ROUNDED = ("F8", "F6", "F4", "I8", "U8")
+"""How the names of types of 8 bits or fewer begin; weights in them go with scales of their own."""
+
+LARGEST = 100_000_000  # bytes: the limit of safetensors' own reader
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Names, shapes and stored types of the tensors in a file, and its metadata."""
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    types: Mapping[str, str]
+    words: Mapping[str, str]
+
+
+def read(path: Path) -> Header:
+    """The header of a file.
+
+    Raises PortraitistError when it is no safetensors file, damaged, shorter than its header says, or not to be read.
+    """
+    if path.suffix in PICKLES:
+        raise PortraitistError(
+            f"{path} is a pickle, which can run code when it is read",
+            f"Give the publisher's {WEIGHTS} file of the same model; pickles are never read.",
+        )
+    if path.suffix != WEIGHTS:
+        raise PortraitistError(f"{path} is not a {WEIGHTS} file", f"Give the model as {WEIGHTS}; no other is read.")
+    try:
+        facts = path.stat()
+        return parsed(path, facts.st_size, facts.st_mtime_ns)
+    except OSError as error:
+        raise durable.refusal(error, path, "read") from error
+
+
+@lru_cache(maxsize=64)
+def parsed(path: Path, size: int, changed: int) -> Header:
+    """The header of a file of so many bytes; the time of its change only tells a long-lived process to look again."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            value = json.loads(file.read(length)) if 0 < length <= min(LARGEST, size - 8) else None
+        if not isinstance(value, dict):
+            raise ValueError("its header is cut short, or it is something else")
+        words = value.pop("__metadata__", {})
+        shapes = {name: tuple(map(int, facts["shape"])) for name, facts in value.items()}
+        types = {name: str(facts["dtype"]) for name, facts in value.items()}
+        end = max((int(facts["data_offsets"][1]) for facts in value.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise PortraitistError(f"{path} cannot be read: {' '.join(str(error).split())[:100]}", COPY) from error
+    if 8 + length + end != size:
+        raise PortraitistError(f"{path} cannot be read: {size:,} bytes of {8 + length + end:,}", COPY)
+    return Header(path, shapes, types, {str(k): str(v) for k, v in words.items()} if isinstance(words, dict) else {})
+
+
+COPY = "Copy this file again."
+
+
+def refuse_rounded(header: Header) -> None:
+    """Refuse weights that are stored in 8 bits or fewer: read without their scales they are other weights."""
+    matrices = [name for name, shape in header.shapes.items() if len(shape) > 1 and 0 not in shape]
+    rounded = [name for name in matrices if header.types[name].startswith(ROUNDED)]
+    if rounded:
+        raise PortraitistError(
+            f"{header.path} stores {len(rounded)} weights as {header.types[rounded[0]]}, such as {rounded[0]}",
+            "Give the file of the same model in bfloat16 or float16: weights in 8 bits or fewer are not read.",
+        )

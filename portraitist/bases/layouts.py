@@ -1,0 +1,107 @@
+"""How publishers write the parts of a base into files, and what such files lack. Loads no torch.
+
+Held to diffusers' converters and the classes' module trees by tests/integration/test_bases.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portraitist.bases.headers import Header
+
+LDM, SGM = "model.diffusion_model.", "conditioner.embedders."
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How one part is written.
+
+    form     what turns its names into the class's: a function of portraitist.bases.forms
+    file     what people know its own file by
+    inside   what its names begin with in a file of several parts
+    signs    names of tensors that tell a file of this part alone; none where nothing tells it
+    """
+
+    form: str
+    file: str
+    inside: str = ""
+    signs: tuple[str, ...] = ()
+
+    def within(self, header: Header) -> bool:
+        """Whether a file of several parts holds this one: by its signs where it has some."""
+        if self.signs:
+            return any(self.inside + sign in header.shapes for sign in self.signs)
+        return any(name.startswith(self.inside) for name in header.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of a family that publishers write, by diffusers' names, and the parts that no such file has.
+
+    weights  held in portraitist/bases/configs/<configs>/<part>.json: the sizes that its publisher published
+    words    tokenizers and the like, which lie in folders of diffusers' layout alone
+    """
+
+    configs: str
+    weights: Mapping[str, Written]
+    words: tuple[str, ...]
+
+    def found(self, header: Header) -> tuple[str, ...]:
+        """The parts that a file holds."""
+        several = [part for part, how in self.weights.items() if how.inside and how.within(header)]
+        if several:
+            return tuple(several)
+        return tuple(part for part, how in self.weights.items() if any(sign in header.shapes for sign in how.signs))[:1]
+
+
+QWEN = {
+    "transformer": Written("as_is", "qwen_image_bf16.safetensors", LDM, ("transformer_blocks.0.img_mod.1.weight",)),
+    "vae": Written(
+        "wan_vae",
+        "qwen_image_vae.safetensors",
+        signs=("decoder.middle.0.residual.0.gamma", "decoder.mid_block.resnets.0.norm1.gamma"),
+    ),
+    "text_encoder": Written(
+        "qwen_text",
+        "qwen_2.5_vl_7b.safetensors",
+        signs=("visual.patch_embed.proj.weight", "model.visual.patch_embed.proj.weight"),
+    ),
+}
+LAYOUTS = {
+    "sdxl": Layout(
+        "sdxl",
+        {
+            "unet": Written("ldm_unet", "the checkpoint itself", LDM, ("input_blocks.0.0.weight",)),
+            "vae": Written("ldm_vae", "sdxl_vae.safetensors", "first_stage_model.", ("decoder.conv_in.weight",)),
+            "text_encoder": Written("clip", "CLIP-L", f"{SGM}0.transformer."),
+            "text_encoder_2": Written("open_clip", "CLIP-G", f"{SGM}1.model."),
+        },
+        ("tokenizer", "tokenizer_2"),
+    ),
+    "flux": Layout(
+        "flux",
+        {
+            "transformer": Written(
+                "black_forest",
+                "flux1-dev.safetensors",
+                LDM,
+                ("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight"),
+            ),
+            "vae": Written("ldm_vae", "ae.safetensors", "vae.", ("decoder.conv_in.weight",)),
+            "text_encoder": Written(
+                "clip",
+                "clip_l.safetensors",
+                "text_encoders.clip_l.transformer.",
+                ("text_model.embeddings.token_embedding.weight",),
+            ),
+            "text_encoder_2": Written(
+                "t5",
+                "t5xxl_fp16.safetensors",
+                "text_encoders.t5xxl.transformer.",
+                ("encoder.block.0.layer.0.SelfAttention.q.weight",),
+            ),
+        },
+        ("tokenizer", "tokenizer_2"),
+    ),
+    "qwen-image": Layout("qwen-image", QWEN, ("tokenizer",)),
+    "qwen-image-edit": Layout("qwen-image", QWEN, ("tokenizer", "processor")),
+}
