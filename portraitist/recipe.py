@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from portraitist import durable
+from portraitist import durable, rules
 from portraitist.errors import PortraitistError
 from portraitist.tables import apply, merge, parse, place, value_at
 
@@ -121,16 +121,18 @@ class Training(Section):
 
     batch         pictures per forward pass
     accumulate    forward passes per step; a step's loss is the mean over all its pictures
-    rate          learning rate at its height
+    rate          learning rate at its height; of Prodigy a factor on the rate it finds, 1.0
     schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
     floor         where a falling schedule ends, as a share of the rate
     warmup        steps from 0 to the full rate
-    optimiser     adamw, the only one so far
-    beta1         of AdamW: memory of the gradient
-    beta2         of AdamW: memory of its square
-    weight_decay  of AdamW
+    optimiser     adamw; adafactor, which keeps less; prodigy, which finds the rate; schedulefree, whose average needs
+                  no falling rate. The last two need the packages of the extra `optimisers`
+    beta1         memory of the gradient; of schedulefree, how near to the average gradients are taken
+    beta2         memory of its square
+    weight_decay  share of the weights, times the rate, that each step takes off
     max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
-    ema           decay of the averaged weights that are judged and exported; 0 averages nothing
+    ema           decay of the averaged weights that are judged and exported; 0 averages nothing. Schedulefree has an
+                  average of its own
     level         distribution of training noise levels: the family's own, or uniform
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
@@ -143,7 +145,7 @@ class Training(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     floor: float = Field(0.1, ge=0, le=1)
     warmup: int = Field(0, ge=0)
-    optimiser: Literal["adamw"] = "adamw"
+    optimiser: Literal["adamw", "adafactor", "prodigy", "schedulefree"] = "adamw"
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
@@ -223,6 +225,12 @@ class Recipe(Section):
                 raise ValueError(f"the standing of {key} begins with none of: {', '.join(STANDINGS)}")
         return value
 
+    @model_validator(mode="after")
+    def together(self) -> "Recipe":
+        """Refuse settings that do not go together."""
+        rules.check(self)
+        return self
+
     @property
     def steps(self) -> int:
         """Optimiser steps of all stages."""
@@ -267,18 +275,21 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
     for dotted, value in late:
         place(merged, dotted.split("."), value)
-    own, kept = values.get("standing", {}), merged.get("standing", {})
-    if isinstance(own, dict):
-        stale = [k for k in preset.get("standing", {}) if k not in own and value_at(merged, k) != value_at(preset, k)]
+    said, kept = values.get("standing", {}), merged.get("standing", {})
+    if isinstance(said, dict):
+        stale = [k for k in preset.get("standing", {}) if k not in said and value_at(merged, k) != value_at(preset, k)]
         merged["standing"] = {key: words for key, words in kept.items() if key not in stale}
     if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
         raise PortraitistError(
             f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."
         )
     try:
-        return Recipe.model_validate(merged)
+        found = Recipe.model_validate(merged)
     except ValidationError as error:
         raise first_complaint(error, str(path) if path.is_file() else f"preset {name}", Recipe) from error
+    own = [key for key in rules.COUNTS if value_at(values, key) is not None and value_at(preset, key) is None]
+    rules.refuse_idle(found, own)
+    return found
 
 
 def read_lock(path: Path) -> Recipe:

@@ -59,13 +59,13 @@ def train(
                 "Train with a lower rate, or a wider precision: --set training.rate=... or model.precision=float32",
             )
         height = rate(settings, step, horizon) * course.factor(step)
-        trainee.update(height)
+        moved = trainee.update(height)
         emit(
             Stepped(
                 step=trainee.step,
                 loss=loss.item(),
                 gradient=gradient.item(),
-                rate=height,
+                rate=moved,
                 seconds=time.monotonic() - began,
                 memory_gb=memory.peak_gb(trainee.device),
             )

@@ -44,6 +44,9 @@ SETTINGS = {
         "stages": [{"name": "a", "steps": 4}, {"name": "b", "steps": 5, "rate": 0.5}],
     },
     "bfloat16": {"model__precision": "bfloat16"},
+    "adafactor": {"training__optimiser": "adafactor", "training__ema": 0.9},
+    "prodigy": {"training__optimiser": "prodigy", "training__rate": 1.0, "training__schedule": "cosine"},
+    "schedulefree": {"training__optimiser": "schedulefree", "training__warmup": 4},
 }
 
 
