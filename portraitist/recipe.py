@@ -133,7 +133,13 @@ class Training(Section):
     max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
     ema           decay of the averaged weights that are judged and exported; 0 averages nothing. Schedulefree has an
                   average of its own
-    level         distribution of training noise levels: the family's own, or uniform
+    level         distribution of training noise levels: the family's own; uniform; logit-normal, densest in the middle
+    level_mean    of a logit-normal: above 0 is towards noise
+    level_spread  of a logit-normal
+    level_shift   moves levels of a flow towards noise, t to shift t / (1 + (shift - 1) t); 1 leaves them
+    stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
+    snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
+                  all levels alike
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
     seed          of every random draw
@@ -151,7 +157,12 @@ class Training(Section):
     weight_decay: float = Field(0.01, ge=0, le=10)
     max_gradient: float = Field(1.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)
-    level: Literal["family", "uniform"] = "family"
+    level: Literal["family", "uniform", "logit-normal"] = "family"
+    level_mean: float = Field(0.0, ge=-5, le=5)
+    level_spread: float = Field(1.0, gt=0, le=5)
+    level_shift: float = Field(1.0, gt=0, le=20)
+    stratified: bool = False
+    snr_gamma: float = Field(0.0, ge=0, le=1000)
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)

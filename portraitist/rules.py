@@ -14,6 +14,9 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "training.level_mean": ("training.level", ("logit-normal",)),
+    "training.level_spread": ("training.level", ("logit-normal",)),
+    "training.level_shift": ("training.level", ("uniform", "logit-normal")),
 }
 """Keys that count only with some values of another key."""
 

@@ -98,11 +98,12 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, optimise, state
+    from portraitist.learn import loop, memory, noise, optimise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
     optimise.available(recipe.training)
+    noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     horizon, changed = runs.enter(run, recipe, facts)

@@ -44,6 +44,7 @@ SETTINGS = {
         "stages": [{"name": "a", "steps": 4}, {"name": "b", "steps": 5, "rate": 0.5}],
     },
     "bfloat16": {"model__precision": "bfloat16"},
+    "spread levels": {"training__stratified": True, "training__level": "logit-normal", "training__level_mean": 0.5},
     "adafactor": {"training__optimiser": "adafactor", "training__ema": 0.9},
     "prodigy": {"training__optimiser": "prodigy", "training__rate": 1.0, "training__schedule": "cosine"},
     "schedulefree": {"training__optimiser": "schedulefree", "training__warmup": 4},

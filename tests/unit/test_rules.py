@@ -23,9 +23,12 @@ def refused(**sections):
         ({"optimiser": "schedulefree", "ema": 0.9}, "training.ema = 0.9"),
         ({"optimiser": "schedulefree", "schedule": "cosine"}, 'training.schedule = "cosine"'),
         ({"optimiser": "schedulefree", "beta1": 0.0}, "training.beta1 = 0"),
+        ({"level_mean": 0.5}, 'training.level_mean = 0.5 means nothing with training.level = "family"'),
+        ({"level": "uniform", "level_spread": 0.5}, "training.level_spread = 0.5"),
+        ({"level_shift": 3.0}, "training.level_shift = 3.0"),
     ],
 )
-def test_an_optimiser_refuses_what_is_not_of_it(training, says):
+def test_an_optimiser_or_a_distribution_refuses_what_is_not_of_it(training, says):
     assert says in refused(training=training)
 
 
@@ -34,6 +37,7 @@ def test_an_optimiser_refuses_what_is_not_of_it(training, says):
     [
         {"optimiser": "prodigy", "rate": 1.0, "warmup": 5, "schedule": "cosine", "ema": 0.9},
         {"optimiser": "schedulefree", "warmup": 5},
+        {"optimiser": "adamw", "level": "logit-normal", "level_mean": 0.5, "level_spread": 0.5, "level_shift": 3.0},
         {"optimiser": "adafactor", "ema": 0.9, "weight_decay": 0.0},
     ],
 )
