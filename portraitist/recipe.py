@@ -91,13 +91,16 @@ class Adapter(Section):
     rank     of the factors
     alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
     dropout  of the factors' input
-    targets  peft suffixes of the layers; empty takes the family's
+    modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
+             convolutions too; all-linear
+    targets  the layers, as peft's suffixes in place of a set
     """
 
     kind: Literal["lora", "full"] = "lora"
     rank: int = Field(16, ge=1, le=1024)
     alpha: float = Field(0.0, ge=0, le=4096)
     dropout: float = Field(0.0, ge=0, lt=1)
+    modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
 
 

@@ -10,7 +10,13 @@ from portraitist.errors import PortraitistError
 if TYPE_CHECKING:
     from portraitist.recipe import Recipe
 
+ADAPTERS = ("lora",)
+
 COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "adapter.alpha": ("adapter.kind", ADAPTERS),
+    "adapter.dropout": ("adapter.kind", ("lora",)),
+    "adapter.modules": ("adapter.kind", ADAPTERS),
+    "adapter.targets": ("adapter.kind", ADAPTERS),
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
@@ -23,8 +29,13 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def check(recipe: Recipe) -> None:
     """Refuse settings that do not go together, and changed ones that nothing would read."""
-    training = recipe.training
+    training, adapter = recipe.training, recipe.adapter
     refuse_idle(recipe)
+    if adapter.targets and adapter.modules != "family":
+        raise PortraitistError(
+            f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
+            'Leave one out: adapter.modules = "family", or adapter.targets = [].',
+        )
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(
             f"training.rate = {training.rate:g}: Prodigy finds the rate itself, and takes a factor of 1",

@@ -5,6 +5,7 @@ the same order: no module and no weight is exchanged, so taking them off leaves 
 Held to peft and diffusers by tests/integration/test_adapters.py.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from portraitist.adapters.files import FULL, Factors, factors
+from portraitist.adapters.modules import reached
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
@@ -69,7 +71,7 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
         denoiser.float().requires_grad_(True)
         return Whole(dict(denoiser.named_parameters()), before)
     alpha = torch.tensor(adapter.alpha or float(adapter.rank)).item()  # as the file will hold it: float32
-    layers = inject(denoiser, adapter, list(adapter.targets or family.targets), alpha)
+    layers = inject(denoiser, adapter, targets(denoiser, adapter, family), alpha)
     found: dict[str, nn.Parameter] = {}
     for module, layer in layers.items():
         down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
@@ -81,7 +83,20 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
     return LowRank(found, dict.fromkeys(layers, alpha))
 
 
-def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str], alpha: float) -> dict[str, Any]:
+def targets(denoiser: nn.Module, adapter: Adapter, family: Family) -> list[str] | str:
+    """What peft is told of the layers: the recipe's or the family's suffixes, or one expression for all of a set."""
+    if adapter.modules == "family":
+        return list(adapter.targets or family.targets)
+    on = reached(adapter, family.name, family.targets)
+    found = [
+        name
+        for name, module in denoiser.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, module.weight.ndim)
+    ]
+    return "|".join(map(re.escape, found))
+
+
+def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alpha: float) -> dict[str, Any]:
     """peft's layers put in place of the targets, by module path, in the denoiser's order."""
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer

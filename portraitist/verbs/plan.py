@@ -14,6 +14,7 @@ import numpy as np
 
 import portraitist
 from portraitist import durable, families, runs
+from portraitist.adapters.modules import Reached, reached
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
@@ -84,7 +85,8 @@ class Layout:
 def plan(project: Project, recipe: Recipe) -> PlanResult:
     """What training this recipe on this project would do and cost.
 
-    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown family alone.
+    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown
+    family or set of layers alone.
     """
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
@@ -96,7 +98,7 @@ def plan(project: Project, recipe: Recipe) -> PlanResult:
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
     saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
     total = recipe.steps * recipe.pictures_per_step
-    layout = read_layout(weights(recipe), recipe, family.targets)
+    layout = read_layout(weights(recipe), recipe, reached(recipe.adapter, recipe.model.family, family.targets))
     tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left)
     memory, memory_basis = peak if peak else held(recipe, layout, tokens)
@@ -179,8 +181,8 @@ def weights(recipe: Recipe) -> Path:
     return Path(recipe.model.base or Path(portraitist.__file__).parent / "weights" / recipe.model.family)
 
 
-def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
-    """The base's denoiser by its headers: the part of the folder that holds most of what the targets name."""
+def read_layout(folder: Path, recipe: Recipe, on: Reached) -> Layout | None:
+    """The base's denoiser by its headers: the part of the folder that holds most of what the adapter is on."""
     best: Layout | None = None
     for part in sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []:
         shapes = dict(shape for path in sorted(part.glob("*.safetensors")) for shape in header(path))
@@ -191,7 +193,7 @@ def read_layout(folder: Path, recipe: Recipe, targets: tuple[str, ...]) -> Layou
             if kind != "weight" or len(shape) not in (2, 4):
                 continue
             widths += math.prod(shape[1:])
-            if any(module == t or module.endswith(f".{t}") for t in recipe.adapter.targets or targets):
+            if on(module, len(shape)):
                 added += recipe.adapter.rank * (shape[0] + math.prod(shape[1:]))
         trained = total if recipe.adapter.kind == "full" and added else added
         layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)

@@ -69,3 +69,16 @@ def test_a_preset_that_sets_what_does_not_count_is_told_of(tmp_path):
 def test_every_rule_is_about_keys_that_exist():
     known = set(keys())
     assert {*rules.COUNTS, *(chooser for chooser, _ in rules.COUNTS.values())} <= known
+
+
+@pytest.mark.parametrize(
+    ("adapter", "says"),
+    [
+        ({"modules": "attention", "targets": ["to_q"]}, "both say which layers"),
+        ({"kind": "full", "modules": "attention"}, 'adapter.modules = "attention" means nothing'),
+        ({"kind": "full", "targets": ["to_q"]}, 'adapter.targets = ["to_q"] means nothing'),
+        ({"kind": "full", "dropout": 0.1}, "adapter.dropout"),
+    ],
+)
+def test_an_adapter_refuses_what_is_not_of_its_kind(adapter, says):
+    assert says in refused(adapter=adapter)
