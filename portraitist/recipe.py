@@ -87,19 +87,22 @@ class Data(Section):
 class Adapter(Section):
     """What is trained.
 
-    kind     lora: low-rank factors beside the base's layers; full: all of the denoiser
-    rank     of the factors
+    kind     lora: low-rank factors beside the base's layers; loha: two of those multiplied entry by entry; lokr: a
+             Kronecker product, much smaller; full: all of the denoiser
+    rank     of the factors; of lokr, one above half the larger matrix's side stores that whole
     alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
-    dropout  of the factors' input
+    dropout  of the factors' input, with lora
+    factor   of lokr, sides of its smaller matrix; 0 takes what is nearest to the square root of a layer's
     modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
              convolutions too; all-linear
     targets  the layers, as peft's suffixes in place of a set
     """
 
-    kind: Literal["lora", "full"] = "lora"
+    kind: Literal["lora", "loha", "lokr", "full"] = "lora"
     rank: int = Field(16, ge=1, le=1024)
     alpha: float = Field(0.0, ge=0, le=4096)
     dropout: float = Field(0.0, ge=0, lt=1)
+    factor: int = Field(0, ge=0, le=1024)
     modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
 

@@ -10,11 +10,12 @@ from portraitist.errors import PortraitistError
 if TYPE_CHECKING:
     from portraitist.recipe import Recipe
 
-ADAPTERS = ("lora",)
+ADAPTERS = ("lora", "loha", "lokr")
 
 COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.alpha": ("adapter.kind", ADAPTERS),
     "adapter.dropout": ("adapter.kind", ("lora",)),
+    "adapter.factor": ("adapter.kind", ("lokr",)),
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),

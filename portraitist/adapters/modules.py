@@ -1,10 +1,11 @@
-"""Which layers an adapter is on: sets of them by name for each family, or suffixes that a recipe lists.
+"""Which layers an adapter is on, and how much it adds: sets by name for each family, or suffixes that a recipe lists.
 
 Names are diffusers'. Loads no torch. Counts are held to the published trees by tests/unit/test_modules.py.
 """
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portraitist.errors import PortraitistError
@@ -75,3 +76,24 @@ def reached(adapter: Adapter, family: str, targets: tuple[str, ...]) -> Reached:
     return lambda module, dimensions: (
         dimensions in ((2, 4) if layers.convolutions else (2,)) and re.search(layers.pattern, module) is not None
     )
+
+
+def parameters(adapter: Adapter, shape: Sequence[int]) -> int:
+    """How many numbers a recipe's adapter adds to a layer whose weight has this shape."""
+    rows, rest, rank = shape[0], math.prod(shape[1:]), adapter.rank
+    if adapter.kind == "lokr":
+        (left, top), (right, bottom) = (divide(side, adapter.factor) for side in (rows, shape[1]))
+        kernel = math.prod(shape[2:])
+        whole = rank >= max(top, bottom) / 2
+        return left * right + (top * bottom * kernel if whole else rank * (top + bottom * kernel))
+    return rank * (rows + rest) * (2 if adapter.kind == "loha" else 1)
+
+
+def divide(side: int, factor: int) -> tuple[int, int]:
+    """A side as the product of two, as LyCORIS and peft choose them: the factor where it divides it, else the largest
+    divisor up to it that is not above the square root; a factor of 0 is that root."""
+    if factor and side % factor == 0:
+        return factor, side // factor
+    most = min(factor or side, math.isqrt(side))
+    first = next(number for number in range(most, 0, -1) if side % number == 0)
+    return first, side // first

@@ -14,7 +14,7 @@ import numpy as np
 
 import portraitist
 from portraitist import durable, families, runs
-from portraitist.adapters.modules import Reached, reached
+from portraitist.adapters.modules import Reached, parameters, reached
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
@@ -194,7 +194,7 @@ def read_layout(folder: Path, recipe: Recipe, on: Reached) -> Layout | None:
                 continue
             widths += math.prod(shape[1:])
             if on(module, len(shape)):
-                added += recipe.adapter.rank * (shape[0] + math.prod(shape[1:]))
+                added += parameters(recipe.adapter, shape)
         trained = total if recipe.adapter.kind == "full" and added else added
         layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
         if added and (best is None or layout.parameters > best.parameters):

@@ -56,21 +56,24 @@ save_every = 2
 @pytest.fixture(scope="module", params=PIPELINES)
 def trained(request, tmp_path_factory):
     """A project trained on a tiny base, step 2 at strength 0.7 chosen from it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    base = tiny(request.param, folder / "base")
+    return made(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def made(folder, name, changes=()):
+    base = tiny(name, folder / "base")
     for i in range(3):
         saved(folder / "from" / f"{i}.png", scenery(i, 64, 64))
         (folder / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}")
     made = new(folder / "maya", name="Maya Ø", trigger="zorblax", subject="fictional", preset="mini")
-    made.recipe.write_text(SETTINGS.format(family=request.param, base=base.folder))
-    recipe = load(made.recipe)
+    made.recipe.write_text(SETTINGS.format(family=name, base=base.folder))
+    recipe = load(made.recipe, changes)
     add(made, [folder / "from"])
     audit(made, recipe)
     encode(made, recipe)
     train(made, recipe)
     run = runs.find(made)
     run.choice.write_text('format = 1\nstep = 2\nstrength = 0.7\nwhy = "it is the best"\n')
-    return SimpleNamespace(project=made, run=run, family=families.get(request.param), base=base, folder=folder)
+    return SimpleNamespace(project=made, run=run, family=families.get(name), base=base, folder=folder)
 
 
 @torch.no_grad()
@@ -218,3 +221,24 @@ def test_a_project_opened_again_exports_by_name(trained):
     result = export(Project.open(trained.project.folder), run=trained.run.name)
     assert result.run == trained.run.name
     assert result.modules > 0
+
+
+@pytest.mark.parametrize(("kind", "algo"), [("loha", "hada_w1_a"), ("lokr", "lokr_w1")])
+def test_a_kind_of_lycoris_is_handed_out_as_it_was_judged(kind, algo, tmp_path):
+    done = made(tmp_path, "sdxl", [f"adapter.kind={kind}", "adapter.modules=attention-mlp"])
+    result = export(done.project)
+    tensors, metadata = files.read(done.project.folder / result.lora)
+    judged, _ = files.read(done.run.adapter(2))
+    names = {name.removesuffix(f".{algo}") for name in tensors if name.endswith(f".{algo}")}
+    assert len(names) == result.modules
+    assert all(name.startswith("lora_unet_") and f"{name}.alpha" in tensors for name in names)
+    assert metadata["ss_network_module"] == "lycoris.kohya"
+    assert json.loads(metadata["ss_network_args"]) == {"algo": kind}
+    denoiser = done.family.load_denoiser(done.base)
+    back = files.from_comfy(tensors, done.family, [name for name, _ in denoiser.named_modules()])
+    base = predicted(done.family, done.base, denoiser)
+    with inject.loaded(denoiser, done.family, judged, 0.7):
+        expected = predicted(done.family, done.base, denoiser)
+    with inject.loaded(denoiser, done.family, back, 0.7):
+        assert torch.equal(predicted(done.family, done.base, denoiser), expected)
+    assert not torch.equal(expected, base)

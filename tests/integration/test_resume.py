@@ -44,6 +44,8 @@ SETTINGS = {
         "stages": [{"name": "a", "steps": 4}, {"name": "b", "steps": 5, "rate": 0.5}],
     },
     "bfloat16": {"model__precision": "bfloat16"},
+    "loha": {"adapter__kind": "loha"},
+    "lokr": {"adapter__kind": "lokr", "adapter__factor": 2, "training__ema": 0.9},
     "spread levels": {"training__stratified": True, "training__level": "logit-normal", "training__level_mean": 0.5},
     "adafactor": {"training__optimiser": "adafactor", "training__ema": 0.9},
     "prodigy": {"training__optimiser": "prodigy", "training__rate": 1.0, "training__schedule": "cosine"},
