@@ -96,6 +96,8 @@ class Adapter(Section):
     modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
              convolutions too; all-linear
     targets  the layers, as peft's suffixes in place of a set
+    start    an adapter file that training starts from, of any program, on these layers with this kind, rank and alpha;
+             from the character's folder where the path is not absolute; "" starts afresh
     """
 
     kind: Literal["lora", "loha", "lokr", "full"] = "lora"
@@ -105,6 +107,7 @@ class Adapter(Section):
     factor: int = Field(0, ge=0, le=1024)
     modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
+    start: str = ""
 
 
 class Stage(Section):
@@ -343,6 +346,9 @@ def first_complaint(error: ValidationError, source: str, model: type[BaseModel])
         plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
         known = list(keys(model))
         tail = plain.rsplit(".", 1)[-1]
+        if "text_encoder" in plain or tail.startswith("train_te"):
+            remedy = "Leave it out; docs/decisions/010-frozen-text-encoders.md says why."
+            return PortraitistError(f"{source}: {path}: text encoders stay frozen here", remedy)
         near = [k for k in known if k.rsplit(".", 1)[-1] == tail][:1]  # the right key in the wrong section
         near = near or difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
         tails = {k.rsplit(".", 1)[-1]: k for k in known}

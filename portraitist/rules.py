@@ -17,6 +17,7 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.dropout": ("adapter.kind", ("lora",)),
     "adapter.factor": ("adapter.kind", ("lokr",)),
     "adapter.modules": ("adapter.kind", ADAPTERS),
+    "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
@@ -36,6 +37,10 @@ def check(recipe: Recipe) -> None:
         raise PortraitistError(
             f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
             'Leave one out: adapter.modules = "family", or adapter.targets = [].',
+        )
+    if adapter.start and recipe.parent:
+        raise PortraitistError(
+            f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
         )
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(

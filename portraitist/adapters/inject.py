@@ -141,6 +141,15 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alph
     return found
 
 
+def layers(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of a denoiser's linear and convolutional weights, by path; the same with an adapter in it."""
+    return {
+        name.removesuffix(".base_layer"): tuple(map(int, module.weight.shape))
+        for name, module in denoiser.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and not {"lora_A", "lora_B"} & set(name.split("."))
+    }
+
+
 @contextmanager
 def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], strength: float) -> Iterator[nn.Module]:
     """Within: the denoiser with an adapter at a strength. After, and at strength 0: the denoiser as it was, exactly.

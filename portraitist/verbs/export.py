@@ -153,6 +153,8 @@ def metadata(
         "portraitist.step": str(step),
         "portraitist.strength": f"{strength:g}",
     }
+    if begun := folder.locked().get("start"):
+        found["portraitist.start"] = str(begun)
     if recipe.adapter.kind != "full":
         found["ss_network_module"] = "networks.lora" if recipe.adapter.kind == "lora" else "lycoris.kohya"
         found["ss_network_dim"] = str(recipe.adapter.rank)

@@ -78,7 +78,23 @@ def test_every_rule_is_about_keys_that_exist():
         ({"kind": "full", "modules": "attention"}, 'adapter.modules = "attention" means nothing'),
         ({"kind": "full", "targets": ["to_q"]}, 'adapter.targets = ["to_q"] means nothing'),
         ({"kind": "full", "dropout": 0.1}, "adapter.dropout"),
+        ({"kind": "full", "start": "a.safetensors"}, "adapter.start"),
+        ({"kind": "loha", "dropout": 0.1}, "adapter.dropout"),
+        ({"factor": 4}, "adapter.factor"),
     ],
 )
 def test_an_adapter_refuses_what_is_not_of_its_kind(adapter, says):
     assert says in refused(adapter=adapter)
+
+
+def test_there_is_one_place_to_start_from():
+    assert "both say where to start from" in refused(parent="a", adapter={"start": "b.safetensors"})
+
+
+@pytest.mark.parametrize(
+    "key", ["training.text_encoder_rate=1e-5", "model.train_text_encoder=true", "adapter.text_encoder=1"]
+)
+def test_a_recipe_that_asks_for_text_encoders_is_told_that_they_stay_frozen(key, tmp_path):
+    with pytest.raises(PortraitistError, match="text encoders stay frozen") as caught:
+        load(tmp_path / "none.toml", [key])
+    assert "docs/decisions/010" in caught.value.remedy
