@@ -10,6 +10,7 @@ from portraitist import runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Saved, Stepped, Warned
 from portraitist.learn import state
+from portraitist.learn.optimise import PACKAGES
 from portraitist.project import Facts, Project
 from portraitist.verbs.train import parent_weights
 from tests.learning import BASE, Painter, Weaver, drawn, job
@@ -56,6 +57,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("family", [Painter(), Weaver()], ids=lambda family: family.name)
 def test_killed_and_continued_it_equals_the_uncut_run_bit_for_bit(family, name, tmp_path):
+    pytest.importorskip(PACKAGES.get(name, "torch"))
     samples = drawn(7, size=(8, 12))
     whole = job(tmp_path / "whole", family, samples, **SETTINGS[name])
     whole.go()
