@@ -89,7 +89,7 @@ class Adapter(Section):
 
     kind     lora: low-rank factors beside the base's layers; loha: two of those multiplied entry by entry; lokr: a
              Kronecker product, much smaller; full: all of the denoiser
-    rank     of the factors; of lokr, one above half the larger matrix's side stores that whole
+    rank     of the factors; of lokr, one from half the larger matrix's side on stores that whole, with a scale of 1
     alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
     dropout  of the factors' input, with lora
     factor   of lokr, sides of its smaller matrix; 0 takes what is nearest to the square root of a layer's
