@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from portraitist import durable
+from portraitist import durable, rules
 from portraitist.errors import PortraitistError
 from portraitist.tables import apply, merge, parse, place, value_at
 
@@ -113,18 +113,27 @@ class Data(Section):
 class Adapter(Section):
     """What is trained.
 
-    kind     lora: low-rank factors beside the base's layers; full: all of the denoiser
-    rank     of the factors
+    kind     lora: low-rank factors beside the base's layers; loha: two of those multiplied entry by entry; lokr: a
+             Kronecker product, much smaller; full: all of the denoiser
+    rank     of the factors; of lokr, one from half the larger matrix's side on stores that whole, with a scale of 1
     alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
-    dropout  of the factors' input
-    targets  peft suffixes of the layers; empty takes the family's
+    dropout  of the factors' input, with lora
+    factor   of lokr, sides of its smaller matrix; 0 takes what is nearest to the square root of a layer's
+    modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
+             convolutions too; all-linear
+    targets  the layers, as peft's suffixes in place of a set
+    start    an adapter file that training starts from, of any program, on these layers with this kind, rank and alpha;
+             from the character's folder where the path is not absolute; "" starts afresh
     """
 
-    kind: Literal["lora", "full"] = "lora"
+    kind: Literal["lora", "loha", "lokr", "full"] = "lora"
     rank: int = Field(16, ge=1, le=1024)
     alpha: float = Field(0.0, ge=0, le=4096)
     dropout: float = Field(0.0, ge=0, lt=1)
+    factor: int = Field(0, ge=0, le=1024)
+    modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
+    start: str = ""
 
 
 class Stage(Section):
@@ -147,17 +156,25 @@ class Training(Section):
 
     batch         pictures per forward pass
     accumulate    forward passes per step; a step's loss is the mean over all its pictures
-    rate          learning rate at its height
+    rate          learning rate at its height; of Prodigy a factor on the rate it finds, 1.0
     schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
     floor         where a falling schedule ends, as a share of the rate
     warmup        steps from 0 to the full rate
-    optimiser     adamw, the only one so far
-    beta1         of AdamW: memory of the gradient
-    beta2         of AdamW: memory of its square
-    weight_decay  of AdamW
+    optimiser     adamw; adafactor, which keeps less; prodigy, which finds the rate; schedulefree, whose average needs
+                  no falling rate. The last two need the packages of the extra `optimisers`
+    beta1         memory of the gradient; of schedulefree, how near to the average gradients are taken
+    beta2         memory of its square
+    weight_decay  share of the weights, times the rate, that each step takes off
     max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
-    ema           decay of the averaged weights that are judged and exported; 0 averages nothing
-    level         distribution of training noise levels: the family's own, or uniform
+    ema           decay of the averaged weights that are judged and exported; 0 averages nothing. Schedulefree has an
+                  average of its own
+    level         distribution of training noise levels: the family's own; uniform; logit-normal, densest in the middle
+    level_mean    of a logit-normal: above 0 is towards noise
+    level_spread  of a logit-normal
+    level_shift   moves levels of a flow towards noise, t to shift t / (1 + (shift - 1) t); 1 leaves them
+    stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
+    snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
+                  all levels alike
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
     seed          of every random draw
@@ -169,13 +186,18 @@ class Training(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     floor: float = Field(0.1, ge=0, le=1)
     warmup: int = Field(0, ge=0)
-    optimiser: Literal["adamw"] = "adamw"
+    optimiser: Literal["adamw", "adafactor", "prodigy", "schedulefree"] = "adamw"
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
     max_gradient: float = Field(1.0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)
-    level: Literal["family", "uniform"] = "family"
+    level: Literal["family", "uniform", "logit-normal"] = "family"
+    level_mean: float = Field(0.0, ge=-5, le=5)
+    level_spread: float = Field(1.0, gt=0, le=5)
+    level_shift: float = Field(1.0, gt=0, le=20)
+    stratified: bool = False
+    snr_gamma: float = Field(0.0, ge=0, le=1000)
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -249,6 +271,12 @@ class Recipe(Section):
                 raise ValueError(f"the standing of {key} begins with none of: {', '.join(STANDINGS)}")
         return value
 
+    @model_validator(mode="after")
+    def together(self) -> "Recipe":
+        """Refuse settings that do not go together."""
+        rules.check(self)
+        return self
+
     @property
     def steps(self) -> int:
         """Optimiser steps of all stages."""
@@ -293,18 +321,21 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
     for dotted, value in late:
         place(merged, dotted.split("."), value)
-    own, kept = values.get("standing", {}), merged.get("standing", {})
-    if isinstance(own, dict):
-        stale = [k for k in preset.get("standing", {}) if k not in own and value_at(merged, k) != value_at(preset, k)]
+    said, kept = values.get("standing", {}), merged.get("standing", {})
+    if isinstance(said, dict):
+        stale = [k for k in preset.get("standing", {}) if k not in said and value_at(merged, k) != value_at(preset, k)]
         merged["standing"] = {key: words for key, words in kept.items() if key not in stale}
     if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
         raise PortraitistError(
             f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."
         )
     try:
-        return Recipe.model_validate(merged)
+        found = Recipe.model_validate(merged)
     except ValidationError as error:
         raise first_complaint(error, str(path) if path.is_file() else f"preset {name}", Recipe) from error
+    own = [key for key in rules.COUNTS if value_at(values, key) is not None and value_at(preset, key) is None]
+    rules.refuse_idle(found, own)
+    return found
 
 
 def read_lock(path: Path) -> Recipe:
@@ -341,6 +372,9 @@ def first_complaint(error: ValidationError, source: str, model: type[BaseModel])
         plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
         known = list(keys(model))
         tail = plain.rsplit(".", 1)[-1]
+        if "text_encoder" in plain or tail.startswith("train_te"):
+            remedy = "Leave it out; docs/decisions/011-frozen-text-encoders.md says why."
+            return PortraitistError(f"{source}: {path}: text encoders stay frozen here", remedy)
         near = [k for k in known if k.rsplit(".", 1)[-1] == tail][:1]  # the right key in the wrong section
         near = near or difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
         tails = {k.rsplit(".", 1)[-1]: k for k in known}

@@ -187,7 +187,7 @@ def intended(project: Project, recipe: Recipe, data: str, name: str = "") -> Run
 def enter(run: RunFolder, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Lock a run to a recipe, or check that the recipe continues the run; call it under the run's lock.
 
-    facts    base and data (digests), and what EXACT names
+    facts    base, data and the file it starts from, if any (digests), and what EXACT names
     returns  the horizon (the steps first planned, which schedules run over), and the machine facts that differ
     Raises PortraitistError when the base is another, when the change asks for a run of its own, or when fewer steps
     are wanted than are trained.
@@ -224,6 +224,7 @@ def check(run: RunFolder, recipe: Recipe, table: Mapping[str, Any], facts: Mappi
         )
     then, now = fixed(run.recipe()), fixed(recipe)
     differing = [key for key in now if then[key] != now[key]] + ["the pictures"] * (table.get("data") != facts["data"])
+    differing += ["the file it starts from"] * (table.get("start", "") != facts.get("start", ""))
     if differing:
         raise PortraitistError(
             f"Run {run.name} cannot change {', '.join(differing)} on its way",

@@ -1,8 +1,9 @@
 """Adapter files: canonical names and ComfyUI's, strict headers, and what is never written.
 
-Canonical names are `<module path>.lora_A.weight` (rank, in), `.lora_B.weight` (out, rank), `.alpha` (scalar), or
-`full.<parameter>` for what was added to a whole parameter. ComfyUI takes kohya's suffixes behind `lora_unet_...`
-names and peft's behind dotted ones; a missing alpha means scale 1 there and rank elsewhere, so every module has one.
+Canonical names are `<module path>.lora_A.weight` (rank, in), `.lora_B.weight` (out, rank), `.alpha` (scalar); LyCORIS'
+`.hada_w1_a` and so on beside an alpha; or `full.<parameter>` for what was added to a whole parameter. ComfyUI takes
+kohya's suffixes behind `lora_unet_...` names, peft's behind dotted ones, and LyCORIS' behind either; a missing alpha
+means scale 1 there and rank elsewhere, so every module has one.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from portraitist import durable
+from portraitist.adapters.products import ROLES, Product, lacks
+from portraitist.adapters.products import rank as rank_of
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 
@@ -67,10 +70,36 @@ def factors(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
         if alpha is not None and (alpha.numel() != 1 or not bool(torch.isfinite(alpha).all())):
             raise damaged(f"the alpha of {module} is no number")
         found[module] = Factors(down, up, float(down.shape[0]) if alpha is None else float(alpha))
+    known = found.keys() | {module for module, _ in map(role, tensors) if module}
     for name in tensors:
-        module = name.removesuffix(UP).removesuffix(ALPHA)
-        if not name.startswith(FULL) and name not in modules.values() and (module == name or module not in modules):
+        module = name.removesuffix(UP) if name.endswith(UP) else name.removesuffix(ALPHA)
+        whole = name.startswith(FULL) or name in modules.values() or role(name)[0]
+        if not whole and (module == name or module not in (modules if name.endswith(UP) else known)):
             raise damaged(f"{name} is not a part of an adapter")
+    return found
+
+
+def role(name: str) -> tuple[str, str]:
+    """Module and role of a part of LoHa or LoKr; two empty words for other names."""
+    module, _, last = name.rpartition(".")
+    return (module, last) if last in ROLES and not name.startswith(FULL) else ("", "")
+
+
+def products(tensors: Mapping[str, Tensor]) -> dict[str, Product]:
+    """The LoHa and LoKr changes in an adapter file, by module. Raises PortraitistError for parts that make none."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        module, part = role(name)
+        if module:
+            parts.setdefault(module, {})[part] = tensor
+    found = {}
+    for module, each in parts.items():
+        if why := lacks(each):
+            raise damaged(f"{module}: {why}")
+        rank, alpha = rank_of(each), tensors.get(module + ALPHA)
+        if alpha is not None and (alpha.numel() != 1 or not bool(torch.isfinite(alpha).all())):
+            raise damaged(f"the alpha of {module} is no number")
+        found[module] = Product(each, 1.0 if alpha is None or not rank else float(alpha) / rank)
     return found
 
 
@@ -121,6 +150,8 @@ def changes(name: str, tensors: Mapping[str, Tensor]) -> bool:
         if name.endswith(up):
             other = tensors.get(name.removesuffix(up) + down)
             return bool(tensors[name].any()) and other is not None and bool(other.any())
+    if module := role(name)[0]:
+        return all(bool(part.any()) for other, part in tensors.items() if role(other)[0] == module)
     return (name.startswith(FULL) or name.endswith(tuple(DIFFERENCES.values()))) and bool(tensors[name].any())
 
 
@@ -180,6 +211,10 @@ def to_comfy(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]
         suffixes = PEFT if "." in name else KOHYA
         found[name + suffixes[DOWN]], found[name + suffixes[UP]] = part.down, part.up
         found[name + ALPHA] = torch.tensor(part.alpha, dtype=torch.float32)
+    for module, product in products(tensors).items():
+        name = family.file_name(module)
+        found |= {f"{name}.{part}": tensor for part, tensor in product.parts.items()}
+        found |= {name + ALPHA: tensors[module + ALPHA]} if module + ALPHA in tensors else {}
     for full, tensor in tensors.items():
         if full.startswith(FULL):
             module, _, kind = full.removeprefix(FULL).rpartition(".")
@@ -205,6 +240,7 @@ def from_comfy(tensors: Mapping[str, Tensor], family: Family, modules: Iterable[
         except (PortraitistError, KeyError, ValueError):
             continue  # a module that has no name there cannot be meant
     ours = {theirs: suffix for table in (KOHYA, PEFT) for suffix, theirs in table.items()}
+    ours |= {f".{part}": f".{part}" for part in ROLES}
     found = {}
     for name, tensor in tensors.items():
         suffix = next((s for s in (*ours, *DIFFERENCES.values()) if name.endswith(s)), "")

@@ -5,6 +5,7 @@ the same order: no module and no weight is exchanged, so taking them off leaves 
 Held to peft and diffusers by tests/integration/test_adapters.py.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,24 +16,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from portraitist.adapters.files import FULL, Factors, factors
+from portraitist.adapters.files import FULL, Factors, factors, products
+from portraitist.adapters.modules import reached
+from portraitist.adapters.products import ROLES, Product
+from portraitist.adapters.products import added as added_product
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.recipe import Adapter
 
 NAME = "default"  # of the one adapter, in peft's dictionaries
+ZEROS = ("lora_B.weight", "hada_w2_b", "lokr_w1")  # what of a fresh adapter makes it add nothing
 
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """Factors beside a denoiser's layers, float32: the change of a weight is alpha / rank * up @ down."""
+    """Factors beside a denoiser's layers, float32: the change of a weight is alpha / rank * up @ down, or a product."""
 
     factors: Mapping[str, nn.Parameter]
     alphas: Mapping[str, float]
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
-        """`<module>.lora_A.weight` (rank, in) and `<module>.lora_B.weight` (out, rank); of convolutions 4-d."""
+        """`<module>.lora_A.weight` (rank, in) and `<module>.lora_B.weight` (out, rank), of convolutions 4-d; or the
+        parts of LoHa and LoKr, `<module>.hada_w1_a` and so on."""
         return self.factors
 
     def tensors(self) -> Mapping[str, Tensor]:
@@ -60,8 +66,9 @@ class Whole:
 def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> LowRank | Whole:
     """Make a denoiser trainable in the way the recipe says; everything else in it is frozen.
 
-    A fresh LoRA adds exactly nothing: `up` is zero and `down` uniform within 1 / sqrt(fan in) as in
-    arXiv 2106.09685's code, drawn from (seed, module) alone, so the global generators do not matter.
+    A fresh adapter adds exactly nothing: of LoRA `up` is zero, of LoHa `w2_b`, of LoKr `w1`; all else is uniform within
+    1 / sqrt(fan in), as in arXiv 2106.09685's code and in peft, drawn from (seed, module, part) alone, so the global
+    generators do not matter.
     Raises PortraitistError when the targets name no layer, or one that takes no LoRA.
     """
     if adapter.kind == "full":
@@ -69,24 +76,54 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
         denoiser.float().requires_grad_(True)
         return Whole(dict(denoiser.named_parameters()), before)
     alpha = torch.tensor(adapter.alpha or float(adapter.rank)).item()  # as the file will hold it: float32
-    layers = inject(denoiser, adapter, list(adapter.targets or family.targets), alpha)
+    layers = inject(denoiser, adapter, targets(denoiser, adapter, family), alpha)
     found: dict[str, nn.Parameter] = {}
     for module, layer in layers.items():
-        down, up = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
-        bound = down[0].numel() ** -0.5
-        draw = torch.rand(down.shape, generator=generator(seed, f"adapter {module}", 0))
-        down.data = (bound * (2 * draw - 1)).to(down.device)
-        up.data = torch.zeros(up.shape, device=up.device)
-        found |= {f"{module}.lora_A.weight": down, f"{module}.lora_B.weight": up}
+        for part, parameter in parts(layer).items():
+            purpose = f"adapter {module}" if part == "lora_A.weight" else f"adapter {module} {part}"
+            if part in ZEROS:
+                parameter.data = torch.zeros(parameter.shape, device=parameter.device)
+            else:
+                draw = torch.rand(parameter.shape, generator=generator(seed, purpose, 0))
+                parameter.data = (parameter[0].numel() ** -0.5 * (2 * draw - 1)).to(parameter.device)
+            found[f"{module}.{part}"] = parameter
+        if adapter.kind == "lokr" and "lokr_w2" in layer.adapter_layer_names and NAME in layer.lokr_w2:
+            layer.scaling[NAME] = 1.0  # both matrices whole: readers of such files know no rank, and take no alpha
     return LowRank(found, dict.fromkeys(layers, alpha))
 
 
-def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str], alpha: float) -> dict[str, Any]:
-    """peft's layers put in place of the targets, by module path, in the denoiser's order."""
-    from peft import LoraConfig, inject_adapter_in_model
-    from peft.tuners.lora import LoraLayer
+def parts(layer: Any) -> dict[str, nn.Parameter]:
+    """The parameters that one of peft's layers has for our adapter, by the ends of their canonical names."""
+    if "lora_A" in layer.adapter_layer_names:
+        return {"lora_A.weight": layer.lora_A[NAME].weight, "lora_B.weight": layer.lora_B[NAME].weight}
+    return {role: getattr(layer, role)[NAME] for role in ROLES if NAME in getattr(layer, role, {})}
 
-    config = LoraConfig(r=adapter.rank, lora_alpha=alpha, lora_dropout=adapter.dropout, target_modules=targets)
+
+def targets(denoiser: nn.Module, adapter: Adapter, family: Family) -> list[str] | str:
+    """What peft is told of the layers: the recipe's or the family's suffixes, or one expression for all of a set."""
+    if adapter.modules == "family":
+        return list(adapter.targets or family.targets)
+    on = reached(adapter, family.name, family.targets)
+    found = [
+        name
+        for name, module in denoiser.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, module.weight.ndim)
+    ]
+    return "|".join(map(re.escape, found))
+
+
+def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alpha: float) -> dict[str, Any]:
+    """peft's layers put in place of the targets, by module path, in the denoiser's order."""
+    from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    config: Any
+    if adapter.kind == "loha":
+        config = LoHaConfig(r=adapter.rank, alpha=alpha, target_modules=targets)
+    elif adapter.kind == "lokr":
+        config = LoKrConfig(r=adapter.rank, alpha=alpha, decompose_factor=adapter.factor or -1, target_modules=targets)
+    else:
+        config = LoraConfig(r=adapter.rank, lora_alpha=alpha, lora_dropout=adapter.dropout, target_modules=targets)
     try:
         inject_adapter_in_model(config, denoiser, adapter_name=NAME)
     except ValueError as error:
@@ -94,7 +131,7 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str], alpha: flo
         raise PortraitistError(
             f"adapter.targets = {targets}: {problem}", "Name linear or convolutional layers, or leave it empty."
         ) from error
-    found = {name: module for name, module in denoiser.named_modules() if isinstance(module, LoraLayer)}
+    found = {name: module for name, module in denoiser.named_modules() if isinstance(module, BaseTunerLayer)}
     for name, layer in found.items():
         if not isinstance(layer.get_base_layer(), nn.Linear | nn.Conv2d):
             raise PortraitistError(
@@ -102,6 +139,15 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str], alpha: flo
                 "Name linear or convolutional layers, or leave it empty.",
             )
     return found
+
+
+def layers(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of a denoiser's linear and convolutional weights, by path; the same with an adapter in it."""
+    return {
+        name.removesuffix(".base_layer"): tuple(map(int, module.weight.shape))
+        for name, module in denoiser.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and not {"lora_A", "lora_B"} & set(name.split("."))
+    }
 
 
 @contextmanager
@@ -117,11 +163,22 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
     inner, whole = factors(tensors), {n.removeprefix(FULL): t for n, t in tensors.items() if n.startswith(FULL)}
     with ExitStack() as stack:
         for module, part in inner.items():
-            layer = denoiser_part(denoiser, family, module, part)
+            layer = denoiser_part(denoiser, family, module)
+            if part.shape != tuple(layer.weight.shape):
+                raise stranger(family, module)
             if strength != 0:
                 place = next(layer.parameters()).device
                 moved = Factors(part.down.to(place), part.up.to(place), strength * part.alpha / part.rank)
                 stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
+        for module, product in products(tensors).items():
+            layer = denoiser_part(denoiser, family, module)
+            if not product.fits(layer.weight.shape):
+                raise stranger(family, module)
+            if strength != 0:
+                place = next(layer.parameters()).device
+                held = {role: tensor.to(place) for role, tensor in product.parts.items()}
+                hook = partial(added_product, Product(held, strength * product.scale))
+                stack.callback(layer.register_forward_hook(hook).remove)
         own = dict(denoiser.named_parameters()) if whole else {}
         for name, delta in whole.items():
             parameter = own.get(name)
@@ -148,13 +205,13 @@ def put(parameter: nn.Parameter, values: Tensor) -> None:
     parameter.data = values
 
 
-def denoiser_part(denoiser: nn.Module, family: Family, module: str, part: Factors) -> nn.Module:
-    """The layer that factors belong to; refused when there is none of their shape."""
+def denoiser_part(denoiser: nn.Module, family: Family, module: str) -> nn.Linear | nn.Conv2d:
+    """The layer that a module's part of an adapter belongs to; refused when there is none."""
     try:
         layer = denoiser.get_submodule(module)
     except AttributeError as error:
         raise stranger(family, module) from error
-    if not isinstance(layer, nn.Linear | nn.Conv2d) or part.shape != tuple(layer.weight.shape):
+    if not isinstance(layer, nn.Linear | nn.Conv2d):
         raise stranger(family, module)
     return layer
 

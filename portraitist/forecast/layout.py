@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import families
+from portraitist.adapters.modules import Reached, parameters
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import LDM
 from portraitist.errors import PortraitistError
@@ -48,8 +49,8 @@ def weights(files: Mapping[str, Path]) -> dict[str, list[Path]]:
     return found
 
 
-def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, targets: tuple[str, ...]) -> Layout | None:
-    """The base's denoiser by its headers: the part of the base that holds most of what the targets name."""
+def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, on: Reached) -> Layout | None:
+    """The base's denoiser by its headers: the part that holds most of what the adapter is on."""
     best: Layout | None = None
     for paths in files.values():
         there = shapes(paths)
@@ -61,8 +62,8 @@ def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, targets: tu
             if kind != "weight" or len(shape) not in (2, 4):
                 continue
             widths += math.prod(shape[1:])
-            if any(module == t or module.endswith(f".{t}") for t in recipe.adapter.targets or targets):
-                added += recipe.adapter.rank * (shape[0] + math.prod(shape[1:]))
+            if on(module, len(shape)):
+                added += parameters(recipe.adapter, shape)
         trained = total if recipe.adapter.kind == "full" and added else added
         layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
         if added and (best is None or layout.parameters > best.parameters):

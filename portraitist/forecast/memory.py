@@ -60,6 +60,10 @@ class Base:
     source: str = "as published"
 
 
+STATES = {"adamw": 2, "adafactor": 0, "prodigy": 4, "schedulefree": 2}
+"""Numbers that an optimiser keeps for each one trained; Adafactor's rows and columns are next to nothing."""
+
+
 @cache
 def known(family: str) -> Base | None:
     """The published base of a family, or None where there is none."""
@@ -82,8 +86,9 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
     """The parts of the peak of `train` on a card, for a LoRA on the family's own targets."""
     at, model = point(base, recipe, side, references), recipe.model
     law = base.laws.wide if model.precision == "float32" else base.laws.recomputed
-    trained, copies = base.laws.adapter * recipe.adapter.rank, 5 if recipe.training.ema else 4
-    words = "weight, gradient and two moments" + (", and the average" if recipe.training.ema else "")
+    kept_by, ema = STATES[recipe.training.optimiser], int(recipe.training.ema > 0)
+    trained, copies = base.laws.adapter * recipe.adapter.rank, 2 + kept_by + ema
+    words = f"weight, gradient, {kept_by} of {recipe.training.optimiser}{', and the average' if ema else ''}"
     kept = bytes_at(law, at) / 1e9
     pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text} text tokens"
     size = BYTES[model.precision]

@@ -26,6 +26,8 @@ Fact = tuple[str, str]
 
 END = {"high": "higher", "low": "lower"}
 
+KINDS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
+
 SEVERITIES = (("block", "Blocks"), ("warn", "Warns"), ("note", "Notes"))
 
 
@@ -129,7 +131,7 @@ def recipe_facts(dossier: Dossier) -> list[Fact]:
     kind = (
         "all weights"
         if adapter.kind == "full"
-        else f"LoRA, rank {adapter.rank}, alpha {adapter.alpha or adapter.rank:g}"
+        else f"{KINDS[adapter.kind]}, rank {adapter.rank}, alpha {adapter.alpha or adapter.rank:g}"
     )
     schedule = training.schedule + (f", {training.warmup} steps of warm-up" if training.warmup else "")
     stages = ", then ".join(f"{stage.name} {stage.steps:,}" for stage in recipe.stages)

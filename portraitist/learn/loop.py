@@ -12,7 +12,7 @@ from portraitist.events import Emit, Stepped
 from portraitist.family import Batch, Family
 from portraitist.learn import memory
 from portraitist.learn.loss import picture_losses, to
-from portraitist.learn.noise import levels, noises, number
+from portraitist.learn.noise import agree, levels, noises, number, snr_weights
 from portraitist.learn.optimise import clip, rate
 from portraitist.learn.state import Trainee
 from portraitist.recipe import Recipe
@@ -38,6 +38,7 @@ def train(
     """
     settings, saved, ending = recipe.training, trainee.step, ""
     scale = memory.loss_scale(recipe.model.precision)
+    agree(family.process, settings)
     trainee.denoiser.train()
     while trainee.step < recipe.steps and not (ending := halt()):
         began, step = time.monotonic(), trainee.step
@@ -59,13 +60,13 @@ def train(
                 "Train with a lower rate, or a wider precision: --set training.rate=... or model.precision=float32",
             )
         height = rate(settings, step, horizon) * course.factor(step)
-        trainee.update(height)
+        moved = trainee.update(height)
         emit(
             Stepped(
                 step=trainee.step,
                 loss=loss.item(),
                 gradient=gradient.item(),
-                rate=height,
+                rate=moved,
                 seconds=time.monotonic() - began,
                 memory_gb=memory.peak_gb(trainee.device),
             )
@@ -80,10 +81,10 @@ def train(
 
 def batch_loss(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Tensor:
     """Weighted losses of a micro-batch's pictures, summed; noise and level belong to the pictures, not to the batch."""
-    seed, device = recipe.training.seed, trainee.device
-    noise = noises(seed, batch.index, batch.latents).to(device)
-    level = levels(seed, batch.index, family.process, recipe.training.level == "uniform").to(device)
+    training, process, device = recipe.training, family.process, trainee.device
+    noise = noises(training.seed, batch.index, batch.latents).to(device)
+    level = levels(training.seed, batch.index, process, training, recipe.pictures_per_step).to(device)
     batch = to(batch, device)
     with memory.autocast(device, recipe.model.precision):
         losses = picture_losses(family, trainee.denoiser, batch, noise, level)
-    return (losses * batch.weight).sum()
+    return (losses * batch.weight * snr_weights(process, level, training.snr_gamma)).sum()

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from portraitist.dataset.draws import generator, number
+from portraitist.errors import PortraitistError
 from portraitist.family import Process
+from portraitist.recipe import Training
 
-__all__ = ["Ddpm", "Flow", "alphas", "generator", "levels", "noises", "number"]
+__all__ = ["Ddpm", "Flow", "agree", "alphas", "generator", "levels", "noises", "number", "snr_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Flow:
         """Training levels (B,) in (0, 1) from uniform draws (B,) in (0, 1)."""
         level = uniform
         if self.distribution == "logit-normal":
-            level = torch.sigmoid(self.mean + self.spread * torch.special.ndtri(uniform.double())).to(uniform.dtype)
-        return self.shift * level / (1 + (self.shift - 1) * level)
+            level = logit_normal(uniform, self.mean, self.spread)
+        return shifted(level, self.shift)
 
     def mix(self, latents: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """(1 - level) of the picture and `level` of the noise."""
@@ -140,11 +142,77 @@ def noises(seed: int, indices: Sequence[int], like: Tensor) -> Tensor:
     return torch.stack([torch.randn(like.shape[1:], generator=generator(seed, "noise", i)) for i in indices])
 
 
-def levels(seed: int, indices: Sequence[int], process: Process, uniform: bool = False) -> Tensor:
-    """Training levels (B,) in (0, 1), float32 on the CPU; row i is drawn for `indices[i]` alone.
+def levels(seed: int, indices: Sequence[int], process: Process, training: Training, per_step: int) -> Tensor:
+    """Training levels (B,) in (0, 1] by the recipe's policy, float32 on the CPU; row i is drawn for `indices[i]` alone.
 
-    uniform  every level alike, instead of the process's own distribution
+    per_step  pictures of an optimiser step; index i is of step i // per_step
     """
-    draws = torch.stack([torch.rand((), generator=generator(seed, "level", i)) for i in indices])
+    draws = torch.stack([uniform(seed, i, per_step if training.stratified else 1) for i in indices])
     draws = draws.clamp(1e-6, 1 - 1e-6)  # the quantile function of a normal is infinite at 0 and 1
-    return draws if uniform else process.level(draws)
+    if training.level == "family":
+        return process.level(draws)
+    level = draws
+    if training.level == "logit-normal":
+        level = logit_normal(draws, training.level_mean, training.level_spread)
+    level = shifted(level, training.level_shift)
+    return process.level(level) if isinstance(process, Ddpm) else level  # there, what falls on the timesteps
+
+
+def uniform(seed: int, index: int, strata: int = 1) -> Tensor:
+    """A scalar in [0, 1) that is uniform and a function of its words alone.
+
+    strata  indices k strata to (k + 1) strata - 1 have one draw each in every share of 1 / strata, in a random order
+    """
+    draw = torch.rand((), generator=generator(seed, "level", index))
+    if strata == 1:
+        return draw
+    return (places(seed, index // strata, strata)[index % strata] + draw) / strata
+
+
+@lru_cache(maxsize=4)
+def places(seed: int, step: int, strata: int) -> Tensor:
+    """Which share each picture of a step draws from: an order of 0 to strata - 1."""
+    return torch.randperm(strata, generator=generator(seed, "strata", step))
+
+
+def logit_normal(uniform: Tensor, mean: float, spread: float) -> Tensor:
+    """The quantiles of a logit-normal distribution at draws in (0, 1)."""
+    return torch.sigmoid(mean + spread * torch.special.ndtri(uniform.double())).to(uniform.dtype)
+
+
+def shifted(level: Tensor, shift: float) -> Tensor:
+    """Levels moved towards noise: t becomes shift t / (1 + (shift - 1) t)."""
+    return shift * level / (1 + (shift - 1) * level)
+
+
+def snr_weights(process: Process, level: Tensor, gamma: float) -> Tensor:
+    """Factors (B,) on the losses at `level` (B,) by min-SNR (arXiv 2303.09556, 3.4); ones where `gamma` is 0.
+
+    min(SNR, gamma) / SNR for the noise, / (SNR + 1) for v. Raises PortraitistError for other processes than Ddpm.
+    """
+    if gamma == 0:
+        return torch.ones_like(level)
+    if not isinstance(process, Ddpm):
+        raise no_ddpm("training.snr_gamma")
+    alpha = alphas(process.steps, process.low, process.high).to(level.device)[process.timestep(level)]
+    ratio = alpha / (1 - alpha)
+    return ratio.clamp(max=gamma) / (ratio if process.prediction == "epsilon" else ratio + 1)
+
+
+def agree(process: Process, training: Training) -> None:
+    """Refuse a policy of noise levels that does not fit a family's process."""
+    if training.snr_gamma > 0 and not isinstance(process, Ddpm):
+        raise no_ddpm("training.snr_gamma")
+    if training.level_shift != 1 and isinstance(process, Ddpm):
+        raise PortraitistError(
+            f"training.level_shift = {training.level_shift:g} is of flows; this family's noise has timesteps",
+            "Set training.level_shift = 1.0; a logit-normal with training.level_mean moves levels here.",
+        )
+
+
+def no_ddpm(key: str) -> PortraitistError:
+    """The refusal of what needs signal-to-noise ratios of timesteps."""
+    return PortraitistError(
+        f"{key} is of denoising diffusion (SDXL); this family is a flow, whose levels training.level weighs",
+        f'Set {key} = 0, and choose training.level = "logit-normal" or leave the family\'s own.',
+    )

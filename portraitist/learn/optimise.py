@@ -1,22 +1,137 @@
-"""The optimiser, the rate as a function of the step alone, and averaged weights."""
+"""The optimisers, the rate as a function of the step alone, and averaged weights."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from portraitist.errors import PortraitistError
 from portraitist.recipe import Training
 
+PACKAGES = {"prodigy": "prodigyopt", "schedulefree": "schedulefree"}
+"""Where the optimisers come from that neither torch nor transformers has."""
 
-def adamw(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.AdamW:
-    """AdamW (arXiv 1711.05101) over named parameters, in their order; the rate is set anew at every step."""
-    return torch.optim.AdamW(
-        list(parameters.values()),
-        lr=training.rate,
-        betas=(training.beta1, training.beta2),
-        weight_decay=training.weight_decay,
-    )
+MOVING = {
+    "prodigy": ("k", "d", "d_max", "d_numerator", "d_denom", "d_hat"),
+    "schedulefree": ("k", "weight_sum", "lr_max", "scheduled_lr"),
+}
+"""What an optimiser keeps beside its parameters' own state, by its names: numbers that the next step depends on."""
+
+
+def available(training: Training) -> None:
+    """Refuse an optimiser whose package is not installed."""
+    package = PACKAGES.get(training.optimiser)
+    if package and find_spec(package) is None:
+        raise PortraitistError(
+            f'training.optimiser = "{training.optimiser}" needs the package {package}, which is not installed',
+            "Run: pip install 'portraitist[optimisers]', or set another training.optimiser.",
+        )
+
+
+def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """The recipe's optimiser over named parameters, in their order; the rate is set anew at every step.
+
+    adamw         arXiv 1711.05101, torch's
+    adafactor     arXiv 1804.04235, transformers', with the rate as it is given: scaling it by the weights' size, as the
+                  paper does, hardly moves factors that begin at zero
+    prodigy       arXiv 2306.06101, its authors', with what they advise for diffusion: bias correction, safe warm-up
+    schedulefree  arXiv 2405.15682, AdamW by its authors
+    Raises PortraitistError when its package is not installed.
+    """
+    available(training)
+    given, betas = list(parameters.values()), (training.beta1, training.beta2)
+    if training.optimiser == "adamw":
+        return torch.optim.AdamW(given, lr=training.rate, betas=betas, weight_decay=training.weight_decay)
+    found: Any
+    if training.optimiser == "adafactor":
+        from transformers import Adafactor
+
+        found = Adafactor(given, lr=training.rate, scale_parameter=False, relative_step=False)
+    elif training.optimiser == "prodigy":
+        from prodigyopt import Prodigy
+
+        found = Prodigy(given, lr=training.rate, betas=betas, use_bias_correction=True, safeguard_warmup=True)
+    else:
+        from schedulefree import AdamWScheduleFree
+
+        found = AdamWScheduleFree(given, lr=training.rate, betas=betas)
+        found.train()
+    for group in found.param_groups:
+        group["weight_decay"] = training.weight_decay  # not given above, for Prodigy would print that it is
+    return found  # type: ignore[no-any-return]
+
+
+def take(optimiser: torch.optim.Optimizer, rate: float) -> float:
+    """One step at `rate` with the gradients at hand, which are cleared; returns the rate that the weights moved at.
+
+    Of Prodigy that is `rate` times what it had found so far.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    found = float(optimiser.param_groups[0].get("d", 1.0))
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return rate * found
+
+
+@contextmanager
+def at_rest(optimiser: torch.optim.Optimizer) -> Iterator[None]:
+    """Within: parameters are what the optimiser would have judged. A schedule-free one then has its average in them.
+
+    The way back is not exact in float32: who calls this puts the parameters back as they were.
+    """
+    free: Any = optimiser if "train_mode" in optimiser.param_groups[0] else None
+    try:
+        if free:
+            free.eval()
+        yield
+    finally:
+        if free:
+            for group in free.param_groups:
+                group["train_mode"] = True
+
+
+def state_of(optimiser: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], kind: str) -> dict[str, Tensor]:
+    """Everything an optimiser's next step depends on, by name: `<kind>.<key>/<parameter>`.
+
+    Plain numbers are float64 or int64 scalars below `<kind>.number.<key>/` and, of the whole, `<kind>.group/`.
+    """
+    found: dict[str, Tensor] = {}
+    for name, parameter in parameters.items():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                found[f"{kind}.{key}/{name}"] = value
+            else:
+                found[f"{kind}.number.{key}/{name}"] = scalar(value)
+    group = optimiser.param_groups[0]
+    return found | {f"{kind}.group/{key}": scalar(group[key]) for key in MOVING.get(kind, ()) if key in group}
+
+
+def scalar(value: float) -> Tensor:
+    """A number as a tensor that holds it exactly."""
+    return torch.tensor(value, dtype=torch.int64 if isinstance(value, int) else torch.float64)
+
+
+def load_state(
+    optimiser: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], kind: str, state: Mapping[str, Tensor]
+) -> None:
+    """Put back what `state_of` gave, among other tensors."""
+    for full, value in state.items():
+        place, _, name = full.partition("/")
+        what, _, key = place.partition(".")
+        if what != kind:
+            continue
+        if key == "group":
+            optimiser.param_groups[0][name] = value.item()
+        elif key.startswith("number."):
+            optimiser.state[parameters[name]][key.removeprefix("number.")] = value.item()
+        else:
+            parameter = parameters[name]
+            optimiser.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device)
 
 
 def rate(training: Training, step: int, horizon: int) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Event, Log, Rendered, Saved, Scored, Warned, to_line
-from portraitist.learn.optimise import adamw, average, decay
+from portraitist.learn.optimise import at_rest, average, decay, load_state, optimiser, state_of, take
 from portraitist.recipe import Training
 from portraitist.runs import RunFolder
 
@@ -48,10 +48,10 @@ class Trainee:
     settings: Training
     step: int = 0
     averages: dict[str, Tensor] = field(default_factory=dict)
-    optimiser: torch.optim.AdamW = field(init=False)
+    optimiser: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.optimiser = adamw(self.parameters, self.settings)
+        self.optimiser = optimiser(self.parameters, self.settings)
         self.begin_averages()
 
     @property
@@ -69,23 +69,26 @@ class Trainee:
         if self.settings.ema > 0:
             self.averages = {name: p.detach().float().clone() for name, p in self.parameters.items()}
 
-    def update(self, rate: float) -> None:
-        """One optimiser step at `rate` with the gradients at hand; clears them and moves the averages."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+    def update(self, rate: float) -> float:
+        """One optimiser step at `rate` with the gradients at hand; clears them and moves the averages.
+
+        Returns the rate that the weights moved at.
+        """
+        moved = take(self.optimiser, rate)
         if self.averages:
             average(self.averages, self.parameters, decay(self.settings.ema, self.step))
         self.step += 1
+        return moved
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within: the parameters are their averages, if there are any. After: what they were, bit for bit."""
-        raw = {name: p.detach().clone() for name, p in self.parameters.items()} if self.averages else {}
+        averaging = self.averages or self.settings.optimiser == "schedulefree"
+        raw = {name: p.detach().clone() for name, p in self.parameters.items()} if averaging else {}
         try:
-            fill(self.parameters, self.averages)
-            yield
+            with at_rest(self.optimiser):
+                fill(self.parameters, self.averages)
+                yield
         finally:
             fill(self.parameters, raw)
 
@@ -94,8 +97,7 @@ class Trainee:
         found: dict[str, Tensor] = {"step": torch.tensor(self.step)}
         for name, parameter in self.parameters.items():
             found[f"raw/{name}"] = parameter
-            for key, value in self.optimiser.state.get(parameter, {}).items():
-                found[f"adamw.{key}/{name}"] = value
+        found |= state_of(self.optimiser, self.parameters, self.settings.optimiser)
         found |= {f"average/{name}": value for name, value in self.averages.items()}
         return {name: value.detach().cpu().clone().contiguous() for name, value in found.items()}
 
@@ -104,12 +106,7 @@ class Trainee:
         self.start_from(state)
         self.step = int(state["step"])
         self.averages = {n: t.to(self.device) for n, t in below(state, "average").items()} or self.averages
-        kinds = sorted({key.partition("/")[0] for key in state if key.startswith("adamw.")})
-        for kind in kinds:
-            for name, value in below(state, kind).items():
-                parameter, key = self.parameters[name], kind.removeprefix("adamw.")
-                value = value.clone() if key == "step" else value.to(parameter.device)  # AdamW counts on the CPU
-                self.optimiser.state[parameter][key] = value
+        load_state(self.optimiser, self.parameters, self.settings.optimiser, state)
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take the raw parameters alone of a state: a fork's beginning."""

@@ -153,10 +153,14 @@ def metadata(
         "portraitist.step": str(step),
         "portraitist.strength": f"{strength:g}",
     }
-    if recipe.adapter.kind == "lora":
-        found["ss_network_module"] = "networks.lora"
+    if begun := folder.locked().get("start"):
+        found["portraitist.start"] = str(begun)
+    if recipe.adapter.kind != "full":
+        found["ss_network_module"] = "networks.lora" if recipe.adapter.kind == "lora" else "lycoris.kohya"
         found["ss_network_dim"] = str(recipe.adapter.rank)
         found["ss_network_alpha"] = f"{recipe.adapter.alpha or recipe.adapter.rank:g}"
+    if recipe.adapter.kind in ("loha", "lokr"):
+        found["ss_network_args"] = json.dumps({"algo": recipe.adapter.kind})
     return found
 
 
@@ -167,6 +171,7 @@ def verify(path: Path, tensors: "Mapping[str, Tensor]", family: "Family") -> Non
     from portraitist.adapters import files
 
     modules = {name.removesuffix(files.DOWN) for name in tensors if name.endswith(files.DOWN)}
+    modules |= set(files.products(tensors))
     modules |= {name.removeprefix(files.FULL).rpartition(".")[0] for name in tensors if name.startswith(files.FULL)}
     back = files.from_comfy(files.read(path)[0], family, sorted(modules))
     if any(name not in back or not torch.equal(back[name], tensor) for name, tensor in tensors.items()):

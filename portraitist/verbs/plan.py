@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from portraitist import durable, families, runs
+from portraitist.adapters.modules import reached
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
@@ -82,8 +83,8 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     price  of an hour on the named card, in any currency; 0 tells no cost
     hours  in which the named card is to be done; 0 asks nothing
 
-    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown family or card,
-    for a card where no forecast can be made, and for a price or hours without a card's name.
+    Uses the audit when there is one, else the folder as it lies. Raises PortraitistError for an unknown family, set of
+    layers or card, for a card where no forecast can be made, and for a price or hours without a card's name.
     """
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
@@ -95,7 +96,8 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
     saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
     total = recipe.steps * recipe.pictures_per_step
-    layout = files.read_layout(files.weights(files.listed(recipe)), recipe, family.targets)
+    on = reached(recipe.adapter, recipe.model.family, family.targets)
+    layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
     tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
     base = published(recipe, notes)
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
@@ -190,7 +192,8 @@ def published(recipe: Recipe, notes: list[str]) -> memory.Base | None:
     A folder whose denoiser is of another size or shape gets a note.
     """
     base = memory.known(recipe.model.family)
-    if base is None or recipe.adapter.kind != "lora" or recipe.adapter.targets:
+    elsewhere = bool(recipe.adapter.targets) or recipe.adapter.modules != "family"
+    if base is None or recipe.adapter.kind != "lora" or elsewhere:
         return None
     there, what = files.listed(recipe), base.published
     found, where = files.weights(there), recipe.model.base
@@ -346,7 +349,8 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
         return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
     frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
-    moved = layout.added * 4 * (5 if recipe.training.ema else 4)  # weight, gradient, two moments, average
+    kept_by = memory.STATES[recipe.training.optimiser]
+    moved = layout.added * 4 * (2 + kept_by + int(recipe.training.ema > 0))  # weight, gradient, its states, average
     kept = KEPT * layout.widths * tokens * recipe.training.batch * size
     parts = [f"{RUNTIME_GB:g} runtime"]
     parts += [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from portraitist.learn.state import Trainee
 
 INTERRUPTED = "interrupted"
+START = "start.safetensors"  # in a run: the raw weights that it began with, when not afresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +99,20 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, state
+    from portraitist.learn import loop, memory, noise, optimise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    optimise.available(recipe.training)
+    noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
+    facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
     course = stream.course(cache.load_samples(project, family, base, recipe, "train"), recipe)
     trainee = adapted(family, base, recipe, device)
+    if recipe.adapter.start:
+        trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
     warned: list[Event] = []
@@ -165,6 +171,44 @@ def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callabl
     return lambda path, tensors: files.write(path, dict(tensors), metadata)
 
 
+def start_file(project: Project, recipe: Recipe) -> Path:
+    """The adapter file that the recipe starts from."""
+    return project.folder / Path(recipe.adapter.start).expanduser()
+
+
+def start_digest(project: Project, recipe: Recipe, run: runs.RunFolder) -> str:
+    """SHA-256 of the file that the recipe starts from; where it is gone, what the run that has a copy says of it."""
+    path = start_file(project, recipe)
+    if path.is_file():
+        return durable.digest(path)
+    if (run.path / START).is_file() and run.lock.is_file():
+        return str(run.locked().get("start", ""))
+    raise PortraitistError(
+        f"adapter.start = {recipe.adapter.start!r}: there is no such file ({path})",
+        "Give its path, absolute or from the character's folder.",
+    )
+
+
+def start_weights(
+    project: Project, recipe: Recipe, run: runs.RunFolder, family: "Family", trainee: "Trainee"
+) -> "dict[str, Tensor]":
+    """The raw weights of the adapter file that the recipe starts from, copied into the run so that they stay.
+
+    Raises PortraitistError when the file does not fit the base or the recipe.
+    """
+    import safetensors.torch
+
+    from portraitist.adapters import inject, start
+    from portraitist.learn import state
+
+    path = run.path / START
+    if not path.is_file():
+        found = start.weights(start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
+        raw = {f"raw/{name}": tensor.contiguous() for name, tensor in found.items()}
+        durable.write_bytes(path, safetensors.torch.save(raw))
+    return state.read(path)
+
+
 def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> dict[str, "Tensor"]:
     """The raw weights that a fork starts from: its parent's newest, copied into the fork so that they stay.
 
@@ -174,7 +218,7 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
 
     from portraitist.learn import state
 
-    path = run.path / "start.safetensors"
+    path = run.path / START
     if path.is_file():
         return state.read(path)
     parent = runs.find(project, recipe.parent)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, Qwen2_5_VLForConditionalGeneration, T5EncoderModel
 
 from portraitist import families, run
+from portraitist.adapters.modules import reached
 from portraitist.bases import forms, reading
 from portraitist.bases.layouts import LAYOUTS
 from portraitist.errors import PortraitistError
@@ -26,7 +27,7 @@ from portraitist.family import Prompt
 from portraitist.forecast import layout
 from portraitist.judge.render import Sampler
 from portraitist.pictures import Crop
-from portraitist.recipe import Model, Recipe
+from portraitist.recipe import Adapter, Model, Recipe
 from tests import originals
 from tests.tiny import tiny
 
@@ -227,9 +228,9 @@ def test_captions_are_counted_by_the_tokenizers_given(shelf):
 
 
 def test_a_plan_sees_the_denoiser_in_a_published_file(shelf, tmp_path):
-    targets = families.get("sdxl").targets
+    on = reached(Adapter(), "sdxl", families.get("sdxl").targets)
     layouts = [
-        layout.read_layout(layout.weights(layout.listed(recipe)), recipe, targets)
+        layout.read_layout(layout.weights(layout.listed(recipe)), recipe, on)
         for recipe in (Recipe(model=own(shelf, "sdxl")), Recipe(model=published(shelf, "sdxl")))
     ]
     assert layouts[0] == layouts[1]

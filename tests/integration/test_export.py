@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import diffusers
 import pytest
@@ -12,19 +11,14 @@ import safetensors
 import safetensors.torch
 import torch
 
-from portraitist import families, runs
+from portraitist import families
 from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.project import Project
-from portraitist.recipe import load
-from portraitist.verbs.add import add
-from portraitist.verbs.audit import audit
-from portraitist.verbs.encode import encode
+from portraitist.recipe import Adapter
 from portraitist.verbs.export import export, plain
-from portraitist.verbs.new import new
-from portraitist.verbs.train import train
-from tests.pictures import saved, scenery
+from tests.projects import made
 from tests.tiny import tiny
 
 PIPELINES = {
@@ -33,44 +27,12 @@ PIPELINES = {
     "qwen-image": (diffusers.QwenImagePipeline, "transformer"),
     "qwen-image-edit": (diffusers.QwenImageEditPlusPipeline, "transformer"),
 }
-SETTINGS = """preset = "mini"
-[model]
-family = "{family}"
-base = "{base}"
-precision = "float32"
-threads = 1
-[data]
-resolution = 64
-[adapter]
-rank = 3
-alpha = 5.0
-[[stages]]
-steps = 4
-[training]
-batch = 2
-rate = 1e-2
-save_every = 2
-"""
 
 
 @pytest.fixture(scope="module", params=PIPELINES)
 def trained(request, tmp_path_factory):
     """A project trained on a tiny base, step 2 at strength 0.7 chosen from it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    base = tiny(request.param, folder / "base")
-    for i in range(3):
-        saved(folder / "from" / f"{i}.png", scenery(i, 64, 64))
-        (folder / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}")
-    made = new(folder / "maya", name="Maya Ø", trigger="zorblax", subject="fictional", preset="mini")
-    made.recipe.write_text(SETTINGS.format(family=request.param, base=base.folder))
-    recipe = load(made.recipe)
-    add(made, [folder / "from"])
-    audit(made, recipe)
-    encode(made, recipe)
-    train(made, recipe)
-    run = runs.find(made)
-    run.choice.write_text('format = 1\nstep = 2\nstrength = 0.7\nwhy = "it is the best"\n')
-    return SimpleNamespace(project=made, run=run, family=families.get(request.param), base=base, folder=folder)
+    return made(tmp_path_factory.mktemp(request.param), request.param)
 
 
 @torch.no_grad()
@@ -203,7 +165,7 @@ def test_a_name_never_leads_out_of_its_folder(name):
 def test_a_whole_denoiser_goes_out_as_differences_and_comes_back(tmp_path):
     base, family = tiny("sdxl", tmp_path / "base"), families.get("sdxl")
     denoiser = family.load_denoiser(base)
-    trained = inject.attach(denoiser, load(tmp_path / "none", ["adapter.kind=full"]).adapter, family, 0)
+    trained = inject.attach(denoiser, Adapter(kind="full"), family, 0)
     for i, parameter in enumerate(trained.parameters().values()):
         parameter.data += 0.001 * (1 + i % 3)
     tensors = trained.tensors()
@@ -218,3 +180,24 @@ def test_a_project_opened_again_exports_by_name(trained):
     result = export(Project.open(trained.project.folder), run=trained.run.name)
     assert result.run == trained.run.name
     assert result.modules > 0
+
+
+@pytest.mark.parametrize(("kind", "algo"), [("loha", "hada_w1_a"), ("lokr", "lokr_w1")])
+def test_a_kind_of_lycoris_is_handed_out_as_it_was_judged(kind, algo, tmp_path):
+    done = made(tmp_path, "sdxl", [f"adapter.kind={kind}", "adapter.modules=attention-mlp"])
+    result = export(done.project)
+    tensors, metadata = files.read(done.project.folder / result.lora)
+    judged, _ = files.read(done.run.adapter(2))
+    names = {name.removesuffix(f".{algo}") for name in tensors if name.endswith(f".{algo}")}
+    assert len(names) == result.modules
+    assert all(name.startswith("lora_unet_") and f"{name}.alpha" in tensors for name in names)
+    assert metadata["ss_network_module"] == "lycoris.kohya"
+    assert json.loads(metadata["ss_network_args"]) == {"algo": kind}
+    denoiser = done.family.load_denoiser(done.base)
+    back = files.from_comfy(tensors, done.family, [name for name, _ in denoiser.named_modules()])
+    base = predicted(done.family, done.base, denoiser)
+    with inject.loaded(denoiser, done.family, judged, 0.7):
+        expected = predicted(done.family, done.base, denoiser)
+    with inject.loaded(denoiser, done.family, back, 0.7):
+        assert torch.equal(predicted(done.family, done.base, denoiser), expected)
+    assert not torch.equal(expected, base)

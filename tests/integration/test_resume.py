@@ -10,6 +10,7 @@ from portraitist import runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Saved, Stepped, Warned
 from portraitist.learn import state
+from portraitist.learn.optimise import PACKAGES
 from portraitist.project import Facts, Project
 from portraitist.verbs.train import parent_weights
 from tests.learning import BASE, Painter, Weaver, drawn, job
@@ -44,12 +45,19 @@ SETTINGS = {
         "stages": [{"name": "a", "steps": 4}, {"name": "b", "steps": 5, "rate": 0.5}],
     },
     "bfloat16": {"model__precision": "bfloat16"},
+    "loha": {"adapter__kind": "loha"},
+    "lokr": {"adapter__kind": "lokr", "adapter__factor": 2, "training__ema": 0.9},
+    "spread levels": {"training__stratified": True, "training__level": "logit-normal", "training__level_mean": 0.5},
+    "adafactor": {"training__optimiser": "adafactor", "training__ema": 0.9},
+    "prodigy": {"training__optimiser": "prodigy", "training__rate": 1.0, "training__schedule": "cosine"},
+    "schedulefree": {"training__optimiser": "schedulefree", "training__warmup": 4},
 }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("family", [Painter(), Weaver()], ids=lambda family: family.name)
 def test_killed_and_continued_it_equals_the_uncut_run_bit_for_bit(family, name, tmp_path):
+    pytest.importorskip(PACKAGES.get(name, "torch"))
     samples = drawn(7, size=(8, 12))
     whole = job(tmp_path / "whole", family, samples, **SETTINGS[name])
     whole.go()

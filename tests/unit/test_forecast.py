@@ -3,13 +3,15 @@
 import dataclasses
 
 import pytest
+import torch
 
 from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.forecast import memory, pace
 from portraitist.forecast.laws import Point, bytes_at, fit, memory_terms, operations_at, work_terms
 from portraitist.forecast.published import PUBLISHED
-from portraitist.recipe import Recipe
+from portraitist.learn.optimise import optimiser
+from portraitist.recipe import Recipe, Training
 
 GIB = 1.073741824
 
@@ -180,3 +182,15 @@ def test_a_law_finds_what_its_counts_were_made_of():
     assert made.misfit < 1e-6
     assert len(memory_terms(at[0])) == len(memory_law)
     assert len(work_terms(at[0])) == len(work_law)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adafactor", "prodigy", "schedulefree"])
+def test_what_optimisers_keep_is_what_they_keep(name):
+    """Held to their state after a step."""
+    pytest.importorskip({"prodigy": "prodigyopt"}.get(name, name if name == "schedulefree" else "torch"))
+    weight = torch.nn.Parameter(torch.randn(256, 256))
+    found = optimiser({"w": weight}, Training(optimiser=name, rate=1.0 if name == "prodigy" else 1e-3))
+    weight.square().sum().backward()
+    found.step()
+    kept = sum(value.numel() for value in found.state[weight].values() if isinstance(value, torch.Tensor))
+    assert kept / weight.numel() == pytest.approx(memory.STATES[name], abs=0.02)

@@ -14,7 +14,7 @@ from portraitist.learn import loop, memory
 from portraitist.learn.loss import held_out, picture_losses
 from portraitist.learn.noise import Flow, levels, noises
 from portraitist.learn.state import Trainee
-from portraitist.recipe import Recipe
+from portraitist.recipe import Recipe, Training
 
 
 class Scale:
@@ -137,7 +137,7 @@ def test_a_steps_loss_is_the_sum_over_its_pictures_divided_by_their_number():
     process, single = Flow(), []
     stream = Stream(samples, 0, 1, 6)
     for batch in stream.step(0):
-        noise, level = noises(0, batch.index, batch.latents), levels(0, batch.index, process)
+        noise, level = noises(0, batch.index, batch.latents), levels(0, batch.index, process, Training(), 6)
         single.append(float((picture_losses(Scale(), Number(), batch, noise, level) * batch.weight).detach()))
     assert len(single) == 6
     assert told[0].loss == pytest.approx(sum(single) / 6, rel=1e-5)
@@ -161,10 +161,10 @@ def test_the_gradient_is_clipped_once_per_step_and_told_as_it_was(most, monkeypa
 
 def test_a_pictures_noise_and_level_do_not_depend_on_its_company():
     like = torch.zeros(3, 2, 2, 3)
-    together = noises(0, (5, 6, 7), like), levels(0, (5, 6, 7), Flow())
+    together = noises(0, (5, 6, 7), like), levels(0, (5, 6, 7), Flow(), Training(), 3)
     for row, i in enumerate((5, 6, 7)):
         assert torch.equal(noises(0, (i,), like[:1])[0], together[0][row])
-        assert torch.equal(levels(0, (i,), Flow())[0], together[1][row])
+        assert torch.equal(levels(0, (i,), Flow(), Training(), 3)[0], together[1][row])
     assert not torch.equal(together[0][0], together[0][1])
     assert not torch.equal(noises(1, (5,), like[:1]), noises(0, (5,), like[:1]))
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist.learn.noise import Ddpm, Flow, levels, noises
+from portraitist.recipe import Training
 
 STABLE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 LEADING = {**STABLE, "timestep_spacing": "leading", "steps_offset": 1}
@@ -18,6 +19,10 @@ PROCESSES = [Flow(), Ddpm(), Ddpm("v")]
 
 def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def drawn_levels(indices, process, training=None, per_step=4, seed=7):
+    return levels(seed, indices, process, training or Training(), per_step)
 
 
 def pair(count=5):
@@ -175,8 +180,9 @@ def test_a_pictures_noise_and_level_do_not_depend_on_its_batch():
     assert torch.equal(together[1:2], alone)
     assert not torch.equal(together[0], together[1])
     process = Flow("logit-normal")
-    assert torch.equal(levels(7, (3, 10, 4), process)[1:2], levels(7, (10,), process))
-    assert torch.equal(levels(7, (10,), process, uniform=True), levels(7, (10,), Flow()))
+    for training in (Training(), Training(stratified=True), Training(level="logit-normal", level_mean=1.0)):
+        assert torch.equal(drawn_levels((3, 10, 4), process, training)[1:2], drawn_levels((10,), process, training))
+    assert torch.equal(drawn_levels((10,), process, Training(level="uniform")), drawn_levels((10,), Flow()))
 
 
 def test_noise_is_of_unit_spread_and_levels_stay_inside():
@@ -184,6 +190,6 @@ def test_noise_is_of_unit_spread_and_levels_stay_inside():
     assert abs(float(noise.mean())) < 0.02
     assert abs(float(noise.std()) - 1) < 0.02
     for process in (Flow("logit-normal", spread=3), Flow(shift=6), Ddpm()):
-        drawn_levels = levels(0, range(2000), process)
-        assert float(drawn_levels.min()) > 0
-        assert float(drawn_levels.max()) <= 1
+        found = drawn_levels(range(2000), process)
+        assert float(found.min()) > 0
+        assert float(found.max()) <= 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from portraitist.learn.optimise import adamw, average, clip, decay, rate
+from portraitist.learn.optimise import average, clip, decay, optimiser, rate
 from portraitist.recipe import Training
 
 
@@ -22,12 +22,12 @@ def test_adamw_is_the_papers_algorithm_2():
     """In numpy, with decoupled decay (arXiv 1711.05101) and both bias corrections."""
     training = Training(rate=0.01, beta1=0.8, beta2=0.95, weight_decay=0.1)
     given = parameters()
-    optimiser = adamw(given, training)
+    found = optimiser(given, training)
     value, m, v = given["p2"].detach().numpy().copy(), 0.0, 0.0
     for t in range(1, 6):
         for i, parameter in enumerate(given.values()):
             parameter.grad = torch.full_like(parameter, 0.3 * t - i)
-        optimiser.step()
+        found.step()
         g = 0.3 * t - 2
         m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g * g
         value = value - 0.01 * 0.1 * value

@@ -1,0 +1,90 @@
+"""Which settings of a recipe go together: what would be ignored, or go wrong, is refused before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from portraitist.errors import PortraitistError
+
+if TYPE_CHECKING:
+    from portraitist.recipe import Recipe
+
+ADAPTERS = ("lora", "loha", "lokr")
+
+COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "adapter.alpha": ("adapter.kind", ADAPTERS),
+    "adapter.dropout": ("adapter.kind", ("lora",)),
+    "adapter.factor": ("adapter.kind", ("lokr",)),
+    "adapter.modules": ("adapter.kind", ADAPTERS),
+    "adapter.start": ("adapter.kind", ADAPTERS),
+    "adapter.targets": ("adapter.kind", ADAPTERS),
+    "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
+    "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
+    "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "training.level_mean": ("training.level", ("logit-normal",)),
+    "training.level_spread": ("training.level", ("logit-normal",)),
+    "training.level_shift": ("training.level", ("uniform", "logit-normal")),
+}
+"""Keys that count only with some values of another key."""
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse settings that do not go together, and changed ones that nothing would read."""
+    training, adapter = recipe.training, recipe.adapter
+    refuse_idle(recipe)
+    if adapter.targets and adapter.modules != "family":
+        raise PortraitistError(
+            f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
+            'Leave one out: adapter.modules = "family", or adapter.targets = [].',
+        )
+    if adapter.start and recipe.parent:
+        raise PortraitistError(
+            f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
+        )
+    if training.optimiser == "prodigy" and training.rate != 1:
+        raise PortraitistError(
+            f"training.rate = {training.rate:g}: Prodigy finds the rate itself, and takes a factor of 1",
+            "Set training.rate = 1.0, or another training.optimiser.",
+        )
+    if training.optimiser == "schedulefree" and training.schedule != "constant":
+        raise PortraitistError(
+            f'training.schedule = "{training.schedule}" does not go with training.optimiser = "schedulefree"',
+            'Set training.schedule = "constant": its average stands for a falling rate.',
+        )
+    if training.optimiser == "schedulefree" and training.beta1 == 0:
+        raise PortraitistError(
+            'training.beta1 = 0 does not go with training.optimiser = "schedulefree"', "Leave it at 0.9."
+        )
+
+
+def refuse_idle(recipe: Recipe, said: Collection[str] = ()) -> None:
+    """Refuse keys that do not count, when they are not at their default or are among those a person has `said`."""
+    for key, (chooser, choices) in COUNTS.items():
+        value, chosen = value_of(recipe, key), value_of(recipe, chooser)
+        if chosen not in choices and (key in said or value != default_of(recipe, key)):
+            raise PortraitistError(
+                f"{key} = {shown(value)} means nothing with {chooser} = {shown(chosen)}",
+                f"Leave it out, or set it to {shown(default_of(recipe, key))} where a preset sets it.",
+            )
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    """A recipe's value by its dotted key."""
+    found: Any = recipe
+    for part in key.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def default_of(recipe: Recipe, key: str) -> Any:
+    """What a key of one of its sections is when nobody sets it."""
+    section, _, name = key.partition(".")
+    return type(getattr(recipe, section)).model_fields[name].default
+
+
+def shown(value: Any) -> str:
+    """A value as a recipe has it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    return f'"{value}"' if isinstance(value, str) else f"{value}".lower()
