@@ -189,8 +189,9 @@ class Cache:
 
 
 def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
-    """The crops that a recipe trains on and is judged by, ordered by key; weights and roles as the recipe now says.
+    """The crops that a recipe trains on and is judged by; weights and roles as the recipe now says.
 
+    Ordered by what is in the pictures, and by nothing of the base: two bases see a project's samples in one order.
     Raises PortraitistError when nothing has been encoded for this base and these cuts, or when pictures, captions or
     the split have changed since.
     """
@@ -213,11 +214,11 @@ def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
         entries.append(
             Entry(set=picture.set, split=picture.split, role=role, weight=weight, loss_weight=loss_weight, **line)
         )
-    return sorted(entries, key=lambda entry: (entry.key, entry.picture))
+    return sorted(entries, key=lambda entry: (by_name[entry.picture].digest, entry.picture))
 
 
 def load_samples(project: Project, family: Family, base: Base, recipe: Recipe, split: str) -> list[Sample]:
-    """The samples of a split (`train` or `held-out`), ordered by key, as the recipe weighs them.
+    """The samples of a split (`train` or `held-out`) in the order of `load_index`, as the recipe weighs them.
 
     `data.masks` is laid into the masks here: a cell outside the subject weighs that much, one inside 1. Raises
     PortraitistError when samples are absent or out of date, with `encode` as the remedy.

@@ -39,8 +39,9 @@ def make_tokenizer() -> Tokenizer:
 
 
 def text_config(vocabulary: int) -> dict[str, Any]:
-    """A Qwen2 of two layers."""
+    """A Qwen2 of two layers, as its config.json says it."""
     return {
+        "architectures": ["Qwen2Model"], "model_type": "qwen2",
         "vocab_size": vocabulary, "hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 2 * TOKENS,
         "attn_implementation": "sdpa", "use_cache": False,
