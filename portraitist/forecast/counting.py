@@ -7,7 +7,7 @@ autograd at any size and hold nothing. Held to torch's profiler on real tensors 
 import importlib
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -26,7 +26,7 @@ from portraitist import durable, families
 from portraitist.adapters import inject
 from portraitist.family import Batch
 from portraitist.forecast.laws import RANK, Counts, Laws, Point, fit
-from portraitist.forecast.published import PUBLISHED, Part, Published
+from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF, Part, Published
 from portraitist.learn.loss import picture_losses
 from portraitist.recipe import Adapter
 
@@ -73,6 +73,15 @@ class Counted:
     saved: int
     peak: int
     operations: int
+
+
+class Whole(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers yes where a family asks whether a mask leaves nothing out: all are ones, but a fake one cannot tell."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].dtype is torch.bool:
+            return True
+        return func(*args, **(kwargs or {}))
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -143,9 +152,12 @@ def count(published: Published, family: Any, case: Case, *, keep: bool = False) 
         trained = faked(denoiser, getattr(torch, case.precision))
         batch, noise, level = inputs(published, case)
         beside = [*denoiser.parameters(), *denoiser.buffers(), *(p.grad for p in trained if p.grad is not None)]
+        beside += [
+            value for module in denoiser.modules() for value in vars(module).values() if isinstance(value, Tensor)
+        ]
         beside += [batch.latents, batch.mask, batch.weight, noise, level, *batch.given.values()]
         live = Live({storage(tensor) for tensor in beside})
-        with live, flops() as operations:
+        with Whole(), live, flops() as operations:  # type: ignore[no-untyped-call]
             saved = step(family, denoiser, batch, noise, level, case, live, keep=keep)
     everything, adapter = sum(p.numel() for p in denoiser.parameters()), sum(p.numel() for p in trained)
     return Counted(everything - adapter, adapter, saved, live.peak, operations.get_total_flops())
@@ -249,37 +261,6 @@ def flops() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=own)
 
 
-class QwenImage:
-    """Qwen-Image's transformer as its pipelines call it; references follow as tokens of further frames."""
-
-    def __init__(self) -> None:
-        from portraitist.learn.noise import Flow
-
-        self.process = Flow()
-
-    def predict(self, denoiser: nn.Module, noisy: Tensor, level: Tensor, given: Mapping[str, Any]) -> Tensor:
-        """Velocity at `noisy` (B, 16, h, w); same shape."""
-        from einops import rearrange
-
-        pack = "b c (h p) (w q) -> b (h w) (c p q)"
-        shown = [noisy, *(value for name, value in given.items() if name.startswith("reference_"))]
-        count, _, h, w = noisy.shape
-        velocity: Tensor = denoiser(
-            hidden_states=torch.cat([rearrange(one, pack, p=2, q=2) for one in shown], 1),
-            timestep=level,
-            encoder_hidden_states=given["tokens"],
-            encoder_hidden_states_mask=None,
-            img_shapes=[[(1, one.shape[2] // 2, one.shape[3] // 2) for one in shown]] * count,
-            return_dict=False,
-        )[0][:, : h // 2 * (w // 2)]
-        return rearrange(velocity, "b (h w) (c p q) -> b c (h p) (w q)", h=h // 2, w=w // 2, p=2, q=2)
-
-
-def family_of(name: str) -> Any:
-    """The registry's family, or for Qwen-Image its transformer alone."""
-    return QwenImage() if name.startswith("qwen") else families.get(name)
-
-
 SIDES = (512, 768, 1024)
 
 
@@ -293,7 +274,7 @@ def points(text: int) -> list[Case]:
 
 def laws(name: str, published: Published, tell: Callable[[str], None] = lambda line: None) -> Laws:
     """The laws of a base, fitted to counts."""
-    family = family_of(name)
+    family = families.get(name)
 
     def counted(how: Callable[[Published, Any, Case], Counted], cases: list[Case], **change: Any) -> Counts:
         found = []
@@ -346,7 +327,7 @@ def point(published: Published, case: Case) -> Point:
 
 def main(arguments: list[str]) -> None:
     """Count the published bases named (all without names) and write their laws beside this file."""
-    for name in arguments or [name for name in PUBLISHED if name != "qwen-edit"]:
+    for name in arguments or [name for name in PUBLISHED if name not in TRANSFORMER_OF]:
         found = laws(name, PUBLISHED[name], lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
         durable.write_json(Path(__file__).with_name(f"{name}.json"), found.as_json())
 

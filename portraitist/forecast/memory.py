@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from portraitist.forecast.laws import Laws, Point, bytes_at
-from portraitist.forecast.published import PUBLISHED, Published
+from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF, Published
 from portraitist.recipe import Recipe
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0 + 4 / 1024, "nf4": 0.5 + 4 / 64}
@@ -70,16 +70,21 @@ def known(family: str) -> Base | None:
     if family not in PUBLISHED:
         return None
     published = PUBLISHED[family]
-    name = "qwen-image" if family == "qwen-edit" else family  # one transformer, other tokens
+    name = TRANSFORMER_OF.get(family, family)
     text = (resources.files("portraitist") / "forecast" / f"{name}.json").read_text(encoding="utf-8")
     encoders = {part: facts.parameters for part, facts in published.encoders.items()}
     return Base(published, Laws.of(json.loads(text)), published.trained.parameters, encoders)
 
 
 def point(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> Point:
-    """What a recipe's batch is to the laws; references by their sides in pixels."""
+    """What a recipe's batch is to the laws, at the longest captions; references by their sides in pixels."""
     cells = sum((one // base.published.cell) ** 2 for one in (side, *references))
     return Point(recipe.training.batch, cells, base.published.text, recipe.adapter.rank)
+
+
+def usual(base: Base, recipe: Recipe, side: int) -> Point:
+    """The same with captions as long as usual, for work: only the longest one decides the peak."""
+    return replace(point(base, recipe, side), text=base.published.usual)
 
 
 def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> list[Share]:
@@ -90,7 +95,7 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
     trained, copies = base.laws.adapter * recipe.adapter.rank, 2 + kept_by + ema
     words = f"weight, gradient, {kept_by} of {recipe.training.optimiser}{', and the average' if ema else ''}"
     kept = bytes_at(law, at) / 1e9
-    pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text} text tokens"
+    pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text:,} text tokens"
     size = BYTES[model.precision]
     return [
         Share(
@@ -135,7 +140,7 @@ def disk(base: Base, recipe: Recipe, side: int, samples: int, checkpoints: int) 
     trained, states = base.laws.adapter * recipe.adapter.rank * 4 / 1e9, 4 if recipe.training.ema else 3
     kept = min(checkpoints, recipe.training.keep)
     what, size = base.published, BYTES[recipe.model.precision]
-    sample = (what.channels * (side // 8) ** 2 * 4 + 2 * what.text * what.width * size) / 1e9
+    sample = (what.channels * (side // 8) ** 2 * 4 + 2 * what.usual * what.width * size) / 1e9
     says = (
         f"{checkpoints * trained + kept * states * trained:.2g} GB of checkpoints ({checkpoints} adapters, {kept} to "
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from portraitist.errors import PortraitistError
 from portraitist.forecast.laws import Laws, Point, operations_at
 from portraitist.forecast.memory import known
-from portraitist.forecast.published import PUBLISHED
+from portraitist.forecast.published import TRANSFORMER_OF
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def reached(timed: Timed) -> float:
     base = known(timed.family)
     if base is None:
         raise PortraitistError(f"No base of {timed.family} is published", "Name one of forecast/published.py.")
-    at = Point(timed.batch, (timed.side // base.published.cell) ** 2, PUBLISHED[timed.family].text)
+    at = Point(timed.batch, (timed.side // base.published.cell) ** 2, base.published.usual)
     done = operations(base.laws, at, recomputed=timed.recomputed)
     return done / timed.seconds / CARDS[timed.card].tflops / 1e12
 
@@ -90,7 +90,7 @@ def shares(family: str, card: Card) -> tuple[float, float, str]:
     The card's own figures where there are some, else those of the family on any card. A single one is taken with a
     quarter either way.
     """
-    family = "qwen-image" if family == "qwen-edit" else family
+    family = TRANSFORMER_OF.get(family, family)
     of_family = [timed for timed in TIMED if timed.family == family]
     own = [timed for timed in of_family if timed.card == card.name]
     found = sorted(reached(timed) for timed in own or of_family)

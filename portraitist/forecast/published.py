@@ -31,7 +31,8 @@ class Published:
     denoiser   which part is trained; the others encode
     channels   of a latent
     cell       pixels along the side of what the denoiser sees as one cell: a token, or a latent cell of a UNet
-    text       tokens of text that the denoiser is given, padding included
+    text       tokens of text that the denoiser is given at most: memory has to do for them
+    usual      the same of a usual caption, which tells time: all of them where captions are padded, else judged
     pooled     numbers of the pooled text; 0 when it is given none
     targets    where the family puts an adapter
     one        settings that leave one block of each kind
@@ -43,6 +44,7 @@ class Published:
     channels: int
     cell: int
     text: int
+    usual: int
     width: int
     pooled: int
     targets: tuple[str, ...]
@@ -67,6 +69,13 @@ class Published:
 
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+BOTH_STREAMS = (
+    *ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
+    "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2",
+)  # fmt: skip
+
+CAPTION = 128
+"""Tokens of a usual caption with its template's closing, some 90 words. Judged; others count Qwen's work by it too."""
 
 CLIP_L = Part(
     "transformers.CLIPTextModel",
@@ -87,6 +96,7 @@ SDXL = Published(
     channels=4,
     cell=8,
     text=77,
+    usual=77,
     width=2048,
     pooled=1280,
     targets=ATTENTION,
@@ -133,6 +143,7 @@ FLUX = Published(
     channels=16,
     cell=16,
     text=512,
+    usual=512,
     width=4096,
     pooled=768,
     targets=ATTENTION,
@@ -213,10 +224,11 @@ QWEN_IMAGE = Published(
     denoiser="transformer",
     channels=16,
     cell=16,
-    text=256,
+    text=512,
+    usual=CAPTION,
     width=3584,
     pooled=0,
-    targets=ATTENTION,
+    targets=BOTH_STREAMS,
     parts=QWEN_PARTS,
     one={"num_layers": 1},
     more=((59, {"num_layers": 2}),),
@@ -227,14 +239,18 @@ QWEN_EDIT = Published(
     denoiser="transformer",
     channels=16,
     cell=16,
-    text=512,
+    text=1029,
+    usual=CAPTION,
     width=3584,
     pooled=0,
-    targets=ATTENTION,
+    targets=BOTH_STREAMS,
     parts=QWEN_PARTS,
     one={"num_layers": 1},
     more=((59, {"num_layers": 2}),),
 )
 
-PUBLISHED = {"sdxl": SDXL, "flux": FLUX, "qwen-image": QWEN_IMAGE, "qwen-edit": QWEN_EDIT}
-"""By the family's name. Qwen's are here for the arithmetic; whether a family can be trained is the registry's word."""
+PUBLISHED = {"sdxl": SDXL, "flux": FLUX, "qwen-image": QWEN_IMAGE, "qwen-image-edit": QWEN_EDIT}
+"""By the family's name."""
+
+TRANSFORMER_OF = {"qwen-image-edit": "qwen-image"}
+"""Families whose denoiser is another's, layer by layer: they share its laws and what is published of its speed."""

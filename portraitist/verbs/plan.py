@@ -168,7 +168,7 @@ def told(
     sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
     some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
     parts = memory.training(base, recipe, side)
-    work = pace.operations(base.laws, memory.point(base, recipe, side)) * recipe.training.accumulate * found.left
+    work = pace.operations(base.laws, memory.usual(base, recipe, side)) * recipe.training.accumulate * found.left
     name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
     if not measured and recipe.model.device != "cpu":
         found = replace(
@@ -294,7 +294,7 @@ def duration(
             if base is not None and near is None:
                 usual = families.get(recipe.model.family).profile.resolution
                 asked = ((theirs, theirs.data.resolution or usual), (recipe, side))
-                then, now = (pace.operations(base.laws, memory.point(base, r, s)) / r.training.batch for r, s in asked)
+                then, now = (pace.operations(base.laws, memory.usual(base, r, s)) / r.training.batch for r, s in asked)
                 near = (
                     round(minutes * now / then, 2),
                     f"{basis}, at another resolution: x {now / then:.3g} by operations",

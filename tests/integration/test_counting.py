@@ -10,6 +10,7 @@ import torch
 
 from portraitist import families
 from portraitist.adapters import inject
+from portraitist.family import Prompt
 from portraitist.forecast import counting, memory
 from portraitist.forecast.counting import Case, count, deep, inputs, point
 from portraitist.forecast.laws import bytes_at, operations_at
@@ -39,17 +40,32 @@ def test_what_cuda_widens_is_what_torch_says():
     assert set(counting.FLOAT32) <= set(re.findall(r"_\((\w+)", " ".join(lists)))
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_text_is_what_the_encoder_gives_at_most(name, tmp_path):
+    """The longest caption that it takes whole; a short one gives as much in families that pad, else less."""
+    encoder = families.get(name).load_encoder(tiny(name, tmp_path / name))
+    words = "the " * families.get(name).profile.token_limit
+    if name == "qwen-image-edit":  # refuses a longer one
+        ids = encoder.tokenizer(words).input_ids[: families.get(name).profile.token_limit]
+        words = encoder.tokenizer.decode(ids)
+    given = [len(encoder.conditions(Prompt(text))["tokens"]) for text in (words, "a fox")]
+    known = PUBLISHED[name]
+    assert given[0] == known.text
+    assert (given[1] == known.text) == (known.usual == known.text)
+
+
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
     """Tiny bases of the real classes, each with what the counting is told of it."""
     found = {}
-    for name in ("sdxl", "flux"):
+    for name in ("sdxl", "flux", "qwen-image"):
         base = tiny(name, tmp_path_factory.mktemp("bases") / name)
         family = families.get(name)
         config = {k: v for k, v in family.load_denoiser(base).config.items() if not k.startswith("_")}
         known = PUBLISHED[name]
         part = Part(known.trained.kind, config, 0)
-        told = replace(known, width=32 if name == "sdxl" else 16, pooled=16, channels=4, parts={known.denoiser: part})
+        width, channels = 32 if name == "sdxl" else 16, 16 if name == "qwen-image" else 4
+        told = replace(known, width=width, pooled=16, channels=channels, parts={known.denoiser: part})
         found[name] = family, base, replace(told, one={}, more=())
     return found
 
@@ -65,6 +81,7 @@ def real(family, base, published, case):
         parameter.grad = torch.zeros_like(parameter)
     batch, noise, level = inputs(published, case)
     mine = [*denoiser.parameters(), *denoiser.buffers(), batch.latents, noise, level, *batch.given.values()]
+    mine += [value for module in denoiser.modules() for value in vars(module).values() if torch.is_tensor(value)]
     return denoiser.train(), batch, noise, level, mine
 
 
@@ -93,7 +110,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "case"), [("sdxl", CASES[0]), ("flux", CASES[0]), ("flux", CASES[1])])
+@pytest.mark.parametrize(
+    ("name", "case"), [("sdxl", CASES[0]), ("flux", CASES[0]), ("flux", CASES[1]), ("qwen-image", CASES[0])]
+)
 def test_bytes_that_going_back_needs_are_those_that_autograd_saves(name, case, bases):
     """torch's saved-tensor hooks on real tensors, each storage once, against fake ones: within 2 %."""
     family, base, published = bases[name]
@@ -112,7 +131,9 @@ def test_bytes_that_going_back_needs_are_those_that_autograd_saves(name, case, b
     assert count(published, family, case).saved == pytest.approx(sum(saved.values()), rel=0.02)
 
 
-@pytest.mark.parametrize(("name", "case"), [("sdxl", CASES[2]), ("flux", CASES[0]), ("flux", CASES[2])])
+@pytest.mark.parametrize(
+    ("name", "case"), [("sdxl", CASES[2]), ("flux", CASES[0]), ("flux", CASES[2]), ("qwen-image", CASES[2])]
+)
 def test_the_peak_is_the_allocators(name, case, bases):
     """Without checkpointing within 2 %; with it never too little by more, and at most a quarter too much."""
     family, base, published = bases[name]
@@ -138,7 +159,7 @@ def test_a_law_holds_where_nothing_was_counted(bases):
 def test_the_laws_that_ship_are_those_of_the_classes(name):
     """Counted anew at full size, at a resolution they were not fitted to; what checkpointing keeps by every block."""
     published, laws = PUBLISHED[name], memory.known(name).laws
-    family = counting.family_of(name)
+    family = families.get(name)
     case = Case(side=896, text=published.text)
     kept = count(published, family, replace(case, backward=False), keep=True)
     assert kept.parameters == laws.parameters

@@ -9,7 +9,7 @@ from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.forecast import memory, pace
 from portraitist.forecast.laws import Point, bytes_at, fit, memory_terms, operations_at, work_terms
-from portraitist.forecast.published import PUBLISHED
+from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF
 from portraitist.learn.optimise import optimiser
 from portraitist.recipe import Recipe, Training
 
@@ -66,18 +66,20 @@ def test_what_is_kept_without_checkpointing_is_as_published_too():
     ],
 )
 def test_operations_are_those_counted_elsewhere(family, cells, text, kept, recomputed):
-    """TFLOP a step counted from diffusers' models with another adapter (attention and MLP): within 2 %."""
+    """TFLOP a step counted from diffusers' models, adapters on attention and MLP. Within 0.1 % for Qwen-Image, whose
+    adapter is as ours; ours of SDXL and FLUX has no MLP: within 2 %."""
     laws, at = memory.known(family).laws, Point(1, cells, text)
-    assert pace.operations(laws, at, recomputed=False) / 1e12 == pytest.approx(kept, rel=0.02)
-    assert pace.operations(laws, at) / 1e12 == pytest.approx(recomputed, rel=0.02)
+    near = 0.001 if family == "qwen-image" else 0.02
+    assert pace.operations(laws, at, recomputed=False) / 1e12 == pytest.approx(kept, rel=near)
+    assert pace.operations(laws, at) / 1e12 == pytest.approx(recomputed, rel=near)
 
 
 @pytest.mark.parametrize("hours", [4, 5, 6])
-@pytest.mark.parametrize("family", ["flux", "qwen-image"])
+@pytest.mark.parametrize("family", ["flux", "qwen-image", "qwen-image-edit"])
 def test_the_guides_34000_steps_in_4_to_6_hours_on_an_l40s_cannot_be(family, hours):
     """FLUX: 238 TFLOP x 34,000 / 21,600 s = 375 TFLOP/s of the 362 an L40S has on paper, at the slow end."""
     base = memory.known(family)
-    work = 34_000 * pace.operations(base.laws, memory.point(base, recipe(family), 1024))
+    work = 34_000 * pace.operations(base.laws, memory.usual(base, recipe(family), 1024))
     says = pace.promise(work, 34_000, hours, pace.CARDS["L40S"])
     assert says.startswith("impossible: ")
     assert f"x 34,000 steps / {hours} h = {work / (hours * 3600) / 362e12:.0%} of L40S's 362 TFLOP/s" in says
@@ -111,12 +113,28 @@ def test_parts_are_exact_where_they_can_be():
     assert all(part.basis for part in parts.values())
 
 
-@pytest.mark.parametrize("family", ["sdxl", "flux"])
+@pytest.mark.parametrize("family", PUBLISHED)
 def test_the_published_base_is_what_the_family_trains(family):
     known, ours = PUBLISHED[family], families.get(family)
     assert known.targets == ours.targets
-    assert ours.profile.token_limit <= known.text <= ours.profile.token_limit + 2
+    assert ours.profile.token_limit <= known.text <= ours.profile.token_limit + 5
     assert memory.known(family).laws.parameters == known.trained.parameters
+
+
+@pytest.mark.parametrize(("family", "other"), TRANSFORMER_OF.items())
+def test_who_shares_laws_has_the_same_denoiser_and_adapter(family, other):
+    known, its = PUBLISHED[family], PUBLISHED[other]
+    assert known.trained == its.trained
+    assert (known.targets, known.channels, known.cell) == (its.targets, its.channels, its.cell)
+
+
+def test_a_caption_as_long_as_usual_tells_time_and_the_longest_one_tells_memory():
+    """Qwen-Image-Edit's captions may have 1,029 tokens, but work is Qwen-Image's while they have 128."""
+    edit, plain = memory.known("qwen-image-edit"), memory.known("qwen-image")
+    asked = recipe("qwen-image-edit")
+    assert memory.usual(edit, asked, 1024) == memory.usual(plain, recipe("qwen-image"), 1024) == Point(1, 64**2, 128)
+    assert memory.point(edit, asked, 1024).text == 1029
+    assert peak("qwen-image-edit") > peak("qwen-image")
 
 
 def test_a_change_that_is_advised_makes_it_fit_and_shows_as_many_pictures():

@@ -230,6 +230,17 @@ def test_a_large_base_is_foretold_for_cards_without_its_files(project):
     assert made.minutes is None, "nothing was measured"
 
 
+@pytest.mark.parametrize("name", ["qwen-image", "qwen-image-edit"])
+def test_qwen_is_foretold_too(project, name):
+    """720 layers at rank 16; its own text encoder beside it, and no card below 48 GB in half precision."""
+    made = plan(project, large(model={"family": name, "precision": "bfloat16", "base": "/nowhere"}))
+    assert made.parameters == 106_168_320
+    assert made.cards["32 GB"].startswith("does not fit")
+    assert made.cards["48 GB"].startswith("fits")
+    assert "8,292,166,656 numbers" in made.encoding["text encoders"]
+    assert "SimpleTuner" in made.hours["L40S"]
+
+
 def test_one_card_is_told_alone_with_cost_and_promise(project):
     made = plan(project, large(), card="L40S", price=1.5, hours=0.01)
     assert list(made.cards) == ["48 GB"]
