@@ -116,7 +116,7 @@ def test_text_encoders_strangers_and_dead_files_are_refused(bases, tmp_path):
     text = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
     more = {f"{text}.lora_down.weight": torch.ones(3, 768), f"{text}.lora_up.weight": torch.ones(768, 3)}
     told = refused(tensors, bases, tmp_path, "also changes 1 layers of text encoders, which stay frozen", more)
-    assert "010-frozen-text-encoders" in told.remedy
+    assert "011-frozen-text-encoders" in told.remedy
     refused(tensors, bases, tmp_path, "belongs to no layer of this base", {"lora_unet_nowhere.alpha": torch.ones(())})
     dead = {key: torch.zeros_like(t) if key.endswith(files.UP) else t for key, t in tensors.items()}
     refused(dead, bases, tmp_path, "changes nothing")
