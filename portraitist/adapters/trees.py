@@ -6,24 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-SDXL = {
-    "sample_size": 128,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (320, 640, 1280),
-    "layers_per_block": 2,
-    "cross_attention_dim": 2048,
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-"""stabilityai/stable-diffusion-xl-base-1.0, unet/config.json, where it differs from the class's defaults."""
-
-FLUX = {"guidance_embeds": True}
-"""black-forest-labs/FLUX.1-dev, transformer/config.json, likewise."""
+from portraitist.configs import config
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -61,21 +44,21 @@ def sdxl() -> Any:
     """SDXL's UNet."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(**SDXL)
+    return UNet2DConditionModel(**config("sdxl", "unet"))
 
 
 def flux() -> Any:
     """FLUX.1-dev's transformer."""
     from diffusers import FluxTransformer2DModel
 
-    return FluxTransformer2DModel(**FLUX)
+    return FluxTransformer2DModel(**config("flux", "transformer"))
 
 
 def qwen_image() -> Any:
-    """Qwen-Image's transformer, whose published configuration is the class's own."""
+    """Qwen-Image's transformer."""
     from diffusers import QwenImageTransformer2DModel
 
-    return QwenImageTransformer2DModel()
+    return QwenImageTransformer2DModel(**config("qwen-image", "transformer"))
 
 
 def mini() -> Any:

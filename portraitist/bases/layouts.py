@@ -37,7 +37,7 @@ class Written:
 class Layout:
     """The parts of a family that publishers write, by diffusers' names, and the parts that no such file has.
 
-    weights  held in portraitist/bases/configs/<configs>/<part>.json: the sizes that its publisher published
+    weights  held in portraitist/configs/<configs>/<part>.json: the sizes that its publisher published
     words    tokenizers and the like, which lie in folders of diffusers' layout alone
     """
 

@@ -6,9 +6,7 @@ what the model holds in the end, and nothing but the mapping when the file has t
 as float32, mapped pages of the file not counted.
 """
 
-import json
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,8 @@ from torch import Tensor, nn
 from portraitist.bases import headers
 from portraitist.bases.forms import FORMS
 from portraitist.bases.layouts import LAYOUTS, Written
+from portraitist.configs import config
 from portraitist.errors import PortraitistError
-
-CONFIGS = Path(str(resources.files("portraitist"))) / "bases" / "configs"
-"""The configurations that publishers published, by family and part: sizes alone, no weights."""
 
 
 def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> Any:
@@ -35,7 +31,7 @@ def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> A
     layout = LAYOUTS[family]
     header = headers.read(path)
     headers.refuse_rounded(header)
-    model = empty(kind, CONFIGS / layout.configs / f"{part}.json")
+    model = empty(kind, config(layout.configs, part))
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(full) for name, full in names(header, layout.weights[part]).items()}
         fill(model, named(model, tensors, layout.weights[part]), path, dtype)
@@ -55,9 +51,8 @@ def named(model: nn.Module, tensors: Mapping[str, Tensor], how: Written) -> dict
     return FORMS[how.form](tensors, model)
 
 
-def empty(kind: Any, config: Path) -> Any:
-    """A model of a class without memory for its weights; what it counts out for itself is there."""
-    values = json.loads(config.read_text(encoding="utf-8"))
+def empty(kind: Any, values: dict[str, Any]) -> Any:
+    """A model of a class and configuration without memory for its weights; what it counts out for itself is there."""
     with init_empty_weights():
         return kind.from_config(values) if hasattr(kind, "from_config") else kind(kind.config_class(**values))
 

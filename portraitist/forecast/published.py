@@ -1,12 +1,14 @@
 """The published bases: what their config.json files say, and how many numbers are in each part. Loads no torch.
 
-Values that are a class's own default are left out. `parameters` are counted on the meta device from the classes named
+`parameters` are counted on the meta device from the classes named
 (tests/integration/test_counting.py) and are those of the files their publishers hand out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from portraitist.configs import config
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,13 @@ BOTH_STREAMS = (
 CAPTION = 128
 """Tokens of a usual caption with its template's closing, some 90 words. Judged; others count Qwen's work by it too."""
 
-CLIP_L = Part(
-    "transformers.CLIPTextModel",
-    {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
-    123_060_480,
-)
+CLIP_L = "transformers.CLIPTextModel", 123_060_480
 
-LEVELS = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-}
+
+def parts(family: str, known: Mapping[str, tuple[str, int]]) -> dict[str, Part]:
+    """The parts of a base, by folder, of its classes and their numbers."""
+    return {name: Part(kind, config(family, name), count) for name, (kind, count) in known.items()}
+
 
 SDXL = Published(
     name="SDXL 1.0",
@@ -102,39 +99,15 @@ SDXL = Published(
     targets=ATTENTION,
     one={"transformer_layers_per_block": (1, 1, 1)},
     more=((1, {"transformer_layers_per_block": (1, 2, 1)}), (9, {"transformer_layers_per_block": (1, 1, 2)})),
-    parts={
-        "unet": Part(
-            "diffusers.UNet2DConditionModel",
-            {
-                "block_out_channels": (320, 640, 1280),
-                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                "attention_head_dim": (5, 10, 20),
-                "transformer_layers_per_block": (1, 2, 10),
-                "use_linear_projection": True,
-                "addition_embed_type": "text_time",
-                "addition_time_embed_dim": 256,
-                "projection_class_embeddings_input_dim": 2816,
-                "cross_attention_dim": 2048,
-                "sample_size": 128,
-            },
-            2_567_463_684,
-        ),
-        "text_encoder": CLIP_L,
-        "text_encoder_2": Part(
-            "transformers.CLIPTextModelWithProjection",
-            {
-                "hidden_size": 1280,
-                "intermediate_size": 5120,
-                "num_hidden_layers": 32,
-                "num_attention_heads": 20,
-                "projection_dim": 1280,
-                "hidden_act": "gelu",
-            },
-            694_659_840,
-        ),
-        "vae": Part("diffusers.AutoencoderKL", {**LEVELS, "latent_channels": 4}, 83_653_863),
-    },
+    parts=parts(
+        "sdxl",
+        {
+            "unet": ("diffusers.UNet2DConditionModel", 2_567_463_684),
+            "text_encoder": CLIP_L,
+            "text_encoder_2": ("transformers.CLIPTextModelWithProjection", 694_659_840),
+            "vae": ("diffusers.AutoencoderKL", 83_653_863),
+        },
+    ),
 )
 
 FLUX = Published(
@@ -149,75 +122,16 @@ FLUX = Published(
     targets=ATTENTION,
     one={"num_layers": 1, "num_single_layers": 1},
     more=((18, {"num_layers": 2}), (37, {"num_single_layers": 2})),
-    parts={
-        "transformer": Part(
-            "diffusers.FluxTransformer2DModel",
-            {
-                "in_channels": 64,
-                "num_layers": 19,
-                "num_single_layers": 38,
-                "attention_head_dim": 128,
-                "num_attention_heads": 24,
-                "joint_attention_dim": 4096,
-                "pooled_projection_dim": 768,
-                "guidance_embeds": True,
-            },
-            11_901_408_320,
-        ),
-        "text_encoder": CLIP_L,
-        "text_encoder_2": Part(
-            "transformers.T5EncoderModel",
-            {
-                "vocab_size": 32_128,
-                "d_model": 4096,
-                "d_kv": 64,
-                "d_ff": 10_240,
-                "num_layers": 24,
-                "num_heads": 64,
-                "feed_forward_proj": "gated-gelu",
-            },
-            4_762_310_656,
-        ),
-        "vae": Part(
-            "diffusers.AutoencoderKL",
-            {**LEVELS, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False},
-            83_819_683,
-        ),
-    },
+    parts=parts(
+        "flux",
+        {
+            "transformer": ("diffusers.FluxTransformer2DModel", 11_901_408_320),
+            "text_encoder": CLIP_L,
+            "text_encoder_2": ("transformers.T5EncoderModel", 4_762_310_656),
+            "vae": ("diffusers.AutoencoderKL", 83_819_683),
+        },
+    ),
 )
-
-QWEN_PARTS = {
-    "transformer": Part(
-        "diffusers.QwenImageTransformer2DModel",
-        {
-            "patch_size": 2,
-            "in_channels": 64,
-            "out_channels": 16,
-            "num_layers": 60,
-            "attention_head_dim": 128,
-            "num_attention_heads": 24,
-            "joint_attention_dim": 3584,
-        },
-        20_430_401_088,
-    ),
-    "text_encoder": Part(
-        "transformers.Qwen2_5_VLForConditionalGeneration",
-        {
-            "text_config": {
-                "vocab_size": 152_064,
-                "hidden_size": 3584,
-                "intermediate_size": 18_944,
-                "num_hidden_layers": 28,
-                "num_attention_heads": 28,
-                "num_key_value_heads": 4,
-            },
-            "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584, "intermediate_size": 3420, "depth": 32},
-            "tie_word_embeddings": False,
-        },
-        8_292_166_656,
-    ),
-    "vae": Part("diffusers.AutoencoderKLQwenImage", {}, 126_892_531),
-}
 
 QWEN_IMAGE = Published(
     name="Qwen-Image",
@@ -229,25 +143,19 @@ QWEN_IMAGE = Published(
     width=3584,
     pooled=0,
     targets=BOTH_STREAMS,
-    parts=QWEN_PARTS,
+    parts=parts(
+        "qwen-image",
+        {
+            "transformer": ("diffusers.QwenImageTransformer2DModel", 20_430_401_088),
+            "text_encoder": ("transformers.Qwen2_5_VLForConditionalGeneration", 8_292_166_656),
+            "vae": ("diffusers.AutoencoderKLQwenImage", 126_892_531),
+        },
+    ),
     one={"num_layers": 1},
     more=((59, {"num_layers": 2}),),
 )
 
-QWEN_EDIT = Published(
-    name="Qwen-Image-Edit-2509",
-    denoiser="transformer",
-    channels=16,
-    cell=16,
-    text=1029,
-    usual=CAPTION,
-    width=3584,
-    pooled=0,
-    targets=BOTH_STREAMS,
-    parts=QWEN_PARTS,
-    one={"num_layers": 1},
-    more=((59, {"num_layers": 2}),),
-)
+QWEN_EDIT = replace(QWEN_IMAGE, name="Qwen-Image-Edit-2509", text=1029)
 
 PUBLISHED = {"sdxl": SDXL, "flux": FLUX, "qwen-image": QWEN_IMAGE, "qwen-image-edit": QWEN_EDIT}
 """By the family's name."""

@@ -199,7 +199,7 @@ def published(recipe: Recipe, notes: list[str]) -> memory.Base | None:
     found, where = files.weights(there), recipe.model.base
     own = {part: sum(map(math.prod, files.shapes(found.get(part, [])).values())) for part in what.parts}
     numbers, config = own.pop(what.denoiser), files.settings(there.get(f"{what.denoiser}/config.json"))
-    plain = {key: list(v) if isinstance(v, tuple) else v for key, v in what.trained.config.items()}
+    plain = what.trained.config
     strange = sorted(key for key in plain.keys() & config.keys() if plain[key] != config[key])
     if strange or (numbers and numbers != base.numbers):
         why = f"{strange[0]} is {config[strange[0]]}" if strange else f"it has {numbers:,} numbers"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
@@ -18,9 +19,9 @@ from diffusers.loaders.single_file_utils import convert_flux_transformer_checkpo
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, Qwen2_5_VLForConditionalGeneration, T5EncoderModel
 
-from portraitist import families, run
+from portraitist import configs, families, run
 from portraitist.adapters.modules import reached
-from portraitist.bases import forms, reading
+from portraitist.bases import forms
 from portraitist.bases.layouts import LAYOUTS
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
@@ -68,7 +69,7 @@ def shelf(tmp_path_factory):
         (folder / "configs" / name).mkdir(parents=True)
         for part in classes:
             shutil.copy(folder / name / part / "config.json", folder / "configs" / name / f"{part}.json")
-    patch.setattr(reading, "CONFIGS", folder / "configs")
+    patch.setattr(configs, "FOLDER", folder / "configs")
     originals.sdxl_file(folder / "sdxl", folder / "published" / "sdxl.safetensors")
     originals.flux_files(folder / "flux", folder / "published" / "flux")
     for name in NAMES[2:]:
@@ -130,30 +131,6 @@ def test_pictures_drawn_from_published_files_are_the_same(shelf, name):
         drawn.append(encoder.pixels(sampler.latents([given], encoder.conditions(Prompt("")), noise)))
     assert torch.equal(*drawn)
     assert drawn[0].std() > 1e-3
-
-
-PARAMETERS = {
-    ("sdxl", "unet"): 2_567_463_684,
-    ("sdxl", "vae"): 83_653_863,
-    ("sdxl", "text_encoder"): 123_060_480,
-    ("sdxl", "text_encoder_2"): 694_659_840,
-    ("flux", "transformer"): 11_901_408_320,
-    ("flux", "vae"): 83_819_683,
-    ("flux", "text_encoder"): 123_060_480,
-    ("flux", "text_encoder_2"): 4_762_310_656,
-    ("qwen-image", "transformer"): 20_430_401_088,
-    ("qwen-image", "vae"): 126_892_531,
-    ("qwen-image", "text_encoder"): 8_292_166_656,
-}
-
-
-@pytest.mark.parametrize(("name", "part"), PARAMETERS, ids=lambda value: value)
-def test_the_published_sizes_give_the_published_numbers_of_parameters(name, part):
-    folder = reading.Path(reading.__file__).parent / "configs"
-    model = reading.empty(CLASSES[name][part], folder / name / f"{part}.json")
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
-    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name, part]
 
 
 def test_flux_is_cut_as_diffusers_cuts_it():
@@ -387,7 +364,7 @@ def test_of_several_files_for_a_part_the_person_says_which(shelf, tmp_path):
 
 
 def test_every_part_of_a_layout_has_its_sizes_and_its_form():
-    folder = reading.Path(reading.__file__).parent / "configs"
+    folder = Path(configs.__file__).parent
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
     assert there == {f"{layout.configs}/{part}.json" for layout in LAYOUTS.values() for part in layout.weights}
     assert {how.form for layout in LAYOUTS.values() for how in layout.weights.values()} == set(forms.FORMS)
