@@ -157,6 +157,9 @@ DIALECTS: tuple[Dialect, ...] = (
 
 FAMILIES = tuple(dict.fromkeys(row.family for row in DIALECTS))
 
+TREE_OF = {"qwen-image-edit": "qwen-image"}
+"""Families whose denoiser is another's, layer by layer: their files are that one's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -18,6 +18,7 @@ from portraitist.adapters.dialects import (
     MAGNITUDE,
     MID,
     OTHERS,
+    TREE_OF,
     UP,
     cut,
     lexicon,
@@ -77,6 +78,7 @@ def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], family
     too; where several families fit alike, the metadata decide, or nothing does. Raises PortraitistError for a family
     that is not known here, and for a file that says a thing twice.
     """
+    family = TREE_OF.get(family, family)
     if family and family not in FAMILIES:
         raise PortraitistError(f"There is no family {family!r} of files", f"Families: {', '.join(FAMILIES)}.")
     total = len({cut(name)[0] for name in tensors})

@@ -20,9 +20,6 @@ from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.recipe import Adapter
 
-TREE = {"qwen-image-edit": "qwen-image"}
-"""Families whose files are those of another."""
-
 NAMES = {DOWN: files.DOWN, UP: files.UP, **{role: f".{role}" for role in ROLES}}
 """The ends of canonical names, by part."""
 
@@ -34,7 +31,7 @@ def weights(path: Path, adapter: Adapter, family: Family, layers: Shapes) -> dic
     Raises PortraitistError, with the setting to change, for a file of other layers, another kind, rank or scale than
     the recipe's; for one that also changes text encoders, which stay frozen; and for one that changes nothing.
     """
-    tree = TREE.get(family.name, family.name)
+    tree = dialects.TREE_OF.get(family.name, family.name)
     if tree not in dialects.FAMILIES:
         raise PortraitistError(
             f"adapter.start: the names of {family.name}'s adapter files are not known here", "Start from the base."

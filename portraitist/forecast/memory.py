@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
+from portraitist.adapters.dialects import TREE_OF
 from portraitist.forecast.laws import Laws, Point, bytes_at
-from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF, Published
+from portraitist.forecast.published import PUBLISHED, Published
 from portraitist.recipe import Recipe
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0 + 4 / 1024, "nf4": 0.5 + 4 / 64}
@@ -70,7 +71,7 @@ def known(family: str) -> Base | None:
     if family not in PUBLISHED:
         return None
     published = PUBLISHED[family]
-    name = TRANSFORMER_OF.get(family, family)
+    name = TREE_OF.get(family, family)
     text = (resources.files("portraitist") / "forecast" / f"{name}.json").read_text(encoding="utf-8")
     encoders = {part: facts.parameters for part, facts in published.encoders.items()}
     return Base(published, Laws.of(json.loads(text)), published.trained.parameters, encoders)

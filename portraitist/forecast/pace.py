@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from portraitist.adapters.dialects import TREE_OF
 from portraitist.errors import PortraitistError
 from portraitist.forecast.laws import Laws, Point, operations_at
 from portraitist.forecast.memory import known
-from portraitist.forecast.published import TRANSFORMER_OF
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def shares(family: str, card: Card) -> tuple[float, float, str]:
     The card's own figures where there are some, else those of the family on any card. A single one is taken with a
     quarter either way.
     """
-    family = TRANSFORMER_OF.get(family, family)
+    family = TREE_OF.get(family, family)
     of_family = [timed for timed in TIMED if timed.family == family]
     own = [timed for timed in of_family if timed.card == card.name]
     found = sorted(reached(timed) for timed in own or of_family)

@@ -159,6 +159,3 @@ QWEN_EDIT = replace(QWEN_IMAGE, name="Qwen-Image-Edit-2509", text=1029)
 
 PUBLISHED = {"sdxl": SDXL, "flux": FLUX, "qwen-image": QWEN_IMAGE, "qwen-image-edit": QWEN_EDIT}
 """By the family's name."""
-
-TRANSFORMER_OF = {"qwen-image-edit": "qwen-image"}
-"""Families whose denoiser is another's, layer by layer: they share its laws and what is published of its speed."""

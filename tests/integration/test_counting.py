@@ -10,20 +10,18 @@ import torch
 
 from portraitist import families
 from portraitist.adapters import inject
+from portraitist.adapters.dialects import TREE_OF
 from portraitist.family import Prompt
 from portraitist.forecast import counting, memory
 from portraitist.forecast.counting import Case, count, deep, inputs, point
 from portraitist.forecast.laws import bytes_at, operations_at
-from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF, Part
+from portraitist.forecast.published import PUBLISHED, Part
 from portraitist.learn.loss import picture_losses
 from portraitist.recipe import Adapter
 from tests.tiny import tiny
 
 PARTS = {
-    (name, part): facts
-    for name, base in PUBLISHED.items()
-    for part, facts in base.parts.items()
-    if name not in TRANSFORMER_OF
+    (name, part): facts for name, base in PUBLISHED.items() for part, facts in base.parts.items() if name not in TREE_OF
 }
 
 

@@ -128,6 +128,14 @@ def test_such_layers_are_not_told_as_dead(tmp_path):
     assert not checks(found, "warn")
 
 
+def test_a_family_whose_denoiser_is_anothers_may_be_named(tmp_path):
+    module = "transformer_blocks.0.attn.to_q"
+    rows, width = trees.shapes("qwen-image")[module]
+    tensors = {f"transformer.{module}.lora_A.weight": torch.randn(2, width),
+               f"transformer.{module}.lora_B.weight": torch.randn(rows, 2)}  # fmt: skip
+    assert inspect(saved(tmp_path / "a.safetensors", tensors), "qwen-image-edit").family == "qwen-image"
+
+
 def kinds():
     """One layer of the embedded base in each kind, by the tensors that trainers write."""
     rows, width = trees.shapes("mini")[MODULES[0]]

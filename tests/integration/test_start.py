@@ -58,7 +58,7 @@ def saved(path, tensors, row, layers, more=None):
     return path
 
 
-ROWS = [(name, row) for name in NAMES for row in dialects.of(start.TREE.get(name, name)) if row.written]
+ROWS = [(name, row) for name in NAMES for row in dialects.of(dialects.TREE_OF.get(name, name)) if row.written]
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: getattr(value, "name", value))

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from portraitist import families
+from portraitist.adapters.dialects import TREE_OF
 from portraitist.errors import PortraitistError
 from portraitist.forecast import memory, pace
 from portraitist.forecast.laws import Point, bytes_at, fit, memory_terms, operations_at, work_terms
-from portraitist.forecast.published import PUBLISHED, TRANSFORMER_OF
+from portraitist.forecast.published import PUBLISHED
 from portraitist.learn.optimise import optimiser
 from portraitist.recipe import Recipe, Training
 
@@ -121,7 +122,7 @@ def test_the_published_base_is_what_the_family_trains(family):
     assert memory.known(family).laws.parameters == known.trained.parameters
 
 
-@pytest.mark.parametrize(("family", "other"), TRANSFORMER_OF.items())
+@pytest.mark.parametrize(("family", "other"), TREE_OF.items())
 def test_who_shares_laws_has_the_same_denoiser_and_adapter(family, other):
     known, its = PUBLISHED[family], PUBLISHED[other]
     assert known.trained == its.trained
