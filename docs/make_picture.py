@@ -17,7 +17,7 @@ from portraitist.mini import truth
 from portraitist.mini.characters import ZORBLAX
 from portraitist.mini.evaluate import drawn, encoder, sampler, to_bytes
 from portraitist.project import Project
-from portraitist.recipe import Model
+from portraitist.sections import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = ("training pictures", "the base, asked for zorblax", "the LoRA, in new scenes", "true drawings of them")

@@ -10,224 +10,18 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from portraitist import durable, rules
 from portraitist.errors import PortraitistError
+from portraitist.sections import Adapter, Data, Judging, Model, Section, Stage, Training
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
 STANDINGS = ("custom", "paper", "measured")
-Precision = Literal["float32", "bfloat16", "float16"]
-Rate = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, unknown keys refused, numbers finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Parts(Section):
-    """Parts of a base that lie elsewhere: each a publisher's `.safetensors` file, or a folder in diffusers' layout.
-
-    transformer     the denoiser of flux, qwen-image and qwen-image-edit; "" takes the base's own, as for the others
-    unet            the denoiser of sdxl
-    vae             what makes latents of pictures, and pictures of latents
-    text_encoder    CLIP-L of sdxl and flux, Qwen2.5-VL of qwen-image and qwen-image-edit
-    text_encoder_2  CLIP-G of sdxl, T5-XXL of flux
-    """
-
-    transformer: str = ""
-    unet: str = ""
-    vae: str = ""
-    text_encoder: str = ""
-    text_encoder_2: str = ""
-
-
-class Model(Section):
-    """The base that is trained on.
-
-    family      as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
-    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model in the
-                local Hugging Face cache (docs/bases.md); "" is the embedded base of the family `mini`
-    parts       parts of the base that lie elsewhere, and go before its own
-    tokenizers  a folder in diffusers' layout, or the name of a cached model, whose tokenizers are taken: publishers'
-                files have none; "" takes the base's own
-    prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
-                and where that is silent takes epsilon
-    precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
-    device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
-    threads     CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
-    """
-
-    family: str = "mini"
-    base: str = ""
-    parts: Parts = Parts()
-    tokenizers: str = ""
-    prediction: Literal["", "epsilon", "v"] = ""
-    precision: Precision = "bfloat16"
-    device: str = "auto"
-    threads: int = Field(0, ge=0, le=1024)
-
-
-class Set(Section):
-    """One set of pictures, by the folder it lies in below `pictures/`.
-
-    name         the folder; "" is the top
-    role         what the set is for
-    weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
-    loss_weight  factor on the loss of its pictures
-    """
-
-    name: str = ""
-    role: Literal["identity", "realism", "outfit", "style"] = "identity"
-    weight: int = Field(0, ge=0, le=10_000)
-    loss_weight: float = Field(1.0, ge=0, le=100)
-
-
-class Data(Section):
-    """Which pictures, how cut, how split.
-
-    resolution  side in pixels of the square whose area every bucket has; 0 takes the base's own
-    aspect      longest side over shortest side of the most extreme bucket
-    crops       crops taken per picture, spread along its longer side; deterministic
-    held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
-    dropout     share of exposures that take the empty caption
-    masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
-    sets        weights and roles of the sets; sets not named here count by their folder prefix
-    """
-
-    resolution: int = Field(0, ge=0, le=4096)
-    aspect: float = Field(2.0, ge=1, le=8)
-    crops: int = Field(1, ge=1, le=8)
-    held_out: float = Field(0.125, ge=0, le=0.5)
-    dropout: float = Field(0.05, ge=0, le=1)
-    masks: float = Field(1.0, ge=0, le=1)
-    sets: tuple[Set, ...] = ()
-
-
-class Adapter(Section):
-    """What is trained.
-
-    kind     lora: low-rank factors beside the base's layers; loha: two of those multiplied entry by entry; lokr: a
-             Kronecker product, much smaller; full: all of the denoiser
-    rank     of the factors; of lokr, one from half the larger matrix's side on stores that whole, with a scale of 1
-    alpha    their scale is alpha / rank; 0 takes the rank, for a scale of 1
-    dropout  of the factors' input, with lora
-    factor   of lokr, sides of its smaller matrix; 0 takes what is nearest to the square root of a layer's
-    modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
-             convolutions too; all-linear
-    targets  the layers, as peft's suffixes in place of a set
-    start    an adapter file that training starts from, of any program, on these layers with this kind, rank and alpha;
-             from the character's folder where the path is not absolute; "" starts afresh
-    """
-
-    kind: Literal["lora", "loha", "lokr", "full"] = "lora"
-    rank: int = Field(16, ge=1, le=1024)
-    alpha: float = Field(0.0, ge=0, le=4096)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    factor: int = Field(0, ge=0, le=1024)
-    modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
-    targets: tuple[str, ...] = ()
-    start: str = ""
-
-
-class Stage(Section):
-    """One stretch of training.
-
-    name   what people call it
-    steps  optimiser steps it takes
-    sets   the sets it sees; empty is all
-    rate   factor on the learning rate
-    """
-
-    name: str = "main"
-    steps: int = Field(gt=0, le=10_000_000)
-    sets: tuple[str, ...] = ()
-    rate: float = Field(1.0, gt=0, le=10)
-
-
-class Training(Section):
-    """How it is trained. The one unit of budget is the optimiser step.
-
-    batch         pictures per forward pass
-    accumulate    forward passes per step; a step's loss is the mean over all its pictures
-    rate          learning rate at its height; of Prodigy a factor on the rate it finds, 1.0
-    schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
-    floor         where a falling schedule ends, as a share of the rate
-    warmup        steps from 0 to the full rate
-    optimiser     adamw; adafactor, which keeps less; prodigy, which finds the rate; schedulefree, whose average needs
-                  no falling rate. The last two need the packages of the extra `optimisers`
-    beta1         memory of the gradient; of schedulefree, how near to the average gradients are taken
-    beta2         memory of its square
-    weight_decay  share of the weights, times the rate, that each step takes off
-    max_gradient  norm the gradient is clipped to, once per step; 0 does not clip
-    ema           decay of the averaged weights that are judged and exported; 0 averages nothing. Schedulefree has an
-                  average of its own
-    level         distribution of training noise levels: the family's own; uniform; logit-normal, densest in the middle
-    level_mean    of a logit-normal: above 0 is towards noise
-    level_spread  of a logit-normal
-    level_shift   moves levels of a flow towards noise, t to shift t / (1 + (shift - 1) t); 1 leaves them
-    stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
-    snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
-                  all levels alike
-    save_every    steps between checkpoints
-    keep          checkpoints that can be resumed from, newest last (adapters are all kept)
-    seed          of every random draw
-    """
-
-    batch: int = Field(8, ge=1, le=4096)
-    accumulate: int = Field(1, ge=1, le=4096)
-    rate: Rate = 1e-4
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    floor: float = Field(0.1, ge=0, le=1)
-    warmup: int = Field(0, ge=0)
-    optimiser: Literal["adamw", "adafactor", "prodigy", "schedulefree"] = "adamw"
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.99, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0, le=10)
-    max_gradient: float = Field(1.0, ge=0)
-    ema: float = Field(0.0, ge=0, lt=1)
-    level: Literal["family", "uniform", "logit-normal"] = "family"
-    level_mean: float = Field(0.0, ge=-5, le=5)
-    level_spread: float = Field(1.0, gt=0, le=5)
-    level_shift: float = Field(1.0, gt=0, le=20)
-    stratified: bool = False
-    snr_gamma: float = Field(0.0, ge=0, le=1000)
-    save_every: int = Field(50, ge=1)
-    keep: int = Field(2, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
-
-
-class Judging(Section):
-    """How checkpoints are judged and chosen.
-
-    prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
-    seeds           pictures per prompt for the full grid
-    screen          pictures per checkpoint in the cheap screen
-    contenders      checkpoints that go on to the full grid
-    strengths       strengths tried in the full grid
-    guidance        classifier-free guidance; 0 takes the base's own
-    sampling_steps  0 takes the base's own
-    max_drop        largest loss of prompt agreement against the base that passes the gate
-    prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
-    patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
-    """
-
-    prompts: tuple[str, ...] = ()
-    seeds: int = Field(2, ge=1, le=64)
-    screen: int = Field(8, ge=1, le=256)
-    contenders: int = Field(3, ge=1, le=32)
-    strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
-    guidance: float = Field(0.0, ge=0, le=30)
-    sampling_steps: int = Field(0, ge=0, le=200)
-    max_drop: float = Field(0.05, ge=0, le=1)
-    prefer: Literal["likeness", "freedom"] = "likeness"
-    patience: int = Field(0, ge=0, le=100)
 
 
 class Recipe(Section):
@@ -257,7 +51,7 @@ class Recipe(Section):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=300),)
     training: Training = Training()
     judging: Judging = Judging()
-    standing: dict[str, str] = {}
+    standing: dict[str, str] = Field({})
 
     @field_validator("standing")
     @classmethod

@@ -44,7 +44,7 @@ from portraitist import families
 from portraitist.families import qwen as qwen_family
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
-from portraitist.recipe import Model
+from portraitist.sections import Model
 
 WORDS = (
     ("close-up", "upper body", "full body"),

@@ -23,7 +23,7 @@ from portraitist.adapters.products import added as added_product
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 
 NAME = "default"  # of the one adapter, in peft's dictionaries
 ZEROS = ("lora_B.weight", "hada_w2_b", "lokr_w1")  # what of a fresh adapter makes it add nothing

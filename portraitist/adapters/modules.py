@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 
 Reached = Callable[[str, int], bool]
 """Whether an adapter is on a module, by its path and the dimensions of its weight: 2 is linear, 4 a convolution."""

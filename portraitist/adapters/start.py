@@ -18,7 +18,7 @@ from portraitist.adapters.products import ROLES
 from portraitist.adapters.trees import TREES, Shapes, is_encoder
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 
 NAMES = {DOWN: files.DOWN, UP: files.UP, **{role: f".{role}" for role in ROLES}}
 """The ends of canonical names, by part."""

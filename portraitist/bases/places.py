@@ -10,7 +10,7 @@ from portraitist.bases import headers
 from portraitist.bases.headers import PICKLES, WEIGHTS
 from portraitist.bases.layouts import LAYOUTS, Layout
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Model
+from portraitist.sections import Model
 
 KEPT = (WEIGHTS, ".json", ".txt", ".model")
 """Suffixes of what a base is made of: weights, configurations, vocabularies. Pickles are neither hashed nor read."""

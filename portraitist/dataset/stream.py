@@ -20,7 +20,8 @@ import torch
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Batch, Sample, collate
-from portraitist.recipe import Recipe, Stage
+from portraitist.recipe import Recipe
+from portraitist.sections import Stage
 
 if TYPE_CHECKING:
     from portraitist.family import Conditions

@@ -22,7 +22,7 @@ from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family
-from portraitist.recipe import Model
+from portraitist.sections import Model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

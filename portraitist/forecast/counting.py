@@ -29,7 +29,7 @@ from portraitist.family import Batch
 from portraitist.forecast.laws import RANK, Counts, Laws, Point, fit
 from portraitist.forecast.published import PUBLISHED, Part, Published
 from portraitist.learn.loss import picture_losses
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 
 FLOAT32 = (
     "cumsum", "exp", "group_norm", "layer_norm", "linalg_vector_norm", "log", "pow", "prod", "reciprocal", "rms_norm",

@@ -5,8 +5,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from portraitist import durable
-from portraitist.recipe import Judging, first_complaint
+from portraitist.recipe import first_complaint
 from portraitist.runs import RunFolder
+from portraitist.sections import Judging
 
 
 def path(run: RunFolder) -> Path:

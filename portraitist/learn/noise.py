@@ -15,7 +15,7 @@ from torch import Tensor
 from portraitist.dataset.draws import generator, number
 from portraitist.errors import PortraitistError
 from portraitist.family import Process
-from portraitist.recipe import Training
+from portraitist.sections import Training
 
 __all__ = ["Ddpm", "Flow", "agree", "alphas", "generator", "levels", "noises", "number", "snr_weights"]
 

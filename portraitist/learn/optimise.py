@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Training
+from portraitist.sections import Training
 
 PACKAGES = {"prodigy": "prodigyopt", "schedulefree": "schedulefree"}
 """Where the optimisers come from that neither torch nor transformers has."""

@@ -15,8 +15,8 @@ from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Event, Log, Rendered, Saved, Scored, Warned, to_line
 from portraitist.learn.optimise import at_rest, average, decay, load_state, optimiser, state_of, take
-from portraitist.recipe import Training
 from portraitist.runs import RunFolder
+from portraitist.sections import Training
 
 FORMAT = 1
 RESUME = "resume.safetensors"

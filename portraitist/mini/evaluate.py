@@ -28,7 +28,7 @@ from portraitist.mini import probe
 from portraitist.mini.corpus import scene, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import KINDS, Scene, caption
-from portraitist.recipe import Model
+from portraitist.sections import Model
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 STEPS, GUIDANCE, BATCH = 20, 3.0, 32

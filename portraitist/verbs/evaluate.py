@@ -13,7 +13,8 @@ from portraitist.judge.following import Training
 from portraitist.judge.grid import Grid, grid
 from portraitist.judge.scorecard import BASE, WHOLE
 from portraitist.project import Project
-from portraitist.recipe import Judging, Recipe
+from portraitist.recipe import Recipe
+from portraitist.sections import Judging
 from portraitist.stopping import Stop, never
 
 if TYPE_CHECKING:

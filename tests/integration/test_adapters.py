@@ -10,7 +10,7 @@ from portraitist.adapters import files, inject
 from portraitist.adapters.files import factors
 from portraitist.errors import PortraitistError
 from portraitist.family import Base
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from tests.learning import BASE, Painter, Weaver
 
 FAMILIES = [Painter(), Weaver()]

@@ -28,7 +28,8 @@ from portraitist.family import Prompt
 from portraitist.forecast import layout
 from portraitist.judge.render import Sampler
 from portraitist.pictures import Crop
-from portraitist.recipe import Adapter, Model, Recipe
+from portraitist.recipe import Recipe
+from portraitist.sections import Adapter, Model
 from tests import originals
 from tests.tiny import tiny
 

@@ -17,7 +17,7 @@ from portraitist.forecast.counting import Case, count, deep, inputs, point
 from portraitist.forecast.laws import bytes_at, operations_at
 from portraitist.forecast.published import PUBLISHED, Part
 from portraitist.learn.loss import picture_losses
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from tests.tiny import tiny
 
 PARTS = {

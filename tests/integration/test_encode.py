@@ -18,7 +18,8 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Encoded
 from portraitist.family import Base, Profile
 from portraitist.project import Project
-from portraitist.recipe import Data, Recipe, Set
+from portraitist.recipe import Recipe
+from portraitist.sections import Data, Set
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.caption import caption

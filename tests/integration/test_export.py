@@ -16,7 +16,7 @@ from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.project import Project
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from portraitist.verbs.export import export, plain
 from tests.projects import made
 from tests.tiny import tiny

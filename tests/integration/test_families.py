@@ -13,7 +13,7 @@ from portraitist.family import Prompt, collate
 from portraitist.judge.render import Sampler
 from portraitist.learn.memory import autocast
 from portraitist.pictures import Crop
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from tests.tiny import CAPTIONS, tiny
 
 PIPELINES = {"sdxl": StableDiffusionXLPipeline, "flux": FluxPipeline, "qwen-image": QwenImagePipeline}

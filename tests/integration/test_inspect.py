@@ -13,7 +13,7 @@ from portraitist import families
 from portraitist.adapters import content, dialects, files, trees
 from portraitist.cli import obey
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Model
+from portraitist.sections import Model
 from portraitist.show import told
 from portraitist.verbs.convert import convert
 from portraitist.verbs.inspect import inspect

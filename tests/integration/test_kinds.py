@@ -15,7 +15,7 @@ from portraitist.adapters.products import Product
 from portraitist.errors import PortraitistError
 from portraitist.family import Base
 from portraitist.learn.loss import held_out
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from tests.learning import BASE, Painter, Weaver, drawn, job
 
 

@@ -30,7 +30,7 @@ from portraitist.mini.scenes import KINDS, caption
 from portraitist.mini.storing import DIFFUSERS, store
 from portraitist.mini.teach_autoencoder import set_linear
 from portraitist.mini.teach_text import a_caption, answers, make_tokenizer
-from portraitist.recipe import Model
+from portraitist.sections import Model
 from tests.tiny import tiny
 
 

@@ -14,7 +14,7 @@ from portraitist.family import Prompt
 from portraitist.judge.render import Sampler
 from portraitist.learn.noise import Ddpm, alphas
 from portraitist.pictures import Crop
-from portraitist.recipe import Model
+from portraitist.sections import Model
 from tests import originals
 from tests.tiny import tiny
 

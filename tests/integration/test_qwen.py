@@ -16,7 +16,7 @@ from portraitist.errors import PortraitistError
 from portraitist.families import qwen
 from portraitist.family import Prompt, collate
 from portraitist.judge.render import Sampler, as_long
-from portraitist.recipe import Adapter, Model
+from portraitist.sections import Adapter, Model
 from tests.tiny import CAPTIONS, tiny
 
 TEXT, OTHER, HEIGHT, WIDTH = "zorblax, a fox, waving, in a forest at night", "a robot", 64, 128

@@ -20,7 +20,7 @@ from portraitist.families import qwen
 from portraitist.family import Prompt, collate
 from portraitist.judge.render import Sampler, whole
 from portraitist.pictures import Opened
-from portraitist.recipe import Adapter, Model
+from portraitist.sections import Adapter, Model
 from tests.pictures import scenery
 from tests.tiny import CAPTIONS, tiny
 

@@ -14,7 +14,7 @@ from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 from portraitist import families
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Model
+from portraitist.sections import Model
 from tests.tiny import CAPTIONS, tiny
 
 DENOISERS = {"sdxl": "unet", **dict.fromkeys(("flux", "qwen-image", "qwen-image-edit"), "transformer")}
@@ -193,7 +193,7 @@ def test_a_family_is_asked_its_facts_without_torch(name, shelf):
     script = f"""
 import sys
 from portraitist import families
-from portraitist.recipe import Model
+from portraitist.sections import Model
 family = families.get({name!r})
 base = families.resolve(Model(family={name!r}, base={str(shelf / name)!r}))
 count = families.token_counter(Model(family={name!r}, base=str(base.folder)))

@@ -9,7 +9,8 @@ import torch
 from portraitist import families, runs
 from portraitist.adapters import content, dialects, files, inject, start
 from portraitist.errors import Interrupted, PortraitistError
-from portraitist.recipe import Adapter, load
+from portraitist.recipe import load
+from portraitist.sections import Adapter
 from portraitist.verbs.export import export
 from portraitist.verbs.train import train
 from tests.adapters import singles

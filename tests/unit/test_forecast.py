@@ -12,7 +12,8 @@ from portraitist.forecast import memory, pace
 from portraitist.forecast.laws import Point, bytes_at, fit, memory_terms, operations_at, work_terms
 from portraitist.forecast.published import PUBLISHED
 from portraitist.learn.optimise import optimiser
-from portraitist.recipe import Recipe, Training
+from portraitist.recipe import Recipe
+from portraitist.sections import Training
 
 GIB = 1.073741824
 

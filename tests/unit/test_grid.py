@@ -10,7 +10,8 @@ from portraitist.judge.measures import MEASURES
 from portraitist.judge.prompts import alternatives, kinds
 from portraitist.pictures import Picture
 from portraitist.project import Facts
-from portraitist.recipe import Judging, Recipe
+from portraitist.recipe import Recipe
+from portraitist.sections import Judging
 
 PROFILE = Profile(resolution=128, guidance=3.0, sampling_steps=20)
 BRIEF = {

@@ -9,7 +9,7 @@ from portraitist.dataset.stream import course
 from portraitist.errors import PortraitistError
 from portraitist.learn.loop import batch_loss, train
 from portraitist.learn.noise import Ddpm, Flow, levels, snr_weights
-from portraitist.recipe import Training
+from portraitist.sections import Training
 from tests.learning import Painter, Weaver, drawn, job
 
 COUNT = 4096

@@ -14,7 +14,8 @@ from portraitist.learn import loop, memory
 from portraitist.learn.loss import held_out, picture_losses
 from portraitist.learn.noise import Flow, levels, noises
 from portraitist.learn.state import Trainee
-from portraitist.recipe import Recipe, Training
+from portraitist.recipe import Recipe
+from portraitist.sections import Training
 
 
 class Scale:

@@ -11,7 +11,7 @@ from portraitist import families
 from portraitist.adapters import inject, trees
 from portraitist.adapters.modules import SETS, reached
 from portraitist.errors import PortraitistError
-from portraitist.recipe import Adapter
+from portraitist.sections import Adapter
 from tests.learning import BASE, Painter, Weaver
 
 COUNTS = {

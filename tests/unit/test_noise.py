@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist.learn.noise import Ddpm, Flow, levels, noises
-from portraitist.recipe import Training
+from portraitist.sections import Training
 
 STABLE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 LEADING = {**STABLE, "timestep_spacing": "leading", "steps_offset": 1}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from portraitist.learn.optimise import average, clip, decay, optimiser, rate
-from portraitist.recipe import Training
+from portraitist.sections import Training
 
 
 def parameters(seed=0):

@@ -9,7 +9,7 @@ from portraitist.errors import PortraitistError
 from portraitist.learn import optimise
 from portraitist.learn.optimise import at_rest, load_state, optimiser, state_of, take
 from portraitist.learn.state import Trainee
-from portraitist.recipe import Training
+from portraitist.sections import Training
 
 KINDS = ["adamw", "adafactor", "prodigy", "schedulefree"]
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from portraitist import recipe
 from portraitist.errors import PortraitistError
 from portraitist.recipe import Recipe, load, read_lock
+from portraitist.sections import Stage, Training
 
 
 def written(folder, text, *changes):
@@ -85,8 +86,8 @@ def test_a_change_that_cannot_be_meant_is_refused(change, says, tmp_path):
     why=st.text(st.characters(exclude_categories=["C"])), decay=st.floats(0, 0.9999),
 )  # fmt: skip
 def test_a_lock_reads_back_as_the_same_recipe(rate, steps, seed, why, decay, tmp_path_factory):
-    training = recipe.Training(rate=rate, seed=seed, ema=decay)
-    whole = Recipe(training=training, stages=(recipe.Stage(steps=steps),), why=why)
+    training = Training(rate=rate, seed=seed, ema=decay)
+    whole = Recipe(training=training, stages=(Stage(steps=steps),), why=why)
     path = tmp_path_factory.mktemp("run") / "recipe.lock.toml"
     path.write_text(whole.to_toml(), encoding="utf-8")
     assert read_lock(path) == whole

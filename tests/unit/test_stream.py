@@ -11,7 +11,8 @@ from portraitist.dataset import stream
 from portraitist.dataset.stream import Stream, course, order
 from portraitist.errors import PortraitistError
 from portraitist.family import Sample
-from portraitist.recipe import Recipe, Stage
+from portraitist.recipe import Recipe
+from portraitist.sections import Stage
 
 
 def sample(i, size=(2, 2), weight=1, captions=1, **facts):
