@@ -1,8 +1,9 @@
 """How like are LoRAs of characters that nothing was tuned on? The demo's job on held-out characters, held to the truth.
 
-python -m benchmarks.characters --count 4
+python -m benchmarks.characters --count 4 --keep characters
 
-Writes one line of JSON per character, then the mean, the worst and a 95 % interval over characters.
+Writes one line of JSON per character, then the mean, the worst and a 95 % interval over characters. With `--keep` their
+folders stay, and a study that was cut off goes on: what the same base and recipe have done there is not done again.
 """
 
 import argparse
@@ -17,35 +18,38 @@ from typing import Any
 import numpy as np
 
 from examples import draw
-from portraitist import demo, recipe
+from portraitist import demo, durable, families, recipe
 from portraitist.errors import PortraitistError
 from portraitist.mini.characters import unseen
 from portraitist.project import Facts, Project
 from portraitist.run import run
 from portraitist.verbs.add import add
 
+PICTURES = 40
 FIRST = 4000
 """Numbers of characters from here on are used for nothing else."""
 
 
-def one(number: int, changes: Sequence[str]) -> dict[str, Any]:
-    """The figures of one character, as `make demo` has them."""
+def one(number: int, changes: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The figures of one character, as `make demo` has them; what was begun in `folder` goes on."""
     began, who = time.monotonic(), unseen(number)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        draw.main(folder / "pictures", who=who, seed=number)
-        facts = Facts(
-            name="held-out", trigger="zorblax", subject="fictional", noun="a cartoon character", brief=demo.BRIEF
-        )
-        project = Project.create(folder / "project", facts)
-        add(project, [folder / "pictures"])
-        settings = recipe.load(project.recipe, changes)
-        result = run(project, settings)
-        if result.blocked:
-            raise PortraitistError(f"The audit blocks character {number}", "See why, and mend the drawing.")
-        figures = demo.truth(project, settings, result.run, who)
-    minutes = round((time.monotonic() - began) / 60, 2)
-    return {"character": number, "minutes": minutes} | figures | {"why": result.why}
+    settings = recipe.load(folder / "project" / "recipe.toml", changes)
+    made = {"base": families.resolve(settings.model).digest, "recipe": settings.digest()}
+    if (folder / "figures.json").is_file() and (known := durable.read_json(folder / "figures.json"))["made"] == made:
+        return dict(known["figures"])
+    durable.remove(folder)
+    draw.main(folder / "pictures", PICTURES, who, number)
+    facts = Facts(name="held-out", trigger="zorblax", subject="fictional", noun="a cartoon character", brief=demo.BRIEF)
+    project = Project.create(folder / "project", facts)
+    add(project, [folder / "pictures"])
+    result = run(project, settings)
+    if result.blocked:
+        raise PortraitistError(f"The audit blocks character {number}", "See why, and mend the drawing.")
+    needed = round((time.monotonic() - began) / 60, 2)  # as far as a person waits: what follows is our own study
+    figures = {"character": number, "minutes": needed} | demo.truth(project, settings, result.run, who)
+    figures |= {"why": result.why}
+    durable.write_json(folder / "figures.json", {"made": made, "figures": figures})
+    return figures
 
 
 def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -71,13 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.characters", description=__doc__)
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--first", type=int, default=FIRST)
+    parser.add_argument("--keep", type=Path, help="folder that the characters' folders stay in")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="section.key=value")
     options = parser.parse_args(arguments)
     found = []
-    for number in range(options.first, options.first + options.count):
-        found.append(one(number, options.changes))
-        sys.stdout.write(json.dumps(found[-1]) + "\n")
-        sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as other:
+        for number in range(options.first, options.first + options.count):
+            found.append(one(number, options.changes, (options.keep or Path(other)) / str(number)))
+            sys.stdout.write(json.dumps(found[-1]) + "\n")
+            sys.stdout.flush()
     sys.stdout.write(json.dumps(summary(found)) + "\n")
 
 

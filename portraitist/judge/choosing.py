@@ -24,7 +24,7 @@ COPIES = 0.5
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""
 
-NEAR = 0.03
+NEAR = 0.01
 """Two scores are no tie if they differ by more than this, however wide the interval: not knowing is not being equal."""
 
 

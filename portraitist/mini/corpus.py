@@ -58,7 +58,7 @@ def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered) -> 
 def drawing(purpose: str, first: int, ahead: int = 64, which: Numbered = scene) -> Iterator["Queue[Drawing]"]:
     """A queue that fills with pictures numbered from `first` on, at most `ahead` of them waiting.
 
-    which  `scene` or `pair`: what a number means
+    which  what a number means: `scene`, `pair`, the probe's `lesson`
     """
     context = multiprocessing.get_context("spawn")
     queue: Queue[Drawing] = context.Queue(ahead)

@@ -1,6 +1,7 @@
 """The probe: a classifier that reads a picture's attributes. The measuring rod for the base, and for nothing else.
 
-It is taught apart from the shipped eyes, which choose checkpoints: what chooses must not also report.
+It is taught apart from the shipped eyes, which choose checkpoints: what chooses must not also report. Unlike base and
+eyes it meets characters with marks in its teaching, others than are ever judged: a rod must not be confused by them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +24,17 @@ from torch.nn.functional import cross_entropy
 from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.families.mini_autoencoder import Autoencoder
+from portraitist.mini.characters import unseen
 from portraitist.mini.corpus import drawing, scene, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import KINDS, Scene
 from portraitist.mini.storing import store
 from portraitist.mini.teach_autoencoder import opened
-from portraitist.mini.teach_eyes import augmented
+from portraitist.mini.teach_eyes import CONTEXT, augmented
 from portraitist.sight.dual import Trunk
+
+MARKED = 10_000_000
+"""Numbers of held-out characters from here on are the probe's own."""
 
 
 class Probe(nn.Module):
@@ -65,9 +71,21 @@ def load(folder: Path) -> Probe:
     return model.eval().requires_grad_(False)
 
 
+def lesson(purpose: str, number: int) -> Scene:
+    """The scene of a number: that of `corpus.scene`, every second one with a character with marks in it."""
+    plain = scene(purpose, number)
+    return plain if number % 2 == 0 else replace(plain, character=unseen(MARKED + number))
+
+
 def targets(scenes: Sequence[Scene]) -> dict[str, Tensor]:
-    """The number of each kind's value, -100 where it cannot be seen, (B,) by kind."""
-    seen = [one.attributes() for one in scenes]
+    """The number of each kind's value, -100 where it cannot be seen, (B,) by kind.
+
+    Of characters with marks only the context is asked: marks hide what their words say.
+    """
+    seen = [
+        {kind: value for kind, value in one.attributes().items() if kind in CONTEXT or not one.character.marks.kinds()}
+        for one in scenes
+    ]
     return {kind: torch.tensor([KINDS[kind].index(s[kind]) if kind in s else -100 for s in seen]) for kind in KINDS}
 
 
@@ -87,14 +105,14 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     pool: list[tuple[int, np.ndarray]] = []
     began, step = time.monotonic(), 0
-    with drawing("probe", first) as queue:
+    with drawing("probe", first, which=lesson) as queue:
         while (spent := (time.monotonic() - began) / 60) < minutes:
             while len(pool) < 512 or (len(pool) < room and not queue.empty()):
                 pool.append(queue.get()[:2])
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)
             chosen = chance.sample(pool, 64)
-            loss = loss_of(model, vae, [scene("probe", n) for n, _ in chosen], to_pixels([p for _, p in chosen]))
+            loss = loss_of(model, vae, [lesson("probe", n) for n, _ in chosen], to_pixels([p for _, p in chosen]))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -106,10 +124,14 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
                 sys.stdout.flush()
     scenes = [scene("evaluation", i) for i in range(256)]
     figures = right(model.eval(), scenes, to_pixels([draw(one).pixels for one in scenes]))
-    sys.stdout.write(json.dumps(figures) + "\n")
+    scenes = [replace(one, character=unseen(1000 + i)) for i, one in enumerate(scenes)]
+    marked = right(model, scenes, to_pixels([draw(one).pixels for one in scenes]))
+    marked = {kind: share for kind, share in marked.items() if kind in CONTEXT}
+    sys.stdout.write(json.dumps({"right": figures, "right_with_marks": marked}) + "\n")
     steps, whole = before["steps"] + step, round(float(before["minutes"]) + minutes, 1)
     store(out / "probe", model.state_dict(), {})
-    record = {"steps": steps, "minutes": whole, "drawn": first + len(pool), "right": figures}
+    read = {"right": figures, "right_with_marks": marked}
+    record = {"steps": steps, "minutes": whole, "drawn": first + len(pool), **read}
     durable.write_json(out / "probe" / "figures.json", record)
 
 

@@ -31,6 +31,9 @@ POWER = 0.5
 FRESH = 4
 """New pictures for each step of 32: drawing more would take the time from learning."""
 
+SCRIBBLED = 0.4
+"""Share of pictures with random shapes over them: characters have marks that no world has shown."""
+
 KEPT = 0.5
 """Weight of the squared distance to the latents of the encoder that teaching goes on from."""
 
@@ -60,8 +63,8 @@ def edges(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute error of pixels and of edges, and a little squared error."""
-    plain = (found - wanted).abs().mean() + 0.25 * (found - wanted).square().mean()
+    """Mean absolute error of pixels and of edges, and the squared error, for what is far off."""
+    plain = (found - wanted).abs().mean() + 2 * (found - wanted).square().mean()
     return plain + 0.5 * sum((a - b).abs().mean() for a, b in zip(edges(found), edges(wanted), strict=True))
 
 
@@ -130,7 +133,7 @@ def teach(out: Path, minutes: float, start: Path | None, decoder_only: bool, pur
             while not queue.empty() and len(pool) < min(24_000, 384 + FRESH * step):
                 pool.append(queue.get()[1])
             chosen = [pool[chance.randrange(len(pool))] for _ in range(32)]
-            pixels = to_pixels([scribbled(p, chance) if chance.random() < 0.25 else p for p in chosen])
+            pixels = to_pixels([scribbled(p, chance) if chance.random() < SCRIBBLED else p for p in chosen])
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             loss = lost(model, pixels, first)
             optimiser.zero_grad()
