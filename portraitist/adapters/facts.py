@@ -179,9 +179,11 @@ def fits(layer: Layer, tree: Shapes) -> bool:
 def extents(parts: Parts, rows: int) -> list[tuple[int, ...]]:
     """Rows and entries per row of the weights that a layer's parts change; () for parts that tell nothing.
 
-    Factors that do not multiply raise ValueError. With a Tucker core, outer factors are (rank, out) and (rank, in).
+    Factors that do not multiply, and an alpha of several numbers, raise ValueError. With a Tucker core, outer factors are (rank, out) and (rank, in).
     """
     found: list[tuple[int, ...]] = []
+    if ALPHA in parts and parts[ALPHA].numel() != 1:
+        raise ValueError(ALPHA)
     for role in ("diff", "diff_b", "w_norm", "b_norm"):
         if role in parts:
             shape = tuple(parts[role].shape)

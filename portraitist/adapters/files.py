@@ -175,7 +175,7 @@ def load(path: Path, types: Collection[str]) -> tuple[dict[str, Tensor], dict[st
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
     try:
-        metadata = header(data, types)
+        metadata = header(path, data, types)
         tensors = safetensors.torch.load(data)
     except (SafetensorError, ValueError, RecursionError) as error:
         why = " ".join(str(error).split())[:200]
@@ -183,8 +183,11 @@ def load(path: Path, types: Collection[str]) -> tuple[dict[str, Tensor], dict[st
     return tensors, metadata
 
 
-def header(data: bytes, types: Collection[str] = DTYPES) -> dict[str, str]:
-    """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError."""
+def header(path: Path, data: bytes, types: Collection[str]) -> dict[str, str]:
+    """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError.
+
+    Raises PortraitistError for values of other types.
+    """
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
         raise ValueError(f"its header claims {size} bytes")
@@ -197,9 +200,14 @@ def header(data: bytes, types: Collection[str] = DTYPES) -> dict[str, str]:
     if not value or len(value) > MOST_TENSORS:
         raise ValueError(f"it holds {len(value)} tensors")
     for name, facts in value.items():
-        shape = facts.get("shape") if isinstance(facts, dict) else None
-        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or facts.get("dtype") not in types:
+        shape, stored = (facts.get("shape"), facts.get("dtype")) if isinstance(facts, dict) else (None, None)
+        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or not isinstance(stored, str):
             raise ValueError(f"{name[:100]} is of a shape or type that no adapter has")
+        if stored not in types:
+            raise PortraitistError(
+                f"{path} holds values of type {stored[:20]}, such as {name[:100]}",
+                f"Give the file with values of one of these: {', '.join(types)}.",
+            )
     return metadata
 
 

@@ -263,7 +263,7 @@ def damage(name, whole):
         "no header": b"\xff" * 64,
         "a list for a header": with_header([1]),
         "deep": (200_000).to_bytes(8, "little") + b"[" * 200_000 + whole,
-        "integers": save({"a.lora_A.weight": torch.ones(2, 2, dtype=torch.int64)}),
+        "a list for a type": with_header({**head, first: {**head[first], "dtype": ["F32"]}}),
         "many dimensions": save({"a.lora_A.weight": torch.ones([1] * 9)}),
         "too many tensors": with_header({f"t{i}": {"dtype": "F32", "shape": [0]} for i in range(20_001)}),
         "metadata that are not text": with_header({**head, "__metadata__": {"step": 3}}),
@@ -275,7 +275,7 @@ def damage(name, whole):
 
 DAMAGES = [
     "empty", "cut short", "cut in the header", "a header of exabytes", "no header", "a list for a header", "deep",
-    "integers", "many dimensions", "too many tensors", "metadata that are not text", "offsets beyond the end",
+    "a list for a type", "many dimensions", "too many tensors", "metadata that are not text", "offsets beyond the end",
     "a shape that is none", "not finite",
 ]  # fmt: skip
 
@@ -288,6 +288,15 @@ def test_a_damaged_file_is_refused_by_its_name(name, tmp_path):
     path.write_bytes(damage(name, path.read_bytes()))
     with pytest.raises(PortraitistError, match=r"adapter\.safetensors is damaged"):
         files.read(path)
+
+
+@pytest.mark.parametrize(("kind", "word"), [(torch.int64, "I64"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_values_of_another_type_are_told_as_such(kind, word, tmp_path):
+    """The file is whole: nobody should fetch it again."""
+    (tmp_path / "a.safetensors").write_bytes(save({"a.lora_A.weight": torch.ones(2, 2).to(kind)}))
+    with pytest.raises(PortraitistError, match=f"holds values of type {word}, such as a.lora_A.weight") as told:
+        files.read(tmp_path / "a.safetensors")
+    assert "BF16" in told.value.remedy
 
 
 @pytest.mark.parametrize(
