@@ -84,15 +84,18 @@ def test_on_timesteps_a_logit_normal_is_dense_in_the_middle_and_lies_on_them():
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_min_snr_weights_are_those_of_diffusers_training_script(prediction, gamma):
+@pytest.mark.parametrize(("prediction", "zero_snr"), [("epsilon", False), ("v", False), ("v", True)])
+def test_min_snr_weights_are_those_of_diffusers_training_script(prediction, zero_snr, gamma):
     """examples/text_to_image/train_text_to_image.py: min(SNR, gamma) / SNR, for v over SNR + 1."""
     times = torch.arange(1000)
-    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    scheduler = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", rescale_betas_zero_snr=zero_snr
+    )
     snr = compute_snr(scheduler, times)
     smaller = torch.stack([snr, gamma * torch.ones_like(snr)], dim=1).min(dim=1)[0]
     theirs = smaller / (snr if prediction == "epsilon" else snr + 1)
-    torch.testing.assert_close(snr_weights(Ddpm(prediction), (times + 1) / 1000, gamma), theirs, rtol=1e-4, atol=1e-7)
+    ours = snr_weights(Ddpm(prediction, zero_snr=zero_snr), (times + 1) / 1000, gamma)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_is_weighted_picture_by_picture(tmp_path):
