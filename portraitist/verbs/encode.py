@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portraitist import durable, families
 from portraitist.audit.survey import cleared
@@ -12,6 +13,9 @@ from portraitist.events import Emit, Encoded, Finished, Started, ignore
 from portraitist.pictures import Opened, Picture, open_upright
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.family import Base, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     """Encode what the cache lacks, and write the listing that training and judging read.
 
     Held-out pictures are encoded as well. Raises PortraitistError for a real person without consent, when the audit
-    blocks or is out of date, when the base cannot be found, and when a picture changes meanwhile.
+    blocks or is out of date, when the base cannot be found or encodes to what is not finite, and when a picture changes
+    meanwhile.
     """
     from portraitist.dataset.cache import Cache, Placed, sample_key
     from portraitist.dataset.encoding import Encoding
@@ -61,7 +66,9 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
                 encoding = encoding or Encoding(family.load_encoder(base))
                 for key, crop in missing:
                     texts = texts_of(picture, project.facts.trigger)
-                    cache.write_sample(key, encoding.sample(key, opened, crop, texts))
+                    sample = encoding.sample(key, opened, crop, texts)
+                    refuse_wild(sample, picture, base)
+                    cache.write_sample(key, sample)
             encoded += len(missing)
             for one in placed[picture.name]:
                 done += 1
@@ -70,6 +77,21 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     held = sum(len(placed[p.name]) for p in pictures if p.split == "held-out")
     emit(Finished(verb="encode", seconds=time.monotonic() - began, facts={"encoded": encoded, "samples": total}))
     return EncodeResult(cache.folder, encoded, total - encoded, total - held, held)
+
+
+def refuse_wild(sample: "Sample", picture: Picture, base: "Base") -> None:
+    """Refuse what an encoder made of a picture when it is not finite: no training could use it."""
+    named = {
+        "the picture": sample.latents,
+        **{f"its {name}": t for told in sample.captions for name, t in told.items()},
+    }
+    wild = [what for what, tensor in named.items() if not bool(tensor.isfinite().all())]
+    if wild:
+        raise PortraitistError(
+            f"{picture.name}: the base's encoders give NaN or infinity for {wild[0]}",
+            f"Copy the text encoders and the vae of {base.folder} again"
+            + ("." if base.dtype == "float32" else ", or set model.precision to float32."),
+        )
 
 
 def texts_of(picture: Picture, trigger: str) -> list[str]:

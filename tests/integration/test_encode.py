@@ -111,6 +111,21 @@ def test_everything_is_encoded_once_and_a_second_time_costs_nothing(project, rec
     assert len(family.loaded) == 1, "an encoder was loaded for nothing"
 
 
+@pytest.mark.parametrize("what", ["latents", "conditions"])
+def test_what_encoders_make_that_is_not_finite_is_told_by_its_picture_and_not_kept(what, project, recipe, monkeypatch):
+    whole = getattr(TinyEncoder, what)
+
+    def broken(self, given):
+        found = whole(self, given)
+        return found * float("nan") if what == "latents" else {**found, "tokens": found["tokens"] * float("inf")}
+
+    monkeypatch.setattr(TinyEncoder, what, broken)
+    with pytest.raises(PortraitistError, match=r"^0\.png: the base's encoders give NaN") as told:
+        encode(project, recipe)
+    assert "float32" in told.value.remedy or BASE.dtype == "float32"
+    assert not list(project.cache.rglob("*.safetensors"))
+
+
 def test_encoding_again_from_nothing_gives_the_same_bytes(project, recipe):
     from portraitist import durable
 
