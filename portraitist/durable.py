@@ -27,6 +27,9 @@ REMEDIES = {
     errno.EPERM: "Make the folder writable for you (chmod, chown) or choose another folder.",
     errno.EROFS: "The disk is mounted read-only: choose a folder on a writable one.",
     errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ENOENT: "Correct the path.",
+    errno.EISDIR: "Name a file; this is a folder.",
+    errno.ENOTDIR: "Correct the path.",
 }
 
 
@@ -35,6 +38,14 @@ def refusal(error: OSError, path: Path, doing: str = "write") -> PortraitistErro
     what = error.strerror or str(error)
     remedy = REMEDIES.get(error.errno or 0, "Check the disk and the folder, then run the same command again.")
     return PortraitistError(f"Cannot {doing} {path}: {what}", remedy)
+
+
+def expanded(text: str) -> Path:
+    """The path that a person wrote, `~` being their home. Raises PortraitistError for the home of nobody."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise PortraitistError(f"{text}: there is no such user's home", "Write the path from / on.") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

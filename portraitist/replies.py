@@ -110,7 +110,7 @@ def unheard() -> int:
 def confess(bug: Exception, folder: Path, *, as_json: bool) -> int:
     """A failure nobody foresaw: what a person can mend in two lines, else one line that names the log of the bug."""
     if isinstance(bug, OSError) and bug.errno in MENDABLE:
-        return complain(durable.refusal(bug, Path(str(bug.filename or folder))), as_json=as_json)
+        return complain(durable.refusal(bug, Path(str(bug.filename or folder)), "use"), as_json=as_json)
     if isinstance(bug, MemoryError) or type(bug).__name__ == "OutOfMemoryError":
         remedy = "Lower training.batch or data.resolution; portraitist plan tells what a recipe needs."
         return complain(PortraitistError("Memory ran out", remedy), as_json=as_json)

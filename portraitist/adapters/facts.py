@@ -179,7 +179,8 @@ def fits(layer: Layer, tree: Shapes) -> bool:
 def extents(parts: Parts, rows: int) -> list[tuple[int, ...]]:
     """Rows and entries per row of the weights that a layer's parts change; () for parts that tell nothing.
 
-    Factors that do not multiply, and an alpha of several numbers, raise ValueError. With a Tucker core, outer factors are (rank, out) and (rank, in).
+    Factors that do not multiply, and an alpha of several numbers, raise ValueError. With a Tucker core, outer factors
+    are (rank, out) and (rank, in).
     """
     found: list[tuple[int, ...]] = []
     if ALPHA in parts and parts[ALPHA].numel() != 1:

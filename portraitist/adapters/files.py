@@ -190,7 +190,7 @@ def header(path: Path, data: bytes, types: Collection[str]) -> dict[str, str]:
     """
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
-        raise ValueError(f"its header claims {size} bytes")
+        raise ValueError("it is no safetensors file, or cut short")
     value: Any = json.loads(data[8 : 8 + size])
     if not isinstance(value, dict):
         raise ValueError("its header is no table")

@@ -10,6 +10,12 @@ from portraitist.bases.headers import Header
 
 LDM, SGM = "model.diffusion_model.", "conditioner.embedders."
 
+UNUSED = ("position_ids", "logit_scale")
+"""Ends of names that CLIP's files carry and no class has: a counting row, and a factor of CLIP's own training."""
+
+UNREAD = (*UNUSED, "text_projection.weight")
+"""The same of CLIP-L, whose projection is not used either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:

@@ -78,7 +78,7 @@ def place(text: str) -> Path | None:
 
     Nothing is asked of the network: a model that is not cached is not there.
     """
-    path = Path(text).expanduser()
+    path = durable.expanded(text)
     if path.exists() or not NAME.fullmatch(text):
         return path
     from huggingface_hub import snapshot_download
@@ -136,7 +136,7 @@ def part_place(part: str, text: str, family: str, layout: Layout) -> Path:
         raise PortraitistError(
             f"model.parts.{part}: a base of {family} has no such part", f"Its parts: {', '.join(layout.weights)}."
         )
-    path = Path(text).expanduser()
+    path = durable.expanded(text)
     if not path.exists():
         raise PortraitistError(f"model.parts.{part} = {text!r}: there is no such file or folder", "Correct the path.")
     if path.is_dir():
@@ -217,7 +217,8 @@ def within(places: Places) -> list[Path]:
     inside = [folder]
     if index.is_file():
         named = durable.read_json(index)
-        inside = [folder / name for name in named if (folder / name).is_dir()] if isinstance(named, dict) else []
+        plain = [name for name in named if name == Path(name).name] if isinstance(named, dict) else []  # not ../ or /
+        inside = [folder / name for name in plain if name and (folder / name).is_dir()]
     found = {path for place in inside for path in kept(place, folder)}
     return sorted(path for path in found if path.relative_to(folder).parts[0] not in places.elsewhere)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from portraitist import durable
 from portraitist.bases import headers
 from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.layouts import UNREAD
 from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family
@@ -116,21 +117,22 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
 
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
-    Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or lacks weights of its class.
+    Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or has other weights than its class.
     """
     import diffusers
     import transformers
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    folder, lacking = base.place(name), []
+    folder = base.place(name)
     if folder.is_file():
         from portraitist.bases import reading
 
         return reading.read(folder, kind, base.family, name, *how.values())
     if not folder.is_dir():
         raise PortraitistError(
-            f"{base.folder} has no part {name!r}", "Is it a base of another family? Then set model.family to that one."
+            f"{base.folder} has no part {name!r}",
+            "Copy this part there too. Is it a base of another family? Then set model.family to that one.",
         )
     if how:
         half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
@@ -145,17 +147,36 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
         found, facts = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **how
         )
-        lacking = sorted(facts["missing_keys"])
     except MemoryError:
         raise
     except Exception as error:  # the libraries raise whatever their parsers do
         why = " ".join(str(error).split())[:200]
         raise PortraitistError(f"{folder} cannot be read: {why}", "Copy this part of the base again.") from error
-    if lacking:
-        raise PortraitistError(
-            f"{folder} lacks {len(lacking)} weights, such as {lacking[0]}", "Copy this part of the base again."
-        )
+    refuse_misfits(folder, facts)
     return found.requires_grad_(False).eval()
+
+
+def refuse_misfits(folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse a part whose files lack weights of its class, or have some that it would not take."""
+    over = [name for name in facts["unexpected_keys"] if not name.endswith(UNREAD)]
+    for names, what in (
+        (facts["missing_keys"], "lacks {} weights, such as {}"),
+        (over, "has {} weights that its config.json has no place for, such as {}"),
+    ):
+        if names:
+            raise PortraitistError(
+                f"{folder} {what.format(len(names), min(names))}", "Copy this part of the base again."
+            )
+
+
+def refuse_more_inputs(denoiser: Any, base: Base, name: str) -> None:
+    """Refuse a denoiser that takes more than the picture it gives back: a mask, or another picture beside it."""
+    taken, given = denoiser.config.in_channels, denoiser.config.out_channels
+    if given is not None and taken != given:
+        raise PortraitistError(
+            f"{base.place(name)} takes {taken} channels and gives {given}: it is for inpainting, or wants a picture",
+            "Give a base that draws from words alone.",
+        )
 
 
 def estimate(text: str) -> int:

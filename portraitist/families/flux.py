@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from einops import rearrange
 
-from portraitist.families import estimate, part
+from portraitist.families import estimate, part, refuse_more_inputs
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Flux:
         from diffusers import FluxTransformer2DModel
 
         denoiser = part(base, FluxTransformer2DModel, "transformer", torch_dtype=getattr(torch, base.dtype))
+        refuse_more_inputs(denoiser, base, "transformer")
         denoiser.enable_gradient_checkpointing()
         return denoiser  # type: ignore[no-any-return]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portraitist.adapters.layouts import ldm as native
 from portraitist.bases import prediction
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part
+from portraitist.families import estimate, part, refuse_more_inputs
 from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
 
@@ -117,6 +117,7 @@ class Sdxl:
         from diffusers import UNet2DConditionModel
 
         denoiser = part(base, UNet2DConditionModel, "unet", torch_dtype=getattr(torch, base.dtype))
+        refuse_more_inputs(denoiser, base, "unet")
         denoiser.enable_gradient_checkpointing()
         return denoiser  # type: ignore[no-any-return]
 

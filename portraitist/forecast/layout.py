@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portraitist import families
 from portraitist.adapters.modules import Reached, parameters
+from portraitist.bases import headers
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import LDM
 from portraitist.errors import PortraitistError
@@ -71,17 +72,12 @@ def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, on: Reached
     return best
 
 
-def header(path: Path) -> Iterator[tuple[str, list[int]]]:
+def header(path: Path) -> Mapping[str, tuple[int, ...]]:
     """Names and shapes in a safetensors file; none when it is damaged or cannot be read."""
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            value: Any = json.loads(file.read(size)) if size < 100_000_000 else {}
-    except (OSError, ValueError):
-        return
-    for name, facts in value.items():
-        if isinstance(facts, dict) and isinstance(facts.get("shape"), list):
-            yield name, facts["shape"]
+        return headers.read(path).shapes
+    except PortraitistError:
+        return {}
 
 
 def settings(path: Path | None) -> dict[str, Any]:
@@ -95,7 +91,7 @@ def settings(path: Path | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def shapes(paths: Sequence[Path]) -> dict[str, list[int]]:
+def shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a part's weights; of two precisions side by side the plain one is read."""
     plain = [path for path in paths if ".fp16." not in path.name]
-    return dict(shape for path in sorted(plain or paths) for shape in header(path))
+    return {name: shape for path in sorted(plain or paths) for name, shape in header(path).items()}

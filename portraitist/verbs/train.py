@@ -173,7 +173,7 @@ def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callabl
 
 def start_file(project: Project, recipe: Recipe) -> Path:
     """The adapter file that the recipe starts from."""
-    return project.folder / Path(recipe.adapter.start).expanduser()
+    return project.folder / durable.expanded(recipe.adapter.start)
 
 
 def start_digest(project: Project, recipe: Recipe, run: runs.RunFolder) -> str:

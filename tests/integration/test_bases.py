@@ -305,6 +305,16 @@ def test_a_file_that_is_damaged_is_named(shelf, tmp_path, damage):
         families.resolve(published(shelf, "sdxl", base=str(path)))
 
 
+@pytest.mark.parametrize(
+    "header", [b"[1]", b"[" * 200_000, b'{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 0]}}']
+)
+def test_a_header_that_says_the_impossible_is_told_in_a_line(tmp_path, header):
+    path = tmp_path / "sdxl.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(PortraitistError, match=r"sdxl\.safetensors cannot be read"):
+        families.resolve(Model(family="sdxl", base=str(path)))
+
+
 def test_weights_in_eight_bits_are_refused_in_folders_too(shelf, tmp_path):
     """diffusers would read them without their scales, and say nothing."""
     copy = shutil.copytree(shelf / "flux", tmp_path / "flux")
@@ -321,6 +331,9 @@ def test_weights_in_eight_bits_are_refused_in_folders_too(shelf, tmp_path):
         ({"base": "PICKLE.ckpt"}, "is a pickle"),
         ({"base": "MODEL.gguf"}, r"is not a \.safetensors file"),
         ({"base": "FOLDER"}, "is a pickle"),
+        ({"base": "~nobody-at-all/base"}, "no such user's home"),
+        ({"tokenizers": "~nobody-at-all/base"}, "no such user's home"),
+        ({"parts": {"vae": "~nobody-at-all/vae.safetensors"}}, "no such user's home"),
         ({"family": "flux"}, "holds no part of a base of flux"),
         ({"tokenizers": ""}, "lacks parts of a base of sdxl: tokenizer, tokenizer_2"),
         ({"tokenizers": "FOLDER"}, "has no folder tokenizer"),

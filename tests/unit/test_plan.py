@@ -196,7 +196,12 @@ def test_nothing_is_refused_that_a_person_may_yet_do(project):
 
 def test_a_damaged_base_or_lock_is_no_reason_to_refuse_a_plan(project, tmp_path):
     weights(tmp_path / "base", "unet", **{"to_q.weight": (4, 4)})
-    for data in (b"", b"\xff" * 40, (10).to_bytes(8, "little") + b"not json!!"):
+    named = b'{"to_q.weight": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 0]}}'
+    for data in (
+        b"",
+        b"\xff" * 40,
+        *(len(h).to_bytes(8, "little") + h for h in (b"no json", b"[1]", b"[" * 9999, named)),
+    ):
         (tmp_path / "base" / "unet" / "model.safetensors").write_bytes(data)
         assert plan(project, recipe(tmp_path / "base")).parameters is None
     run = trained(project, recipe(), step=40)
