@@ -22,6 +22,7 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "training.floor": ("training.schedule", ("linear", "cosine")),
     "training.level_mean": ("training.level", ("logit-normal",)),
     "training.level_spread": ("training.level", ("logit-normal",)),
     "training.level_shift": ("training.level", ("uniform", "logit-normal")),
