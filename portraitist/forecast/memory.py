@@ -138,8 +138,9 @@ def encoding(base: Base, recipe: Recipe) -> list[Share]:
 
 def disk(base: Base, recipe: Recipe, side: int, samples: int, checkpoints: int) -> str:
     """GB that checkpoints and cache of so many samples take, in words; each sample holds its own empty caption."""
-    trained, states = base.laws.adapter * recipe.adapter.rank * 4 / 1e9, 4 if recipe.training.ema else 3
-    kept = min(checkpoints, recipe.training.keep)
+    trained, how = base.laws.adapter * recipe.adapter.rank * 4 / 1e9, recipe.training
+    states = 1 + STATES[how.optimiser] + int(how.ema > 0)
+    kept = min(checkpoints, how.keep)
     what, size = base.published, BYTES[recipe.model.precision]
     sample = (what.channels * (side // 8) ** 2 * 4 + 2 * what.usual * what.width * size) / 1e9
     says = (

@@ -176,6 +176,16 @@ def test_disk_is_adapters_states_and_samples():
     assert f"{20 * (16 * 128**2 * 4 + 2 * 512 * 4096 * 2) / 1e9:.2g} GB of cache" in says
 
 
+@pytest.mark.parametrize(
+    ("changes", "copies"),
+    [({"ema": 0.9}, 4), ({"optimiser": "adafactor"}, 1), ({"optimiser": "prodigy", "rate": 1}, 5)],
+)
+def test_disk_counts_what_the_optimiser_keeps(changes, copies):
+    """What is resumed from holds the adapter, its optimiser's numbers and its average."""
+    says = memory.disk(memory.known("flux"), recipe("flux", **changes), 1024, samples=20, checkpoints=10)
+    assert says.startswith(f"{(10 + 2 * copies) * 18_677_760 * 4 / 1e9:.2g} GB of checkpoints")
+
+
 def test_a_card_goes_by_its_name_however_it_is_written():
     assert {pace.named(word).name for word in ("l40s", "L40S", "NVIDIA L40S")} == {"L40S"}
     assert pace.named("rtx-4090") == pace.named("4090") == pace.CARDS["RTX 4090"]
