@@ -19,14 +19,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from portraitist import durable
+from portraitist.adapters import dialects
 from portraitist.adapters.products import ROLES, Product, lacks
 from portraitist.adapters.products import rank as rank_of
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 
 FULL = "full."
-DOWN, UP, ALPHA = ".lora_A.weight", ".lora_B.weight", ".alpha"
-KOHYA = {DOWN: ".lora_down.weight", UP: ".lora_up.weight", ALPHA: ALPHA}
+PARTS = (dialects.DOWN, dialects.UP, dialects.ALPHA)
+DOWN, UP, ALPHA = (dialects.PEFT[part] for part in PARTS)
+KOHYA = {dialects.PEFT[part]: dialects.KOHYA[part] for part in PARTS}
 PEFT = {DOWN: DOWN, UP: UP, ALPHA: ALPHA}
 DIFFERENCES = {".weight": ".diff", ".bias": ".diff_b"}
 

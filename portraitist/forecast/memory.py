@@ -9,6 +9,7 @@ from importlib import resources
 from portraitist.adapters.dialects import TREE_OF
 from portraitist.forecast.laws import Laws, Point, bytes_at
 from portraitist.forecast.published import PUBLISHED, Published
+from portraitist.judge.overfit import LEVELS
 from portraitist.recipe import Recipe
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0 + 4 / 1024, "nf4": 0.5 + 4 / 64}
@@ -24,9 +25,6 @@ DOUBT = 0.3
 """Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged."""
 
 CERTAIN = ("frozen weights", "adapter")
-
-LEVELS = 8
-"""Pictures in one forward pass of judging: held-out losses take a picture at eight noise levels."""
 
 CARDS_GB = (12, 16, 24, 32, 48, 80)
 """Sizes people buy. Taken as so many 1e9 bytes, which leaves a consumer card 7 % and one with ECC nothing over."""
@@ -110,7 +108,10 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
 
 
 def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
-    """The parts of the peak of `evaluate`, which `run` keeps beside the training on the same card, its weights too."""
+    """The parts of the peak of `evaluate`, which `run` keeps beside the training on the same card, its weights too.
+
+    Most pictures are in one forward pass where a held-out loss takes one at so many noise levels.
+    """
     at = point(base, recipe, side)
     at, size = Point(LEVELS, at.cells, at.text, at.rank), BYTES[recipe.model.precision]
     wider = 2 if recipe.model.precision == "float32" else 1  # the law is of half precision

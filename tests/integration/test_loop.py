@@ -19,8 +19,9 @@ from tests.pictures import scenery
 from tests.tiny import tiny
 
 NAMES = ["sdxl", "flux", "qwen-image", "qwen-image-edit", "mini"]
-STEPS = 40
-"""Enough for the loss to level off, so that how a processor rounds decides nothing."""
+STEPS = 20
+"""Enough for the loss to level off, so that how a processor rounds decides nothing: of an adapter it is then at 0.72 to
+0.89 of the first, of whole denoisers below."""
 
 
 def encoded(family, base):
