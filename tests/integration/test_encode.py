@@ -190,6 +190,15 @@ def test_only_what_changed_is_encoded_again(project, recipe):
     assert (result.encoded, result.cached) == (1, 9)
 
 
+def test_a_picture_that_changes_while_others_are_encoded_is_refused(project, recipe):
+    def change(event):
+        if isinstance(event, Encoded) and event.done == 1:
+            saved(project.pictures / "4.png", scenery(77, 64, 40))
+
+    with pytest.raises(PortraitistError, match=r"4\.png changed since the audit"):
+        encode(project, recipe, change)
+
+
 def test_training_refuses_samples_of_yesterdays_pictures(project, recipe, family, tmp_path):
     encode(project, recipe)
     add(project, [saved(tmp_path / "new.png", scenery(99))])
