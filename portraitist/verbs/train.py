@@ -150,11 +150,12 @@ def follow(
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
     """The base's denoiser on the device, with the recipe's adapter in it."""
     from portraitist.adapters import inject
+    from portraitist.learn import memory
     from portraitist.learn.state import Trainee
 
     denoiser = family.load_denoiser(base).to(device)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
-    return Trainee(denoiser, trained, recipe.training)
+    return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(recipe.model.precision))
 
 
 def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callable[[Path, "Mapping[str, Tensor]"], None]:
