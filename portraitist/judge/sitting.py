@@ -21,7 +21,7 @@ from portraitist.judge.grid import Grid, Shot
 from portraitist.judge.panel import Panel, References
 from portraitist.judge.render import Artist, Prompts, Sampler
 from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
-from portraitist.learn import memory
+from portraitist.learn import memory, offload
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
@@ -202,12 +202,13 @@ class Sitting:
         if self.kept_sampler is None:
             device = memory.place(self.recipe.model.device)
             memory.autocast(device, self.recipe.model.precision)  # refuses before anything is loaded
+            offload.check(device, self.recipe.model.offload)
             entry = caching.load_index(self.project, self.recipe, self.base)[0]
             latents = Cache.of(self.project, self.family.name, self.base).read_sample(entry.key).latents
             cell = entry.width // latents.shape[-1]
             self.kept_sampler = Sampler(
                 family=self.family,
-                denoiser=self.family.load_denoiser(self.base).to(device),
+                denoiser=offload.settle(self.family.load_denoiser(self.base), self.recipe.model.offload, device),
                 latent=(int(latents.shape[0]), self.grid.height // cell, self.grid.width // cell),
                 width=self.grid.width,
                 height=self.grid.height,

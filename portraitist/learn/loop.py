@@ -76,7 +76,7 @@ def train(
 
 
 def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe: Recipe) -> Tensor:
-    """The loss of a step's micro-batches, a scalar, with its gradients put down; these are scaled while they go back."""
+    """The loss of a step's micro-batches, a scalar, with its gradients put down; on their way they are scaled."""
     pictures, scale = sum(len(batch.index) for batch in batches), trainee.scaler.scale
     loss = torch.zeros((), device=trainee.device)
     for batch in batches:

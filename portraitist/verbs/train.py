@@ -99,10 +99,11 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, optimise, state
+    from portraitist.learn import loop, memory, noise, offload, optimise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    offload.check(device, recipe.model.offload)
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
@@ -150,11 +151,13 @@ def follow(
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
     """The base's denoiser on the device, with the recipe's adapter in it."""
     from portraitist.adapters import inject
-    from portraitist.learn import memory
+    from portraitist.learn import memory, offload
     from portraitist.learn.state import Trainee
 
-    denoiser = family.load_denoiser(base).to(device)
+    denoiser = family.load_denoiser(base)
+    offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
+    offload.settle(denoiser, recipe.model.offload, device)
     return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(recipe.model.precision))
 
 
