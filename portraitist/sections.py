@@ -43,8 +43,8 @@ class Model(Section):
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon
     precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
-    offload     share of the denoiser's blocks whose frozen weights lie in main memory and come to the card when they are
-                computed, in training and judging; 0 keeps all on it. A CUDA card alone has a use for it
+    offload     share of the denoiser's blocks whose frozen weights lie in main memory and come to the CUDA card when
+                they are computed, in training and judging; 0 keeps all on it
     device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
     threads     CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
     """

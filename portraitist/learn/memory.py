@@ -113,6 +113,16 @@ class Scaler:
             self.scale, self.good = float(state["scaler/scale"]), int(state["scaler/good"])
 
 
+def roomy(device: torch.device, gb: float) -> bool:
+    """Whether a device has so many GB free, and a tenth more; asked of CUDA alone, where memory is the card's own."""
+    return device.type != "cuda" or torch.cuda.mem_get_info(device)[0] >= gb * 1.1e9
+
+
+def empty() -> None:
+    """Give back to the card what torch keeps of it for later; elsewhere nothing."""
+    torch.cuda.empty_cache()
+
+
 def set_threads(count: int) -> int:
     """Use so many CPU threads (0: every core this process may run on); returns how many."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,9 @@
 """What a denoiser's blocks keep on a card: activations that are computed again, weights that lie away.
 
-A denoiser may be larger than its card: frozen weights of some blocks then lie in main memory, and come when their block
-is computed. Going back, the block is computed again (gradient checkpointing), and its weights come again. What is trained
-stays on the card. Held to the denoiser that lies there whole by tests/integration/test_offload.py; decision 016 says why
-these are not diffusers' own hooks.
+A denoiser may be larger than its card: frozen weights of some blocks then lie in main memory, and come when their
+block is computed. Going back, the block is computed again (gradient checkpointing), and its weights come again. What is
+trained stays on the card. Held to the denoiser that lies there whole by tests/integration/test_offload.py; decision 016
+says why these are not diffusers' own hooks.
 """
 
 import contextlib
