@@ -12,9 +12,9 @@ from portraitist.events import Emit, Warned
 from portraitist.family import Base, Encoder, Family, Needs
 from portraitist.learn import memory
 
-DECODED = 5e3
-"""Bytes that a decoder in float32 needs beside its weights for each pixel that it makes, about; of Qwen-Image's, which
-needs most, 4.8e3 were counted on fake tensors at 1024 x 1024 pixels."""
+DECODED = {"AutoencoderKL": 3.1e3, "AutoencoderKLQwenImage": 7e3}
+"""Bytes for each pixel that a decoder in float32 holds at its peak beside its weights, by its class: as counted on fake
+tensors at 512 and 1024 pixels. The encoders hold less; of another class as much as the greater is reckoned with."""
 
 
 def read(family: Family, base: Base, needs: Needs, device: torch.device, emit: Emit, pixels: int = 0) -> Encoder:
@@ -24,7 +24,8 @@ def read(family: Family, base: Base, needs: Needs, device: torch.device, emit: E
     Where the device has no room for it, it works on the CPU, and that is told.
     """
     found = family.load_encoder(replace(base, needs=needs))
-    needed = (sum(map(size, modules(found))) + pixels * DECODED) / 1e9
+    held = max(DECODED.get(type(module).__name__, max(DECODED.values())) for module in modules(found))
+    needed = (sum(map(size, modules(found))) + pixels * held) / 1e9
     if not memory.roomy(device, needed):
         says = f"The encoder of {needs} needs {needed:.1f} GB, more than {device} has free: it works on the CPU"
         emit(Warned(says=says, remedy="That is slower, and right all the same."))
