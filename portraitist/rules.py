@@ -19,6 +19,7 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
+    "judging.patience": ("judging.beside", ("auto", "always")),  # after training there is nothing left to stop
     "model.offload": ("adapter.kind", ADAPTERS),  # all weights are trained: none is frozen
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),

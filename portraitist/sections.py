@@ -205,6 +205,8 @@ class Judging(Section):
     max_drop        largest loss of prompt agreement against the base that passes the gate
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
+    beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
+                    says that the card has room for both, and on a CPU; always; never judges after training
     """
 
     prompts: tuple[str, ...] = ()
@@ -217,3 +219,4 @@ class Judging(Section):
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)
+    beside: Literal["auto", "always", "never"] = "auto"

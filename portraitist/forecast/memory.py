@@ -137,6 +137,14 @@ def decoding(base: Base, side: int) -> float:
     return (base.encoders.get("vae", 0) * 4 + placement.DECODED[TREE_OF.get(name, name)] * side * side) / 1e9
 
 
+def crowded(base: Base | None, recipe: Recipe, side: int, free_gb: float) -> str:
+    """Why judging has no room beside training on a card with so many GB free, in words; "" where it has."""
+    if base is None:
+        return "What judging takes beside it is not known for this base"
+    both = total(training(base, recipe, side)) + total(judging(base, recipe, side))
+    return f"Training and judging need {both:.1f} GB, and {free_gb:.1f} are free" if both > free_gb else ""
+
+
 def encoding(base: Base, recipe: Recipe, side: int) -> list[Share]:
     """What `encode` takes, one after the other: on the card, or in the machine's memory where that has no room."""
     size = BYTES[recipe.model.precision]

@@ -67,7 +67,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a CUDA device computes in bfloat16 itself; older ones only imitate it, slowly."""
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 @dataclass(slots=True)
@@ -116,6 +116,11 @@ class Scaler:
 def roomy(device: torch.device, gb: float) -> bool:
     """Whether a device has so many GB free, and a tenth more; asked of CUDA alone, where memory is the card's own."""
     return device.type != "cuda" or torch.cuda.mem_get_info(device)[0] >= gb * 1.1e9
+
+
+def free_gb(device: torch.device) -> dict[str, float]:
+    """What a card has free, as a fact of a start; nothing where there is no card."""
+    return {"free_gb": round(torch.cuda.mem_get_info(device)[0] / 1e9, 3)} if device.type == "cuda" else {}
 
 
 def empty() -> None:

@@ -62,7 +62,8 @@ def settle(denoiser: nn.Module, share: float, device: torch.device) -> nn.Module
         )
     count = max(1, round(share * len(blocks)))
     chosen = [block for i, block in enumerate(blocks) if (i + 1) * count // len(blocks) > i * count // len(blocks)]
-    shelf = Shelf(device, torch.cuda.Stream(device) if device.type == "cuda" else None)
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    shelf = Shelf(device, stream)
     for block in chosen:
         shelf.take(block)
     return denoiser.to(device)  # of what lies away there is nothing left to move

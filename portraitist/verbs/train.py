@@ -99,14 +99,14 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, offload, optimise, state
+    from portraitist.learn import loop, memory, noise, optimise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
-    offload.check(device, recipe.model.offload)
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
+    free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
@@ -124,6 +124,7 @@ def follow(
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
         "precision": recipe.model.precision,
+        **free,
         **machine,
     }
     record(Started(verb="train", total=recipe.steps, done=trainee.step, facts=started))
@@ -154,6 +155,7 @@ def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.devic
     from portraitist.learn import memory, offload
     from portraitist.learn.state import Trainee
 
+    offload.check(device, recipe.model.offload)
     denoiser = family.load_denoiser(base)
     offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)

@@ -201,6 +201,14 @@ def test_decoders_hold_here_what_they_hold_where_they_are_placed():
     assert {family: encoders.DECODED[kind] for family, kind in kinds.items()} == placement.DECODED
 
 
+def test_judging_waits_where_a_card_has_no_room_for_both_or_nobody_knows():
+    base, asked = memory.known("flux"), recipe("flux")
+    both = memory.total(memory.training(base, asked, 1024)) + memory.total(memory.judging(base, asked, 1024))
+    assert memory.crowded(base, asked, 1024, both + 0.1) == ""
+    assert memory.crowded(base, asked, 1024, 32.0) == f"Training and judging need {both:.1f} GB, and 32.0 are free"
+    assert "not known" in memory.crowded(None, asked, 1024, 80.0)
+
+
 def test_disk_is_adapters_states_and_samples():
     """Ten rank-16 adapters of FLUX in float32 and two states of three copies; 20 samples of two captions of 4 MB."""
     says = memory.disk(memory.known("flux"), recipe("flux"), 1024, samples=20, checkpoints=10)
