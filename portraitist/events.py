@@ -81,6 +81,15 @@ class Stepped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overflowed(Event):
+    """A float16 gradient overflowed: the step was not taken, and is done again at the loss scale named here."""
+
+    kind: ClassVar[str] = "overflowed"
+    step: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
     """A checkpoint is on disk, whole."""
 
@@ -162,6 +171,7 @@ KINDS: dict[str, type[Event]] = {
         Captioned,
         Encoded,
         Stepped,
+        Overflowed,
         Saved,
         Rendered,
         Scored,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from portraitist.errors import PortraitistError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Conditions = dict[str, Tensor]
 
 
+Needs = Literal["", "words", "pictures"]
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """Where a base model lies, and the digest of its weights.
@@ -29,6 +32,7 @@ class Base:
     dtype      "float32", "bfloat16" or "float16": what its frozen weights are held in
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
+    needs      what of its encoders is read: those of words, that of pictures, or both ("")
     """
 
     folder: Path
@@ -36,6 +40,7 @@ class Base:
     dtype: str = "float32"
     elsewhere: tuple[tuple[str, Path], ...] = ()
     family: str = ""
+    needs: Needs = ""
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""
@@ -125,7 +130,10 @@ class Process(Protocol):
 
 
 class Encoder(Protocol):
-    """The parts of a base that turn pictures and prompts into numbers: VAE and text encoders."""
+    """The parts of a base that turn pictures and prompts into numbers: VAE and text encoders.
+
+    Each works where its networks are, which may be moved, and takes tensors from anywhere.
+    """
 
     def latents(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, C, h, w); the mode, not a sample."""
@@ -208,7 +216,7 @@ class Family(Protocol):
         ...
 
     def load_encoder(self, base: Base) -> Encoder:
-        """VAE and text encoders, in evaluation mode."""
+        """VAE and text encoders, in evaluation mode; those that the base's `needs` leaves out are None."""
         ...
 
     def load_denoiser(self, base: Base) -> nn.Module:

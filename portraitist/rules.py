@@ -19,6 +19,8 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
+    "judging.patience": ("judging.beside", ("auto", "always")),  # after training there is nothing left to stop
+    "model.offload": ("adapter.kind", ADAPTERS),  # all weights are trained: none is frozen
     "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
     "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
@@ -42,6 +44,12 @@ def check(recipe: Recipe) -> None:
     if adapter.start and recipe.parent:
         raise PortraitistError(
             f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
+        )
+    if recipe.model.offload and training.recompute == "off":
+        raise PortraitistError(
+            f'model.offload = {recipe.model.offload:g} saves nothing with training.recompute = "off": going back, every'
+            " block's weights would still be held",
+            'Set training.recompute = "on", or model.offload = 0.',
         )
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(

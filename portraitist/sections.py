@@ -43,6 +43,8 @@ class Model(Section):
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon
     precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
+    offload     share of the denoiser's blocks whose frozen weights lie in main memory and come to the CUDA card when
+                they are computed, in training and judging; 0 keeps all on it
     device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
     threads     CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
     """
@@ -53,6 +55,7 @@ class Model(Section):
     tokenizers: str = ""
     prediction: Literal["", "epsilon", "v"] = ""
     precision: Precision = "bfloat16"
+    offload: float = Field(0.0, ge=0, le=1)
     device: str = "auto"
     threads: int = Field(0, ge=0, le=1024)
 
@@ -158,6 +161,8 @@ class Training(Section):
     stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
     snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
                   all levels alike
+    recompute     whether blocks keep their inputs alone and are computed again going back (gradient checkpointing):
+                  the family's own (on, but for mini), on, off. The result is the same
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
     seed          of every random draw
@@ -181,6 +186,7 @@ class Training(Section):
     level_shift: float = Field(1.0, gt=0, le=20)
     stratified: bool = False
     snr_gamma: float = Field(0.0, ge=0, le=1000)
+    recompute: Literal["family", "on", "off"] = "family"
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -199,6 +205,8 @@ class Judging(Section):
     max_drop        largest loss of prompt agreement against the base that passes the gate
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
+    beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
+                    says that the card has room for both, and on a CPU; always; never judges after training
     """
 
     prompts: tuple[str, ...] = ()
@@ -211,3 +219,4 @@ class Judging(Section):
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)
+    beside: Literal["auto", "always", "never"] = "auto"

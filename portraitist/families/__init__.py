@@ -115,6 +115,8 @@ def digest(files: tuple[tuple[str, Path, int, int], ...]) -> str:
 def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     """A part of a base, from its folder or a publisher's file: a model frozen and in evaluation mode, or a tokenizer.
 
+    None for an encoder that is not what the base is needed for.
+
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
     Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or has other weights than its class.
@@ -122,6 +124,8 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     import diffusers
     import transformers
 
+    if how and base.needs and base.needs != ("pictures" if name == "vae" else "words"):
+        return None
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     folder = base.place(name)
@@ -134,13 +138,8 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
             f"{base.folder} has no part {name!r}",
             "Copy this part there too. Is it a base of another family? Then set model.family to that one.",
         )
-    if how:
-        half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
-        whole = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
-        for path in sorted(whole or half):
-            headers.refuse_rounded(headers.read(path))
-        if not whole:
-            how["variant"] = "fp16"
+    if how and not whole(folder):
+        how["variant"] = "fp16"
     try:
         if not how:
             return kind.from_pretrained(folder, local_files_only=True)
@@ -177,6 +176,15 @@ def refuse_more_inputs(denoiser: Any, base: Base, name: str) -> None:
             f"{base.place(name)} takes {taken} channels and gives {given}: it is for inpainting, or wants a picture",
             "Give a base that draws from words alone.",
         )
+
+
+def whole(folder: Path) -> bool:
+    """Whether a part's weights lie there under their plain names; the half ones else. Refuses weights of 8 bits."""
+    half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
+    plain = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
+    for path in sorted(plain or half):
+        headers.refuse_rounded(headers.read(path))
+    return bool(plain)
 
 
 def estimate(text: str) -> int:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 
 from portraitist.adapters.dialects import TREE_OF
+from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
 from portraitist.forecast.published import PUBLISHED, Published
 from portraitist.judge.overfit import LEVELS
@@ -90,21 +91,25 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
     """The parts of the peak of `train` on a card, for a LoRA on the family's own targets."""
     at, model = point(base, recipe, side, references), recipe.model
     law = base.laws.wide if model.precision == "float32" else base.laws.recomputed
+    wider, again = 1, "with gradient checkpointing"
+    if recipe.training.recompute == "off":
+        law, wider, again = base.laws.kept, 2 if model.precision == "float32" else 1, "all of them kept"
     kept_by, ema = STATES[recipe.training.optimiser], int(recipe.training.ema > 0)
     trained, copies = base.laws.adapter * recipe.adapter.rank, 2 + kept_by + ema
     words = f"weight, gradient, {kept_by} of {recipe.training.optimiser}{', and the average' if ema else ''}"
-    kept = bytes_at(law, at) / 1e9
+    kept = bytes_at(law, at) * wider / 1e9
     pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text:,} text tokens"
     size = BYTES[model.precision]
-    return [
+    shares = [
         Share(
             base.numbers * size / 1e9, "frozen weights", f"{base.numbers:,} numbers {base.source} x {size:.4g} bytes"
         ),
         Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies}: {words}"),
-        Share(kept, "activations", f"counted with gradient checkpointing, for {pictures}"),
+        Share(kept, "activations", f"counted, {again}, for {pictures}"),
         Share(kept * SLACK, "slack", f"{SLACK:.0%} of activations for the allocator, judged"),
         Share(RUNTIME_GB, "runtime", "CUDA's context and workspaces, judged"),
     ]
+    return placement.spared(shares, recipe, base.numbers)
 
 
 def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
@@ -115,25 +120,40 @@ def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
     at = point(base, recipe, side)
     at, size = Point(LEVELS, at.cells, at.text, at.rank), BYTES[recipe.model.precision]
     wider = 2 if recipe.model.precision == "float32" else 1  # the law is of half precision
-    return [
+    forward = bytes_at(base.laws.drawn, at) * wider / 1e9
+    shares = [
         Share(base.numbers * size / 1e9, "frozen weights", "a second copy"),
-        Share(bytes_at(base.laws.drawn, at) * wider / 1e9, "forward pass", f"{LEVELS} pictures, nothing kept"),
+        Share(forward, "forward pass", f"{LEVELS} pictures, nothing kept"),
+        Share(
+            max(0.0, decoding(base, side) - forward), "decoder", "of a picture, in float32: what it takes beyond that"
+        ),
         Share(RUNTIME_GB, "runtime", "of a second process, judged"),
     ]
+    return placement.spared(shares, recipe, base.numbers)
 
 
-def encoding(base: Base, recipe: Recipe) -> list[Share]:
-    """The parts of the peak of `encode`, which works on the CPU: memory of the machine, not of the card."""
-    size, vae = BYTES[recipe.model.precision], base.encoders.get("vae", 0)
+def decoding(base: Base, side: int) -> float:
+    """GB of the autoencoder while it decodes a picture; it needs less to encode one."""
+    name = next(name for name, one in PUBLISHED.items() if one.trained == base.published.trained)
+    return (base.encoders.get("vae", 0) * 4 + placement.DECODED[TREE_OF.get(name, name)] * side * side) / 1e9
+
+
+def crowded(base: Base | None, recipe: Recipe, side: int, free_gb: float) -> str:
+    """Why judging has no room beside training on a card with so many GB free, in words; "" where it has."""
+    if base is None:
+        return "What judging takes beside it is not known for this base"
+    both = total(training(base, recipe, side)) + total(judging(base, recipe, side))
+    return f"Training and judging need {both:.1f} GB, and {free_gb:.1f} are free" if both > free_gb else ""
+
+
+def encoding(base: Base, recipe: Recipe, side: int) -> list[Share]:
+    """What `encode` takes, one after the other: on the card, or in the machine's memory where that has no room."""
+    size = BYTES[recipe.model.precision]
     text = sum(numbers for name, numbers in base.encoders.items() if name != "vae")
     return [
-        Share(text * size / 1e9, "text encoders", f"{text:,} numbers x {size:.4g} bytes"),
-        Share(vae * 4 / 1e9, "autoencoder", f"{vae:,} numbers in float32"),
-        Share(
-            RUNTIME_GB,
-            "runtime",
-            "Python with torch, diffusers and transformers: all of this on the CPU, not on the card",
-        ),
+        Share(text * size / 1e9, "text encoders", f"{text:,} numbers x {size:.4g} bytes, let go before the pictures"),
+        Share(decoding(base, side), "autoencoder", "in float32, with one picture"),
+        Share(RUNTIME_GB, "runtime", "beside either; what a card has no room for works on the CPU, in main memory"),
     ]
 
 
@@ -174,6 +194,8 @@ def changes(recipe: Recipe, side: int, multiple: int) -> Iterator[tuple[str, Rec
         for more, less in smaller:
             yield f"{words} {more}".strip(), less, side
         more, less = smaller[-1] if smaller else ("", one)
+        for lightly, light in placement.lighter(less) if words or not firsts else ():
+            yield f"{words} {more} {lightly}".strip().replace("  ", " "), light, side
         for low in (768, 512):
             if low < side and low % multiple == 0:
                 yield f"{words} {more} data.resolution={low}".strip().replace("  ", " "), less, low
@@ -192,8 +214,13 @@ def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float
         parts = training(base, less, low)
         if total(parts) <= card_gb:
             setting = " ".join(f"--set {word}" for word in words.split())
-            return f"{short}; fits{closely(parts, card_gb)} with {setting}: {total(parts):.1f} GB"
+            return f"{short}; fits{closely(parts, card_gb)} with {setting}: {total(parts):.1f} GB{cost(base, less)}"
     return f"{short}; nothing in a recipe makes it fit"
+
+
+def cost(base: Base, recipe: Recipe) -> str:
+    """What a recipe's blocks in main memory cost in time."""
+    return placement.price(recipe, base.numbers * BYTES[recipe.model.precision] / 1e9, base.numbers)
 
 
 def closely(parts: list[Share], card_gb: float) -> str:

@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d
 from portraitist import durable
 from portraitist.dataset.cache import Cache, prompt_key
 from portraitist.dataset.draws import generator
+from portraitist.dataset.encoding import require_finite
 from portraitist.family import Base, Encoder, Family, Prompt, collate
 from portraitist.judge.grid import Grid, Shot
 from portraitist.learn import memory
@@ -108,33 +109,52 @@ def as_long(guided: Tensor, asked: Tensor, side: int) -> Tensor:
 
 @dataclass(slots=True)
 class Prompts:
-    """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept."""
+    """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept.
+
+    words  within it there are text encoders, and after it none
+    """
 
     family: Family
     base: Base
     cache: Cache
-    encoder: Callable[[], Encoder]
+    words: Callable[[], AbstractContextManager[Encoder]]
     crop: Crop
     known: dict[str, Conditions] = field(default_factory=dict)
 
     def __call__(self, text: str) -> Conditions:
         """The conditions of a text, without batch dimension."""
-        if text not in self.known:
-            key = prompt_key(self.family.name, self.base, text, self.crop)
-            found = self.cache.read(key)
-            if found is None:
-                with torch.no_grad():
-                    found = self.encoder().conditions(Prompt(text, self.crop))
-                self.cache.write_prompt(key, found)
-            self.known[text] = found
+        self.prepare([text])
         return self.known[text]
+
+    @torch.no_grad()
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Have the conditions of all these at hand, so that the text encoders come but once, before the denoiser."""
+        missing = []
+        for text in dict.fromkeys(texts):
+            if text not in self.known:
+                found = self.cache.read(self.key(text))
+                if found is None:
+                    missing.append(text)
+                else:
+                    self.known[text] = found
+        if missing:
+            with self.words() as encoder:
+                for text in missing:
+                    conditions = encoder.conditions(Prompt(text, self.crop))
+                    self.known[text] = {name: require_finite(value, text).cpu() for name, value in conditions.items()}
+                    self.cache.write_prompt(self.key(text), self.known[text])
+
+    def key(self, text: str) -> str:
+        """The content key of a text's conditions."""
+        return prompt_key(self.family.name, self.base, text, self.crop)
 
 
 @dataclass(slots=True)
 class Artist:
     """Draws shots into a folder, some side by side, and passes over what lies there already.
 
-    sampler, encoder  loaded when they are first needed
+    sampler  loaded when it is first needed; so is
+    encoder  of pictures, for their decoder
     """
 
     family: Family
@@ -181,7 +201,7 @@ class Artist:
     def pixels(self, latents: Tensor) -> np.ndarray:
         """Latents (B, C, h, w) through the decoder: (B, H, W, 3) uint8."""
         found = self.encoder().pixels(latents).float().clamp(-1, 1)
-        return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+        return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def png(pixels: np.ndarray, mark: str) -> bytes:

@@ -1,14 +1,14 @@
 """The training loop: one for every family, adapter and budget."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from portraitist.dataset.stream import Course
 from portraitist.errors import PortraitistError
-from portraitist.events import Emit, Stepped
+from portraitist.events import Emit, Overflowed, Stepped
 from portraitist.family import Batch, Family
 from portraitist.learn import memory
 from portraitist.learn.loss import picture_losses, to
@@ -33,28 +33,24 @@ def train(
 
     A step's loss is the sum over its pictures divided by their number, however they were cut into micro-batches.
     `halt` is asked before every step: a word ends training after a checkpoint, and is returned ("" when all is done).
+    In float16 a gradient that overflows is not applied: the same step is done again, on the same pictures and draws, at
+    half the scale.
     Raises PortraitistError before the weights change if the loss or the gradient is not finite: a poisoned adapter is
     worse than a stopped run.
     """
     settings, saved, ending = recipe.training, trainee.step, ""
-    scale = memory.loss_scale(recipe.model.precision)
     agree(family.process, settings)
     trainee.denoiser.train()
     while trainee.step < recipe.steps and not (ending := halt()):
         began, step = time.monotonic(), trainee.step
         torch.manual_seed(number(settings.seed, "global", step))  # adapter dropout draws from the global generators
-        batches = course.step(step)
-        pictures = sum(len(batch.index) for batch in batches)
-        loss = torch.zeros((), device=trainee.device)
-        for batch in batches:
-            share = batch_loss(family, trainee, batch, recipe) / pictures
-            torch.autograd.backward(share * scale)
-            loss += share.detach()
-        for parameter in trainee.parameters.values():
-            if parameter.grad is not None and scale != 1:
-                parameter.grad /= scale
+        loss = backward(family, trainee, course.step(step), recipe)
         gradient = clip(trainee.parameters, settings.max_gradient)
         if not torch.isfinite(loss + gradient):
+            if torch.isfinite(loss) and trainee.scaler.overflowed():
+                trainee.optimiser.zero_grad(set_to_none=True)
+                emit(Overflowed(step=step + 1, scale=trainee.scaler.scale))
+                continue
             raise PortraitistError(
                 f"Step {step + 1}: loss {loss:.3g}, gradient norm {gradient:.3g}; the weights were not touched",
                 "Train with a lower rate, or a wider precision: --set training.rate=... or model.precision=float32",
@@ -77,6 +73,20 @@ def train(
     if trainee.step > saved:
         checkpoint(trainee)
     return ending
+
+
+def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe: Recipe) -> Tensor:
+    """The loss of a step's micro-batches, a scalar, with its gradients put down; on their way they are scaled."""
+    pictures, scale = sum(len(batch.index) for batch in batches), trainee.scaler.scale
+    loss = torch.zeros((), device=trainee.device)
+    for batch in batches:
+        share = batch_loss(family, trainee, batch, recipe) / pictures
+        torch.autograd.backward(share * scale)
+        loss += share.detach()
+    for parameter in trainee.parameters.values():
+        if parameter.grad is not None and scale != 1:
+            parameter.grad /= scale
+    return loss
 
 
 def batch_loss(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Tensor:

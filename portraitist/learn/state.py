@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Event, Log, Rendered, Saved, Scored, Warned, to_line
+from portraitist.learn.memory import Scaler
 from portraitist.learn.optimise import at_rest, average, decay, load_state, optimiser, state_of, take
 from portraitist.runs import RunFolder
 from portraitist.sections import Training
@@ -41,6 +42,7 @@ class Trainee:
 
     step      optimiser steps taken
     averages  float32 running averages of the parameters; empty when nothing is averaged
+    scaler    of the loss, in float16
     """
 
     denoiser: nn.Module
@@ -48,6 +50,7 @@ class Trainee:
     settings: Training
     step: int = 0
     averages: dict[str, Tensor] = field(default_factory=dict)
+    scaler: Scaler = field(default_factory=Scaler)
     optimiser: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Trainee:
         moved = take(self.optimiser, rate)
         if self.averages:
             average(self.averages, self.parameters, decay(self.settings.ema, self.step))
+        self.scaler.went_well()
         self.step += 1
         return moved
 
@@ -98,7 +102,7 @@ class Trainee:
         for name, parameter in self.parameters.items():
             found[f"raw/{name}"] = parameter
         found |= state_of(self.optimiser, self.parameters, self.settings.optimiser)
-        found |= {f"average/{name}": value for name, value in self.averages.items()}
+        found |= {f"average/{name}": value for name, value in self.averages.items()} | self.scaler.state()
         return {name: value.detach().cpu().clone().contiguous() for name, value in found.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -107,6 +111,7 @@ class Trainee:
         self.step = int(state["step"])
         self.averages = {n: t.to(self.device) for n, t in below(state, "average").items()} or self.averages
         load_state(self.optimiser, self.parameters, self.settings.optimiser, state)
+        self.scaler.load(state)
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take the raw parameters alone of a state: a fork's beginning."""

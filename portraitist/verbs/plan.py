@@ -168,7 +168,12 @@ def told(
     sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
     some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
     parts = memory.training(base, recipe, side)
-    work = pace.operations(base.laws, memory.usual(base, recipe, side)) * recipe.training.accumulate * found.left
+    again = recipe.training.recompute != "off"
+    work = (
+        pace.operations(base.laws, memory.usual(base, recipe, side), recomputed=again)
+        * recipe.training.accumulate
+        * found.left
+    )
     name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
     if not measured and recipe.model.device != "cpu":
         found = replace(
@@ -178,7 +183,7 @@ def told(
         found,
         parameters=base.laws.adapter * recipe.adapter.rank,
         shares={part.what: part.says for part in parts},
-        encoding={part.what: part.says for part in memory.encoding(base, recipe)},
+        encoding={part.what: part.says for part in memory.encoding(base, recipe, side)},
         disk=memory.disk(base, recipe, side, samples, len(found.checkpoints)),
         cards={f"{gb} GB": memory.verdict(base, recipe, side, multiple, gb) for gb in sizes},
         hours={card.name: pace.foretold(name, work, card, asked.price) for card in some} if found.left else {},

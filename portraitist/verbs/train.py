@@ -106,6 +106,7 @@ def follow(
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
+    free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
@@ -123,6 +124,7 @@ def follow(
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
         "precision": recipe.model.precision,
+        **free,
         **machine,
     }
     record(Started(verb="train", total=recipe.steps, done=trainee.step, facts=started))
@@ -150,11 +152,15 @@ def follow(
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
     """The base's denoiser on the device, with the recipe's adapter in it."""
     from portraitist.adapters import inject
+    from portraitist.learn import memory, offload
     from portraitist.learn.state import Trainee
 
-    denoiser = family.load_denoiser(base).to(device)
+    offload.check(device, recipe.model.offload)
+    denoiser = family.load_denoiser(base)
+    offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
-    return Trainee(denoiser, trained, recipe.training)
+    offload.settle(denoiser, recipe.model.offload, device)
+    return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(recipe.model.precision))
 
 
 def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callable[[Path, "Mapping[str, Tensor]"], None]:

@@ -62,11 +62,12 @@ class Tiny:
         return len(text.encode())
 
     def load_encoder(self, base):
-        self.loaded.append(base)
         torch.manual_seed(0)
         blocks = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
         vae = AutoencoderKL(block_out_channels=(8, 8, 8), latent_channels=4, norm_num_groups=2, **blocks)
-        return TinyEncoder(vae.eval())
+        assert all(p.device.type == "meta" for _, e in self.loaded for p in e.vae.parameters()), "two at a time"
+        self.loaded.append((base.needs, TinyEncoder(vae.eval())))
+        return self.loaded[-1][1]
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_everything_is_encoded_once_and_a_second_time_costs_nothing(project, rec
     second = encode(project, recipe)
     assert (second.encoded, second.cached) == (0, 10)
     assert tree(second.folder) == before
-    assert len(family.loaded) == 1, "an encoder was loaded for nothing"
+    assert [needs for needs, _ in family.loaded] == ["words", "pictures"], "an encoder was loaded for nothing"
 
 
 @pytest.mark.parametrize("what", ["latents", "conditions"])
@@ -120,7 +121,8 @@ def test_what_encoders_make_that_is_not_finite_is_told_by_its_picture_and_not_ke
         return found * float("nan") if what == "latents" else {**found, "tokens": found["tokens"] * float("inf")}
 
     monkeypatch.setattr(TinyEncoder, what, broken)
-    with pytest.raises(PortraitistError, match=r"^0\.png: the base's encoders give NaN") as told:
+    says = {"latents": r"^0\.png: the base's VAE gives NaN", "conditions": "The text encoder finds numbers"}
+    with pytest.raises(PortraitistError, match=says[what]) as told:
         encode(project, recipe)
     assert "float32" in told.value.remedy or BASE.dtype == "float32"
     assert not list(project.cache.rglob("*.safetensors"))
