@@ -49,7 +49,7 @@ class Picture:
     digest    SHA-256 of the upright sRGB pixels: its identity everywhere else
     set       the folder it lies in ("" for the top), with a kohya weight prefix still on
     repeats   that prefix as a number (`40_maya` is 40), 1 without one
-    role      identity | realism | outfit | style
+    role      identity | realism | outfit | style | prior
     split     train | held-out
     measures  numbers by name, measured once
     """

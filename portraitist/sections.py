@@ -61,13 +61,14 @@ class Set(Section):
     """One set of pictures, by the folder it lies in below `pictures/`.
 
     name         the folder; "" is the top
-    role         what the set is for
+    role         what the set is for; prior: others of the character's kind, captioned without the trigger, so that the
+                 noun keeps its meaning
     weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
     loss_weight  factor on the loss of its pictures
     """
 
     name: str = ""
-    role: Literal["identity", "realism", "outfit", "style"] = "identity"
+    role: Literal["identity", "realism", "outfit", "style", "prior"] = "identity"
     weight: int = Field(0, ge=0, le=10_000)
     loss_weight: float = Field(1.0, ge=0, le=100)
 
@@ -158,6 +159,9 @@ class Training(Section):
     stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
     snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
                   all levels alike
+    preserve      weight of holding what the captions draw with the noun of project.toml in the trigger's place to what
+                  the base draws of them, against the character leaking into everyone; 0 holds nothing, else a step
+                  costs more than twice as much
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
     seed          of every random draw
@@ -181,6 +185,7 @@ class Training(Section):
     level_shift: float = Field(1.0, gt=0, le=20)
     stratified: bool = False
     snr_gamma: float = Field(0.0, ge=0, le=1000)
+    preserve: float = Field(0.0, ge=0, le=100)
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)

@@ -16,6 +16,7 @@ from portraitist.dataset.buckets import exposures
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES, Picture, open_upright
 from portraitist.recipe import Recipe
+from portraitist.sections import Set
 
 REPEATS = re.compile(r"([1-9]\d{0,3})_(.+)")
 LONGEST_NAME = 120
@@ -212,12 +213,17 @@ def safe_name(name: str) -> str:
     return kept.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(" .") or "picture"
 
 
+def named(folder: str, recipe: Recipe) -> Set | None:
+    """What the recipe says of the set in a folder, named with or without its `40_` prefix; None when nothing."""
+    return next((one for one in recipe.data.sets if one.name in (folder, bare(folder))), None)
+
+
 def weigh(picture: Picture, found: int, recipe: Recipe) -> tuple[int, float, str]:
     """A picture's exposures per crop and pass, its loss weight and its role, by the recipe's sets.
 
     found  crops it has. A set is named by its folder, with or without the `40_` prefix; weight 0 is that prefix.
     """
-    chosen = next((s for s in recipe.data.sets if s.name in (picture.set, bare(picture.set))), None)
+    chosen = named(picture.set, recipe)
     weight = chosen.weight if chosen is not None and chosen.weight else picture.repeats
     loss_weight = chosen.loss_weight if chosen is not None else 1.0
     return exposures(weight, found, recipe.data.crops), loss_weight, chosen.role if chosen else picture.role

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from portraitist import durable, families
 from portraitist.audit.survey import cleared
-from portraitist.dataset import buckets, captions
+from portraitist.dataset import buckets
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Encoded, Finished, Started, ignore
 from portraitist.pictures import Opened, Picture, open_upright
@@ -29,10 +29,12 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     """Encode what the cache lacks, and write the listing that training and judging read.
 
     Held-out pictures are encoded as well. Raises PortraitistError for a real person without consent, when the audit
-    blocks or is out of date, when the base cannot be found, and when a picture changes meanwhile.
+    blocks or is out of date, when the base cannot be found, when a picture changes meanwhile, and when the noun is to
+    be preserved and there is none, or no caption with the trigger.
     """
-    from portraitist.dataset.cache import Cache, Placed, sample_key
+    from portraitist.dataset.cache import Cache
     from portraitist.dataset.encoding import Encoding
+    from portraitist.dataset.placing import Told, fill, places, require_nouns
     from portraitist.learn.memory import set_threads
 
     began = time.monotonic()
@@ -44,37 +46,32 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     family, base = families.pair(recipe.model)
     set_threads(recipe.model.threads)
     cache = Cache.of(project, family.name, base)
-    placed: dict[str, list[Placed]] = {}
-    for picture in pictures:
-        texts = texts_of(picture, project.facts.trigger)
-        crops = buckets.crops(picture.width, picture.height, sizes, recipe.data.crops)
-        placed[picture.name] = [(sample_key(picture.digest, family.name, base, crop, texts), crop) for crop in crops]
+    told = {picture.name: Told.of(picture, project.facts, recipe) for picture in pictures}
+    require_nouns(told.values(), project.facts, recipe)
+    placed = {
+        p.name: places(p, told[p.name], family, base, buckets.crops(p.width, p.height, sizes, recipe.data.crops))
+        for p in pictures
+    }
     total, done, encoded = sum(map(len, placed.values())), 0, 0
     emit(Started(verb="encode", total=total))
     encoding: Encoding | None = None
     with durable.lock(cache.folder):
         durable.sweep(cache.folder)
         for picture in pictures:
-            missing = [(key, crop) for key, crop in placed[picture.name] if not cache.has(key)]
+            missing = [one for one in placed[picture.name] if not all(map(cache.has, one.keys))]
             if missing:
                 opened = unchanged(project, picture)
                 encoding = encoding or Encoding(family.load_encoder(base))
-                for key, crop in missing:
-                    texts = texts_of(picture, project.facts.trigger)
-                    cache.write_sample(key, encoding.sample(key, opened, crop, texts))
+                for one in missing:
+                    fill(cache, one, encoding, opened, told[picture.name])
             encoded += len(missing)
             for one in placed[picture.name]:
                 done += 1
                 emit(Encoded(name=picture.name, cached=one not in missing, done=done, total=total))
-        cache.write_index(recipe, pictures, placed)
+        cache.write_index(project.facts, recipe, pictures, placed)
     held = sum(len(placed[p.name]) for p in pictures if p.split == "held-out")
     emit(Finished(verb="encode", seconds=time.monotonic() - began, facts={"encoded": encoded, "samples": total}))
     return EncodeResult(cache.folder, encoded, total - encoded, total - held, held)
-
-
-def texts_of(picture: Picture, trigger: str) -> list[str]:
-    """Every caption variant of a picture as the encoder gets it; one empty text where there is none."""
-    return [captions.rendered(text, trigger) for text in (picture.caption, *picture.variants)]
 
 
 def unchanged(project: Project, picture: Picture) -> Opened:

@@ -168,7 +168,7 @@ def told(
     sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
     some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
     parts = memory.training(base, recipe, side)
-    work = pace.operations(base.laws, memory.usual(base, recipe, side)) * recipe.training.accumulate * found.left
+    work = pace.batch_work(base, recipe, side) * recipe.training.accumulate * found.left
     name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
     if not measured and recipe.model.device != "cpu":
         found = replace(
@@ -294,7 +294,7 @@ def duration(
             if base is not None and near is None:
                 usual = families.get(recipe.model.family).profile.resolution
                 asked = ((theirs, theirs.data.resolution or usual), (recipe, side))
-                then, now = (pace.operations(base.laws, memory.usual(base, r, s)) / r.training.batch for r, s in asked)
+                then, now = (pace.batch_work(base, r, s) / r.training.batch for r, s in asked)
                 near = (
                     round(minutes * now / then, 2),
                     f"{basis}, at another resolution: x {now / then:.3g} by operations",
@@ -315,6 +315,7 @@ def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: in
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
         return None, "unknown until two steps have been taken on this accelerator"
     passes = 6 if recipe.adapter.kind == "full" else 4
+    passes = 2 * passes + 2 if recipe.training.preserve else passes
     work = passes * layout.parameters * tokens * recipe.pictures_per_step * left
     speed = matrix_speed()
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
@@ -330,7 +331,8 @@ def unknown(recipe: Recipe) -> str:
 def alike(recipe: Recipe) -> list[Any]:
     """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
     model = recipe.model
-    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind]
+    preserving = recipe.training.preserve > 0
+    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind, preserving]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
