@@ -196,6 +196,11 @@ class Family(Protocol):
         ...
 
     @property
+    def references(self) -> int:
+        """The most reference pictures that it takes beside a prompt."""
+        ...
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """peft suffixes of the modules an adapter is put on by default."""
         ...

@@ -65,12 +65,15 @@ class Set(Section):
                  noun keeps its meaning
     weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
     loss_weight  factor on the loss of its pictures
+    references   for edit models: up to three folders outside `pictures/`, from the character's folder where not
+                 absolute; each picture is shown with the one of its own name in each of them
     """
 
     name: str = ""
     role: Literal["identity", "realism", "outfit", "style", "prior"] = "identity"
     weight: int = Field(0, ge=0, le=10_000)
     loss_weight: float = Field(1.0, ge=0, le=100)
+    references: tuple[str, ...] = Field((), max_length=3)
 
 
 class Data(Section):
@@ -82,6 +85,8 @@ class Data(Section):
     held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
     dropout     share of exposures that take the empty caption
     masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
+    references  for edit models: up to three pictures that every picture is shown with, unless its set has references
+                of its own; judging draws with them. From the character's folder where not absolute
     sets        weights and roles of the sets; sets not named here count by their folder prefix
     """
 
@@ -91,6 +96,7 @@ class Data(Section):
     held_out: float = Field(0.125, ge=0, le=0.5)
     dropout: float = Field(0.05, ge=0, le=1)
     masks: float = Field(1.0, ge=0, le=1)
+    references: tuple[str, ...] = Field((), max_length=3)
     sets: tuple[Set, ...] = ()
 
 

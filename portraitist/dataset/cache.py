@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from portraitist import durable
+from portraitist.dataset import references
 from portraitist.dataset.intake import weigh
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family, Sample
@@ -201,10 +202,12 @@ class Cache:
         cuts: dict[str, Any] = {name: getattr(recipe.data, name) for name in ("resolution", "aspect", "crops")}
         if recipe.training.preserve:
             cuts["noun"] = [facts.trigger, facts.noun]
+        if recipe.references:
+            cuts["references"] = [recipe.data.references, [(s.name, s.references) for s in recipe.data.sets]]
         return self.folder / f"samples-{key_of(**cuts)[:8]}.json"
 
     def write_index(
-        self, facts: Facts, recipe: Recipe, pictures: Sequence[Picture], crops: Mapping[str, Sequence[Placed]]
+        self, project: Project, recipe: Recipe, pictures: Sequence[Picture], crops: Mapping[str, Sequence[Placed]]
     ) -> None:
         """Write the listing that training and judging read: per picture name the crops with their keys."""
         lines = [
@@ -214,7 +217,8 @@ class Cache:
             for placed in crops[name]
         ]
         value = {"format": FORMAT, "pictures": pictures_digest(pictures), "samples": lines}
-        durable.write_json(self.listing(facts, recipe), value)
+        stamps = references.stamps(project, recipe, pictures)
+        durable.write_json(self.listing(project.facts, recipe), value | ({"references": stamps} if stamps else {}))
 
 
 def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
@@ -235,6 +239,8 @@ def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
         raise PortraitistError(
             f"Pictures, captions or the split of {project.folder} have changed since they were encoded", again
         )
+    if value.get("references", {}) != references.stamps(project, recipe, pictures):
+        raise PortraitistError(f"Reference pictures of {project.folder} have changed since they were encoded", again)
     by_name, found = {p.name: p for p in pictures}, Counter(line["picture"] for line in value["samples"])
     entries = []
     for line in value["samples"]:

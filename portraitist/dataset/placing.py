@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from portraitist.dataset import captions
+from portraitist.dataset import captions, references
 from portraitist.dataset.cache import Cache, Placed, prompt_key, sample_key
 from portraitist.dataset.encoding import Encoding
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family
-from portraitist.pictures import Crop, Opened, Picture
-from portraitist.project import Facts
+from portraitist.pictures import Crop, Opened, Picture, open_upright
+from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference picture: its file, and the SHA-256 of its pixels."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> Reference:
+        """A file's. Raises PortraitistError when it cannot be read as a picture."""
+        return cls(path, open_upright(path).digest)
+
+    def opened(self) -> Opened:
+        """Its pixels, which must be those that it was known by."""
+        found = open_upright(self.path)
+        if found.digest != self.digest:
+            raise PortraitistError(f"{self.path} changed while it was read", "Run the same command again.")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +44,43 @@ class Told:
 
     texts  every caption variant; one empty text where there is none
     nouns  of each the same with the noun in the trigger's place, "" without the trigger; empty where none is needed
+    shown  reference pictures, in order
     """
 
     texts: tuple[str, ...]
     nouns: tuple[str, ...]
+    shown: tuple[Reference, ...] = ()
 
     @classmethod
-    def of(cls, picture: Picture, facts: Facts, recipe: Recipe) -> Told:
+    def of(cls, picture: Picture, facts: Facts, recipe: Recipe, shown: tuple[Reference, ...] = ()) -> Told:
         """By the picture's captions and the project's words; only what is trained on needs the noun."""
         texts = tuple(captions.rendered(text, facts.trigger) for text in (picture.caption, *picture.variants))
         needed = recipe.training.preserve > 0 and picture.split == "train"
-        return cls(texts, tuple(captions.by_noun(t, facts.trigger, facts.noun) for t in texts) if needed else ())
+        nouns = tuple(captions.by_noun(t, facts.trigger, facts.noun) for t in texts) if needed else ()
+        return cls(texts, nouns, shown)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of the reference pictures."""
+        return tuple(reference.digest for reference in self.shown)
+
+
+def told(project: Project, recipe: Recipe, pictures: Sequence[Picture]) -> dict[str, Told]:
+    """What the encoder is told of every picture, by its name.
+
+    Raises PortraitistError for a reference picture that is missing or cannot be read, and where the noun is to be
+    preserved and cannot be.
+    """
+    paths = references.shown(project, recipe, pictures)
+    opened = {path: Reference.of(path) for path in sorted({path for each in paths.values() for path in each})}
+    found = {
+        picture.name: Told.of(
+            picture, project.facts, recipe, tuple(opened[path] for path in paths.get(picture.name, ()))
+        )
+        for picture in pictures
+    }
+    require_nouns(found.values(), project.facts, recipe)
+    return found
 
 
 def require_nouns(told: Iterable[Told], facts: Facts, recipe: Recipe) -> None:
@@ -57,9 +104,9 @@ def places(picture: Picture, told: Told, family: Family, base: Base, crops: Sequ
     """Every crop of a picture with the keys of what is cached of it."""
     return [
         Placed(
-            sample_key(picture.digest, family.name, base, crop, told.texts),
+            sample_key(picture.digest, family.name, base, crop, told.texts, told.digests),
             crop,
-            tuple(prompt_key(family.name, base, text, crop) if text else "" for text in told.nouns),
+            tuple(prompt_key(family.name, base, text, crop, told.digests) if text else "" for text in told.nouns),
         )
         for crop in crops
     ]
@@ -67,9 +114,16 @@ def places(picture: Picture, told: Told, family: Family, base: Base, crops: Sequ
 
 @torch.no_grad()
 def fill(cache: Cache, placed: Placed, encoding: Encoding, opened: Opened, told: Told) -> None:
-    """Encode what the cache lacks of a crop."""
-    if not cache.has(placed.key):
-        cache.write_sample(placed.key, encoding.sample(placed.key, opened, placed.crop, told.texts))
-    for key, text in zip(placed.nouns, told.nouns, strict=True):
-        if key and not cache.has(key):
-            cache.write_prompt(key, encoding.conditions(text, placed.crop))
+    """Encode what the cache lacks of a crop. Raises PortraitistError for a reference that the family does not take."""
+    shown = [reference.opened() for reference in told.shown]
+    try:
+        if not cache.has(placed.key):
+            cache.write_sample(placed.key, encoding.sample(placed.key, opened, placed.crop, told.texts, shown))
+        for key, text in zip(placed.nouns, told.nouns, strict=True):
+            if key and not cache.has(key):
+                cache.write_prompt(key, encoding.conditions(text, placed.crop, shown))
+    except PortraitistError as error:
+        if not shown:
+            raise
+        names = ", ".join(reference.path.name for reference in told.shown)
+        raise PortraitistError(f"With the reference {names}: {error.problem}", error.remedy) from error

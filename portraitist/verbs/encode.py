@@ -6,7 +6,7 @@ from pathlib import Path
 
 from portraitist import durable, families
 from portraitist.audit.survey import cleared
-from portraitist.dataset import buckets
+from portraitist.dataset import buckets, references
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Encoded, Finished, Started, ignore
 from portraitist.pictures import Opened, Picture, open_upright
@@ -29,27 +29,29 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     """Encode what the cache lacks, and write the listing that training and judging read.
 
     Held-out pictures are encoded as well. Raises PortraitistError for a real person without consent, when the audit
-    blocks or is out of date, when the base cannot be found, when a picture changes meanwhile, and when the noun is to
-    be preserved and there is none, or no caption with the trigger.
+    blocks or is out of date, when the base cannot be found, when a picture changes meanwhile, when the noun is to be
+    preserved and there is none, or no caption with the trigger, and for references that are missing or not taken.
     """
+    from portraitist.dataset import placing
     from portraitist.dataset.cache import Cache
     from portraitist.dataset.encoding import Encoding
-    from portraitist.dataset.placing import Told, fill, places, require_nouns
     from portraitist.learn.memory import set_threads
 
     began = time.monotonic()
     project.require_consent()
     family = families.get(recipe.model.family)
+    references.require_able(family.name, getattr(family, "references", 0), recipe)  # others' families may not know it
     side = recipe.data.resolution or family.profile.resolution
     sizes = buckets.buckets(side, family.pixel_multiple, recipe.data.aspect)
     pictures = cleared(project, recipe, side)
     family, base = families.pair(recipe.model)
     set_threads(recipe.model.threads)
     cache = Cache.of(project, family.name, base)
-    told = {picture.name: Told.of(picture, project.facts, recipe) for picture in pictures}
-    require_nouns(told.values(), project.facts, recipe)
+    told = placing.told(project, recipe, pictures)
     placed = {
-        p.name: places(p, told[p.name], family, base, buckets.crops(p.width, p.height, sizes, recipe.data.crops))
+        p.name: placing.places(
+            p, told[p.name], family, base, buckets.crops(p.width, p.height, sizes, recipe.data.crops)
+        )
         for p in pictures
     }
     total, done, encoded = sum(map(len, placed.values())), 0, 0
@@ -63,12 +65,12 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
                 opened = unchanged(project, picture)
                 encoding = encoding or Encoding(family.load_encoder(base))
                 for one in missing:
-                    fill(cache, one, encoding, opened, told[picture.name])
+                    placing.fill(cache, one, encoding, opened, told[picture.name])
             encoded += len(missing)
             for one in placed[picture.name]:
                 done += 1
                 emit(Encoded(name=picture.name, cached=one not in missing, done=done, total=total))
-        cache.write_index(project.facts, recipe, pictures, placed)
+        cache.write_index(project, recipe, pictures, placed)
     held = sum(len(placed[p.name]) for p in pictures if p.split == "held-out")
     emit(Finished(verb="encode", seconds=time.monotonic() - began, facts={"encoded": encoded, "samples": total}))
     return EncodeResult(cache.folder, encoded, total - encoded, total - held, held)
