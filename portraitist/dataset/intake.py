@@ -6,7 +6,7 @@ trainers do it, `40_maya`, is seen 40 times per pass.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,6 +216,24 @@ def safe_name(name: str) -> str:
 def named(folder: str, recipe: Recipe) -> Set | None:
     """What the recipe says of the set in a folder, named with or without its `40_` prefix; None when nothing."""
     return next((one for one in recipe.data.sets if one.name in (folder, bare(folder))), None)
+
+
+def require_sets(recipe: Recipe, folders: Collection[str]) -> None:
+    """Refuse a set of the recipe that no picture is of: whatever is said of it would count for nothing."""
+    known = {*folders, *map(bare, folders)}
+    for one in recipe.data.sets:
+        if one.name not in known:
+            there = ", ".join(repr(bare(name)) for name in sorted(folders))
+            raise PortraitistError(
+                f"data.sets names {one.name!r}, and no picture lies in a folder of that name", f"Sets here: {there}."
+            )
+
+
+def unseen(recipe: Recipe, folders: Collection[str]) -> list[str]:
+    """Sets that lie there and that no stage of the recipe sees, by their names without a prefix."""
+    seen = {bare(name) for stage in recipe.stages for name in stage.sets}
+    everything = any(not stage.sets for stage in recipe.stages)
+    return [] if everything else sorted({bare(name) for name in folders} - seen)
 
 
 def weigh(picture: Picture, found: int, recipe: Recipe) -> tuple[int, float, str]:

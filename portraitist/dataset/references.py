@@ -43,8 +43,8 @@ def shown(project: Project, recipe: Recipe, pictures: Sequence[Picture]) -> Show
 
     Raises PortraitistError when a folder is not there or is trained on, and for pictures without a partner in it.
     """
-    everywhere, folders = fixed(project, recipe), {}
-    found: dict[str, tuple[Path, ...]] = {}
+    everywhere, found = fixed(project, recipe), dict[str, tuple[Path, ...]]()
+    folders: dict[str, dict[str, Path]] = {}
     for picture in pictures:
         chosen = intake.named(picture.set, recipe)
         if chosen is None or not chosen.references:

@@ -263,6 +263,7 @@ def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float]
         for name, weight in chosen:
             part = stage.steps * recipe.pictures_per_step * weight / whole / members[name]
             shown[name] = shown.get(name, 0.0) + part
+    missing += [f"No stage sees the set {name!r}: it is not trained on" for name in intake.unseen(recipe, members)]
     return {name or "pictures": round(count, 2) for name, count in sorted(shown.items())}, missing
 
 

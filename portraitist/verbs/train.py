@@ -98,7 +98,7 @@ def follow(
     stop: Callable[[], bool],
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
-    from portraitist.dataset import cache, stream
+    from portraitist.dataset import cache, intake, stream
     from portraitist.learn import loop, memory, noise, optimise, state
 
     device = memory.place(recipe.model.device)
@@ -109,13 +109,15 @@ def follow(
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
-    course = stream.course(cache.load_samples(project, family, base, recipe, "train"), recipe)
+    samples = cache.load_samples(project, family, base, recipe, "train")
+    course, sets = stream.course(samples, recipe), {sample.set for sample in samples}
     trainee = adapted(family, base, recipe, device)
     if recipe.adapter.start:
         trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
-    warned: list[Event] = []
+    told = (f"No stage sees the set {name!r}: it is not trained on" for name in intake.unseen(recipe, sets))
+    warned: list[Event] = [Warned(says=says, remedy="Name it in one, if it should be.") for says in told]
     state.restore(run, trainee, warned.append)
     started = {
         "run": run.name,
