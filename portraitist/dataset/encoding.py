@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from portraitist.family import Conditions
 
 
+KEPT = 64
+"""Conditions held at most: those with a reference of a picture's own are of use to no other, and take megabytes."""
+
+
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
@@ -40,6 +44,8 @@ class Encoding:
         """Of a text at a crop and with references, without batch dimension."""
         key = (text, crop, tuple(picture.digest for picture in references))
         if key not in self.known:
+            if len(self.known) >= KEPT:
+                self.known.clear()
             shown = tuple(to_tensor(picture.pixels) for picture in references)
             self.known[key] = self.encoder.conditions(Prompt(text, crop, shown))
         return self.known[key]
