@@ -66,6 +66,8 @@ class Sample:
     latents     (C, h, w), canonical: in the denoiser's units, unpacked
     captions    conditions of each caption variant, without batch dimension
     empty       conditions of the empty caption with the same crop and references: what caption dropout takes
+    nouns       conditions of each caption variant with the noun in the trigger's place, None for one without the
+                trigger; empty where nothing is preserved
     references  latents of 0-n reference pictures, each (C, h', w')
     mask        (1, h, w) weight of each latent cell in [0, 1], or None: every cell counts alike
     weight      how often it is seen per pass, relative to others (integer >= 1)
@@ -76,6 +78,7 @@ class Sample:
     latents: Tensor
     captions: tuple[Conditions, ...]
     empty: Conditions
+    nouns: tuple[Conditions | None, ...] = ()
     references: tuple[Tensor, ...] = ()
     mask: Tensor | None = None
     weight: int = 1
@@ -95,6 +98,7 @@ class Batch:
     mask     (B, 1, h, w) in [0, 1]
     weight   (B,) factor on each picture's loss
     index    the global sample index of each picture: what its randomness is keyed by
+    nouns    the same exposures told by the noun, those that have such a caption; None where nothing is preserved
     """
 
     latents: Tensor
@@ -103,6 +107,7 @@ class Batch:
     weight: Tensor
     index: tuple[int, ...]
     keys: tuple[str, ...] = ()
+    nouns: Batch | None = None
 
 
 class Process(Protocol):
@@ -196,6 +201,11 @@ class Family(Protocol):
     @property
     def pixel_multiple(self) -> int:
         """Sides of a training picture are multiples of this many pixels."""
+        ...
+
+    @property
+    def references(self) -> int:
+        """The most reference pictures that it takes beside a prompt."""
         ...
 
     @property

@@ -64,15 +64,19 @@ class Set(Section):
     """One set of pictures, by the folder it lies in below `pictures/`.
 
     name         the folder; "" is the top
-    role         what the set is for
+    role         what the set is for; prior: others of the character's kind, captioned without the trigger, so that the
+                 noun keeps its meaning
     weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
     loss_weight  factor on the loss of its pictures
+    references   for edit models: up to three folders outside `pictures/`, from the character's folder where not
+                 absolute; each picture is shown with the one of its own name in each of them
     """
 
     name: str = ""
-    role: Literal["identity", "realism", "outfit", "style"] = "identity"
+    role: Literal["identity", "realism", "outfit", "style", "prior"] = "identity"
     weight: int = Field(0, ge=0, le=10_000)
     loss_weight: float = Field(1.0, ge=0, le=100)
+    references: tuple[str, ...] = Field((), max_length=3)
 
 
 class Data(Section):
@@ -84,6 +88,8 @@ class Data(Section):
     held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
     dropout     share of exposures that take the empty caption
     masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
+    references  for edit models: up to three pictures that every picture is shown with, unless its set has references
+                of its own; judging draws with them. From the character's folder where not absolute
     sets        weights and roles of the sets; sets not named here count by their folder prefix
     """
 
@@ -93,6 +99,7 @@ class Data(Section):
     held_out: float = Field(0.125, ge=0, le=0.5)
     dropout: float = Field(0.05, ge=0, le=1)
     masks: float = Field(1.0, ge=0, le=1)
+    references: tuple[str, ...] = Field((), max_length=3)
     sets: tuple[Set, ...] = ()
 
 
@@ -163,6 +170,9 @@ class Training(Section):
                   all levels alike
     recompute     whether blocks keep their inputs alone and are computed again going back (gradient checkpointing):
                   the family's own (on, but for mini), on, off. The result is the same
+    preserve      weight of holding what the captions draw with the noun of project.toml in the trigger's place to what
+                  the base draws of them, against the character leaking into everyone; 0 holds nothing, else a step
+                  costs more than twice as much
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, newest last (adapters are all kept)
     seed          of every random draw
@@ -187,6 +197,7 @@ class Training(Section):
     stratified: bool = False
     snr_gamma: float = Field(0.0, ge=0, le=1000)
     recompute: Literal["family", "on", "off"] = "family"
+    preserve: float = Field(0.0, ge=0, le=100)
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)

@@ -35,6 +35,7 @@ class LowRank:
 
     factors: Mapping[str, nn.Parameter]
     alphas: Mapping[str, float]
+    layers: Mapping[str, Any]
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """`<module>.lora_A.weight` (rank, in) and `<module>.lora_B.weight` (out, rank), of convolutions 4-d; or the
@@ -45,6 +46,17 @@ class LowRank:
         """The factors now, and `<module>.alpha` of every module, a float32 scalar."""
         found = {name: parameter.detach() for name, parameter in self.factors.items()}
         return found | {f"{module}.alpha": torch.tensor(alpha) for module, alpha in self.alphas.items()}
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Within: the denoiser computes what its base does. Not for a way back: peft freezes the factors meanwhile."""
+        for layer in self.layers.values():
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.enable_adapters(True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +73,18 @@ class Whole:
     def tensors(self) -> Mapping[str, Tensor]:
         """What training has added to each: `full.<name>`, float32 on the CPU."""
         return {f"{FULL}{name}": p.detach().cpu() - self.before[name].float() for name, p in self.weights.items()}
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Within: the weights are what they were before, a second copy of them, in float32."""
+        now = {name: parameter.data for name, parameter in self.weights.items()}
+        try:
+            for name, parameter in self.weights.items():
+                put(parameter, self.before[name].to(parameter.device, torch.float32))
+            yield
+        finally:
+            for name, values in now.items():
+                put(self.weights[name], values)
 
 
 def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> LowRank | Whole:
@@ -89,7 +113,7 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
             found[f"{module}.{part}"] = parameter
         if adapter.kind == "lokr" and "lokr_w2" in layer.adapter_layer_names and NAME in layer.lokr_w2:
             layer.scaling[NAME] = 1.0  # both matrices whole: readers of such files know no rank, and take no alpha
-    return LowRank(found, dict.fromkeys(layers, alpha))
+    return LowRank(found, dict.fromkeys(layers, alpha), layers)
 
 
 def parts(layer: Any) -> dict[str, nn.Parameter]:

@@ -36,6 +36,7 @@ class Flux:
     guidance: float = 1.0
     name = "flux"
     profile = Profile(resolution=1024, guidance=3.5, sampling_steps=28, true_guidance=False, token_limit=TOKENS - 1)
+    references = 0
     pixel_multiple = 16  # the VAE divides by 8, packing by 2
     targets = ("to_q", "to_k", "to_v", "to_out.0")
     tokenizer = "tokenizer_2"  # T5's; of CLIP only the pooled vector is used

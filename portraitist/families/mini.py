@@ -46,6 +46,7 @@ class Mini:
         "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
         "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2",
     )  # fmt: skip
+    references = 1  # at most
     shift = 3.0  # of the sampling schedule; the base was taught with the same
 
     @property

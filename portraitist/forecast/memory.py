@@ -27,6 +27,10 @@ DOUBT = 0.3
 
 CERTAIN = ("frozen weights", "adapter")
 
+REFERENCE, SEEN = 1024, 202
+"""Of a reference picture: the side of the square whose area edit bases scale it to, and its tokens among the text's
+(14 x 14 patches of some 384 x 384 pixels, and six that name it)."""
+
 CARDS_GB = (12, 16, 24, 32, 48, 80)
 """Sizes people buy. Taken as so many 1e9 bytes, which leaves a consumer card 7 % and one with ECC nothing over."""
 
@@ -76,20 +80,21 @@ def known(family: str) -> Base | None:
     return Base(published, Laws.of(json.loads(text)), published.trained.parameters, encoders)
 
 
-def point(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> Point:
-    """What a recipe's batch is to the laws, at the longest captions; references by their sides in pixels."""
-    cells = sum((one // base.published.cell) ** 2 for one in (side, *references))
-    return Point(recipe.training.batch, cells, base.published.text, recipe.adapter.rank)
+def point(base: Base, recipe: Recipe, side: int) -> Point:
+    """What a recipe's batch is to the laws, at the longest captions and with the most references."""
+    cells = sum((one // base.published.cell) ** 2 for one in (side, *[REFERENCE] * recipe.references))
+    text = base.published.text + recipe.references * SEEN
+    return Point(recipe.training.batch, cells, text, recipe.adapter.rank)
 
 
 def usual(base: Base, recipe: Recipe, side: int) -> Point:
     """The same with captions as long as usual, for work: only the longest one decides the peak."""
-    return replace(point(base, recipe, side), text=base.published.usual)
+    return replace(point(base, recipe, side), text=base.published.usual + recipe.references * SEEN)
 
 
-def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> list[Share]:
+def training(base: Base, recipe: Recipe, side: int) -> list[Share]:
     """The parts of the peak of `train` on a card, for a LoRA on the family's own targets."""
-    at, model = point(base, recipe, side, references), recipe.model
+    at, model = point(base, recipe, side), recipe.model
     law = base.laws.wide if model.precision == "float32" else base.laws.recomputed
     wider, again = 1, "with gradient checkpointing"
     if recipe.training.recompute == "off":

@@ -23,6 +23,7 @@ from portraitist.judge.panel import Panel, References
 from portraitist.judge.render import Artist, Prompts, Sampler
 from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
 from portraitist.learn import encoders, memory, offload
+from portraitist.pictures import Opened
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
@@ -43,6 +44,7 @@ class Sitting:
     looks: Looks
     record: Emit
     stop: Stop
+    references: Sequence[Opened] = ()
     drawn: int = 0
     cards: dict[tuple[int, float, Stage], Scorecard] = field(default_factory=dict)
     losses: dict[int, Losses] = field(default_factory=dict)
@@ -187,7 +189,7 @@ class Sitting:
         if self.kept_artist is None:
             crop = render.whole(self.grid.width, self.grid.height)
             cache = Cache.of(self.project, self.family.name, self.base)
-            prompts = Prompts(self.family, self.base, cache, self.words, crop)
+            prompts = Prompts(self.family, self.base, cache, self.words, crop, self.references)
             precision = self.recipe.model.precision
             self.kept_artist = Artist(self.family, self.base, self.grid, self.sampler, self.encoder, prompts, precision)
         return self.kept_artist

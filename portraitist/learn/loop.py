@@ -1,7 +1,7 @@
 """The training loop: one for every family, adapter and budget."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -79,9 +79,9 @@ def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe:
     """The loss of a step's micro-batches, a scalar, with its gradients put down; on their way they are scaled."""
     pictures, scale = sum(len(batch.index) for batch in batches), trainee.scaler.scale
     loss = torch.zeros((), device=trainee.device)
-    for batch in batches:
-        share = batch_loss(family, trainee, batch, recipe) / pictures
-        torch.autograd.backward(share * scale)
+    for part in (part for batch in batches for part in parts(family, trainee, batch, recipe)):
+        share = part / pictures
+        torch.autograd.backward(share * scale)  # before the next part is computed: one graph at a time
         loss += share.detach()
     for parameter in trainee.parameters.values():
         if parameter.grad is not None and scale != 1:
@@ -89,12 +89,41 @@ def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe:
     return loss
 
 
+def parts(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Iterator[Tensor]:
+    """What a micro-batch adds to the step's loss: that of its pictures, and that of straying from the base."""
+    yield batch_loss(family, trainee, batch, recipe)
+    if batch.nouns is not None:
+        yield recipe.training.preserve * straying(family, trainee, batch.nouns, recipe)
+
+
 def batch_loss(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Tensor:
     """Weighted losses of a micro-batch's pictures, summed; noise and level belong to the pictures, not to the batch."""
-    training, process, device = recipe.training, family.process, trainee.device
-    noise = noises(training.seed, batch.index, batch.latents).to(device)
-    level = levels(training.seed, batch.index, process, training, recipe.pictures_per_step).to(device)
-    batch = to(batch, device)
-    with memory.autocast(device, recipe.model.precision):
+    batch, noise, level = drawn(family, trainee, batch, recipe)
+    with memory.autocast(trainee.device, recipe.model.precision):
         losses = picture_losses(family, trainee.denoiser, batch, noise, level)
-    return (losses * batch.weight * snr_weights(process, level, training.snr_gamma)).sum()
+    return (losses * batch.weight * snr_weights(family.process, level, recipe.training.snr_gamma)).sum()
+
+
+def straying(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> Tensor:
+    """How far predictions stray from the base's on captions that name nobody: weighted squares, summed over pictures.
+
+    The mean is over the whole picture, whatever its mask. Noise and level are those that the same exposures are
+    trained at, since they are functions of seed and index; base and adapter see the same.
+    """
+    batch, noise, level = drawn(family, trainee, batch, recipe)
+    noisy, device = family.process.mix(batch.latents, noise, level), trainee.device
+    # each under an autocast of its own: it keeps half-precision copies of weights, and those are not the same in both
+    with torch.no_grad(), trainee.trained.off(), memory.autocast(device, recipe.model.precision):
+        held = family.predict(trainee.denoiser, noisy, level, batch.given)
+    with memory.autocast(device, recipe.model.precision):
+        found = family.predict(trainee.denoiser, noisy, level, batch.given)
+    losses = (found.float() - held.float()).square().mean((1, 2, 3))
+    return (losses * batch.weight * snr_weights(family.process, level, recipe.training.snr_gamma)).sum()
+
+
+def drawn(family: Family, trainee: Trainee, batch: Batch, recipe: Recipe) -> tuple[Batch, Tensor, Tensor]:
+    """A batch with its noise and levels, on the trainee's device."""
+    training, device = recipe.training, trainee.device
+    noise = noises(training.seed, batch.index, batch.latents).to(device)
+    level = levels(training.seed, batch.index, family.process, training, recipe.pictures_per_step).to(device)
+    return to(batch, device), noise, level

@@ -1,7 +1,7 @@
 """All that changes while training, and its way to the disk and back, bit for bit."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,10 @@ class Trained(Protocol):
 
     def tensors(self) -> Mapping[str, Tensor]:
         """What the parameters are worth now, as an adapter file holds it."""
+        ...
+
+    def off(self) -> AbstractContextManager[None]:
+        """Within: the denoiser computes what it did before anything was trained. For predictions without gradients."""
         ...
 
 

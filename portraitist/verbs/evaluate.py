@@ -2,16 +2,18 @@
 
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
+from portraitist.dataset import references
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
 from portraitist.judge import choosing, settings
 from portraitist.judge.following import Training
 from portraitist.judge.grid import Grid, grid
 from portraitist.judge.scorecard import BASE, WHOLE
+from portraitist.pictures import open_upright
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sections import Judging
@@ -96,8 +98,10 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)
+    shown = [open_upright(path) for path in references.fixed(project, recipe)]
+    shots = replace(shots, references=tuple(opened.digest for opened in shown))
     looks = eyes.load(family.name) or eyes.Plain()
-    return Sitting(project, recipe, run, family, base, shots, looks, record, stop)
+    return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
 
 
 def started(sitting: "Sitting", follow: bool) -> Started:

@@ -12,9 +12,10 @@ import numpy as np
 
 from portraitist import durable, families, runs
 from portraitist.adapters.modules import reached
-from portraitist.dataset import intake
+from portraitist.dataset import intake, references
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
+from portraitist.family import Family
 from portraitist.forecast import layout as files
 from portraitist.forecast import memory, pace
 from portraitist.pictures import Picture
@@ -98,7 +99,9 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     total = recipe.steps * recipe.pictures_per_step
     on = reached(recipe.adapter, recipe.model.family, family.targets)
     layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
-    tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
+    pictured = 1 + recipe.references  # on the bases that a CPU trains a reference is as large as the picture
+    tokens = pictured * (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
+    notes += referred(project, recipe, pictures, family)
     base = published(recipe, notes)
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
     needed, needed_basis = peak if peak else held(recipe, layout, tokens)
@@ -168,12 +171,7 @@ def told(
     sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
     some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
     parts = memory.training(base, recipe, side)
-    again = recipe.training.recompute != "off"
-    work = (
-        pace.operations(base.laws, memory.usual(base, recipe, side), recomputed=again)
-        * recipe.training.accumulate
-        * found.left
-    )
+    work = pace.batch_work(base, recipe, side) * recipe.training.accumulate * found.left
     name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
     if not measured and recipe.model.device != "cpu":
         found = replace(
@@ -235,6 +233,20 @@ def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
     return found, notes
 
 
+def referred(project: Project, recipe: Recipe, pictures: list[Picture], family: Family) -> list[str]:
+    """How many pictures are shown with how many references, or what stands against that."""
+    if not recipe.references:
+        return []
+    try:
+        references.require_able(family.name, getattr(family, "references", 0), recipe)
+        found = references.shown(project, recipe, pictures)
+    except PortraitistError as error:
+        return [f"{error.problem}. {error.remedy}"]
+    counts = Counter(map(len, found.values()))
+    told = [f"{number} with {count} each" for count, number in sorted(counts.items())]
+    return [f"Of {len(pictures)} pictures {', '.join(told) or 'none'} are shown with references"]
+
+
 def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float], list[str]]:
     """How often each picture of a set is shown over all stages, by set; and stages that have no picture to show."""
     shown: dict[str, float] = {}
@@ -251,6 +263,7 @@ def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float]
         for name, weight in chosen:
             part = stage.steps * recipe.pictures_per_step * weight / whole / members[name]
             shown[name] = shown.get(name, 0.0) + part
+    missing += [f"No stage sees the set {name!r}: it is not trained on" for name in intake.unseen(recipe, members)]
     return {name or "pictures": round(count, 2) for name, count in sorted(shown.items())}, missing
 
 
@@ -299,7 +312,7 @@ def duration(
             if base is not None and near is None:
                 usual = families.get(recipe.model.family).profile.resolution
                 asked = ((theirs, theirs.data.resolution or usual), (recipe, side))
-                then, now = (pace.operations(base.laws, memory.usual(base, r, s)) / r.training.batch for r, s in asked)
+                then, now = (pace.batch_work(base, r, s) / r.training.batch for r, s in asked)
                 near = (
                     round(minutes * now / then, 2),
                     f"{basis}, at another resolution: x {now / then:.3g} by operations",
@@ -320,6 +333,7 @@ def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: in
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
         return None, "unknown until two steps have been taken on this accelerator"
     passes = 6 if recipe.adapter.kind == "full" else 4
+    passes = 2 * passes + 2 if recipe.training.preserve else passes
     work = passes * layout.parameters * tokens * recipe.pictures_per_step * left
     speed = matrix_speed()
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
@@ -335,7 +349,8 @@ def unknown(recipe: Recipe) -> str:
 def alike(recipe: Recipe) -> list[Any]:
     """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
     model = recipe.model
-    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind]
+    preserving = recipe.training.preserve > 0
+    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind, preserving]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:

@@ -1,7 +1,7 @@
 """Train: cached samples to checkpoints in a run folder; cut and continued, it ends in the bytes of the uncut run."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,13 +110,14 @@ def follow(
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
-    course = stream.course(cache.load_samples(project, family, base, recipe, "train"), recipe)
+    samples = cache.load_samples(project, family, base, recipe, "train")
+    course = stream.course(samples, recipe)
     trainee = adapted(family, base, recipe, device)
     if recipe.adapter.start:
         trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
-    warned: list[Event] = []
+    warned: list[Event] = list(unseen(recipe, {sample.set for sample in samples}))
     state.restore(run, trainee, warned.append)
     started = {
         "run": run.name,
@@ -147,6 +148,15 @@ def follow(
 
     ending = loop.train(family, trainee, course, recipe, horizon=horizon, emit=record, checkpoint=checkpoint, halt=halt)
     return ending, trainee.step
+
+
+def unseen(recipe: Recipe, sets: set[str]) -> Iterator[Warned]:
+    """A warning for every set that no stage sees."""
+    from portraitist.dataset import intake
+
+    for name in intake.unseen(recipe, sets):
+        says = f"No stage sees the set {name!r}: it is not trained on"
+        yield Warned(says=says, remedy="Name it in one, if it should be.")
 
 
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":

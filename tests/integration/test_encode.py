@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from PIL import Image
 
 from portraitist import families
@@ -16,84 +14,15 @@ from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache, load_index, load_samples
 from portraitist.errors import PortraitistError
 from portraitist.events import Encoded
-from portraitist.family import Base, Profile
 from portraitist.project import Project
-from portraitist.recipe import Recipe
 from portraitist.sections import Data, Set
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.caption import caption
 from portraitist.verbs.encode import encode
 from portraitist.verbs.new import new
+from tests.encoding import BASE, TinyEncoder
 from tests.pictures import saved, scenery
-
-BASE = Base(folder=SimpleNamespace(), digest="ab" * 32)  # type: ignore[arg-type] - nothing is read from it
-
-
-@dataclass(frozen=True)
-class TinyEncoder:
-    """A real VAE of 4 x 4 pixel cells, and bytes of the text as tokens."""
-
-    vae: AutoencoderKL
-
-    @torch.no_grad()
-    def latents(self, pixels):
-        return self.vae.encode(pixels).latent_dist.mode()
-
-    @torch.no_grad()
-    def conditions(self, prompt):
-        data = list(prompt.text.encode()) or [0]
-        crop = prompt.crop
-        sizes = [crop.source_height, crop.source_width, crop.top, crop.left] if crop else [0] * 4
-        tokens = torch.tensor(data, dtype=torch.bfloat16)[:, None].expand(-1, 4)
-        return {"tokens": tokens, "tokens_mask": torch.ones(len(data), dtype=torch.bool), "sizes": torch.tensor(sizes)}
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """A family of that encoder; what it loaded is counted."""
-
-    loaded: list
-    name = "tiny"
-    profile = Profile(resolution=32, guidance=1, sampling_steps=2, token_limit=60)
-    pixel_multiple = 8
-
-    def count_tokens(self, text):
-        return len(text.encode())
-
-    def load_encoder(self, base):
-        torch.manual_seed(0)
-        blocks = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
-        vae = AutoencoderKL(block_out_channels=(8, 8, 8), latent_channels=4, norm_num_groups=2, **blocks)
-        assert all(p.device.type == "meta" for _, e in self.loaded for p in e.vae.parameters()), "two at a time"
-        self.loaded.append((base.needs, TinyEncoder(vae.eval())))
-        return self.loaded[-1][1]
-
-
-@pytest.fixture
-def family(monkeypatch):
-    tiny = Tiny([])
-    monkeypatch.setattr(families, "get", lambda name: tiny, raising=False)
-    monkeypatch.setattr(families, "resolve", lambda model: BASE, raising=False)
-    return tiny
-
-
-@pytest.fixture
-def recipe():
-    return Recipe(model={"family": "tiny", "threads": 1}, data=Data(resolution=32))  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def project(tmp_path, family, recipe):
-    """Ten pictures of several sizes and modes, captioned, audited."""
-    for i in range(10):
-        width, height = [(48, 48), (64, 40), (40, 64)][i % 3]
-        saved(tmp_path / "from" / f"{i}.png", scenery(i, width, height))
-        (tmp_path / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}\n" + (f"zorblax again {i}" if i == 1 else ""))
-    made = new(tmp_path / "maya", trigger="zorblax", subject="fictional", preset="mini")
-    add(made, [tmp_path / "from"])
-    audit(made, recipe)
-    return made
 
 
 def tree(folder):

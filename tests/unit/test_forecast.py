@@ -47,6 +47,18 @@ def test_peaks_are_near_the_published_ones(family, published_gib, why):
     assert peak(family) / GIB == pytest.approx(published_gib, rel=0.07), why
 
 
+def test_preserving_is_two_forward_passes_and_one_way_back_more_and_takes_no_memory():
+    base = memory.known("sdxl")
+    plain, preserving = recipe("sdxl"), recipe("sdxl", preserve=0.5)
+    at = memory.usual(base, plain, 1024)
+    there = operations_at(base.laws.work_drawn, at)
+    back = operations_at(base.laws.work, at) - there + base.laws.again * there
+    once, more = (pace.batch_work(base, each, 1024) for each in (plain, preserving))
+    assert once == pytest.approx(there + back)
+    assert more - once == pytest.approx(2 * there + back)
+    assert memory.training(base, preserving, 1024) == memory.training(base, plain, 1024)
+
+
 def test_what_is_kept_without_checkpointing_is_as_published_too():
     """SDXL takes 13.0 GiB then: within 7 %. No recipe asks for it; it says that the counting is right."""
     base, asked = memory.known("sdxl"), recipe("sdxl")
