@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 ADAPTERS = ("lora", "loha", "lokr")
 
+ONE_BY_ONE = ("adamw", "adafactor", "adamw8bit")
+"""Optimisers that move each parameter by its own gradient and states alone."""
+
 COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.alpha": ("adapter.kind", ADAPTERS),
     "adapter.dropout": ("adapter.kind", ("lora",)),
@@ -19,9 +22,10 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
-    "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "adapter.weights": ("adapter.kind", ("full",)),
+    "training.beta1": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.beta2": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.ema": ("training.optimiser", (*ONE_BY_ONE, "prodigy")),  # schedule-free averages by itself
     "training.level_mean": ("training.level", ("logit-normal",)),
     "training.level_spread": ("training.level", ("logit-normal",)),
     "training.level_shift": ("training.level", ("uniform", "logit-normal")),
@@ -41,6 +45,18 @@ def check(recipe: Recipe) -> None:
     if adapter.start and recipe.parent:
         raise PortraitistError(
             f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
+        )
+    rounded = adapter.weights == "bfloat16"
+    if rounded and recipe.model.precision != "bfloat16":
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with model.precision = "{recipe.model.precision}"',
+            'Set model.precision = "bfloat16", or adapter.weights = "float32".',
+        )
+    if rounded and training.optimiser not in ONE_BY_ONE:
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with training.optimiser = "{training.optimiser}", '
+            "which moves all weights together",
+            f"Set training.optimiser to one of {', '.join(ONE_BY_ONE)}, or adapter.weights to float32.",
         )
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(

@@ -115,6 +115,7 @@ def follow(
         trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
+    save = saver(recipe, run, family, base, trainee)
     warned: list[Event] = []
     state.restore(run, trainee, warned.append)
     started = {
@@ -134,7 +135,7 @@ def follow(
 
     def checkpoint(trainee: "Trainee") -> None:
         began = time.monotonic()
-        path = state.save(run, trainee, writer(family, base, recipe, trainee.step))
+        path = save(trainee)
         name = str(path.relative_to(run.path))
         record(Saved(step=trainee.step, path=name, seconds=time.monotonic() - began))
 
@@ -145,6 +146,27 @@ def follow(
 
     ending = loop.train(family, trainee, course, recipe, horizon=horizon, emit=record, checkpoint=checkpoint, halt=halt)
     return ending, trainee.step
+
+
+def saver(
+    recipe: Recipe, run: runs.RunFolder, family: "Family", base: "Base", trainee: "Trainee"
+) -> "Callable[[Trainee], Path]":
+    """How a checkpoint is saved, and which are then let go. Refuses a whole denoiser that the disk has no room for."""
+    from portraitist.forecast import room
+    from portraitist.judge import keeping
+    from portraitist.judge.following import Training
+    from portraitist.learn import state
+
+    whole, judge = recipe.adapter.kind == "full", Training(run, "evaluate")
+    if whole:
+        numbers = sum(p.numel() for p in trainee.parameters.values())
+        room.refuse_full(recipe, numbers, -(-recipe.steps // recipe.training.save_every), run.checkpoints)
+
+    def save(trainee: "Trainee") -> Path:
+        held = keeping.held(run, judge) if whole else None
+        return state.save(run, trainee, writer(family, base, recipe, trainee.step), held)
+
+    return save
 
 
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
@@ -196,17 +218,14 @@ def start_weights(
 
     Raises PortraitistError when the file does not fit the base or the recipe.
     """
-    import safetensors.torch
-
+    from portraitist import tensorfile
     from portraitist.adapters import inject, start
-    from portraitist.learn import state
 
     path = run.path / START
     if not path.is_file():
         found = start.weights(start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
-        raw = {f"raw/{name}": tensor.contiguous() for name, tensor in found.items()}
-        durable.write_bytes(path, safetensors.torch.save(raw))
-    return state.read(path)
+        tensorfile.write(path, {f"raw/{name}": tensor for name, tensor in found.items()})
+    return tensorfile.read(path)
 
 
 def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> dict[str, "Tensor"]:
@@ -214,13 +233,12 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
 
     Raises PortraitistError when the parent is of another base, or has nothing to resume from.
     """
-    import safetensors.torch
-
+    from portraitist import tensorfile
     from portraitist.learn import state
 
     path = run.path / START
     if path.is_file():
-        return state.read(path)
+        return tensorfile.read(path)
     parent = runs.find(project, recipe.parent)
     if parent.path == run.path:
         raise PortraitistError(f"Run {run.name} cannot be its own parent", "Give the fork another name.")
@@ -231,9 +249,9 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
     for step in reversed(parent.steps()):
         source = parent.checkpoint(step) / state.RESUME
         if source.is_file() and not parent.damage(step):
-            raw = {name: tensor for name, tensor in state.read(source).items() if name.startswith("raw/")}
-            durable.write_bytes(path, safetensors.torch.save(raw))
-            return raw
+            raw = {name: tensor for name, tensor in state.saved_state(source.parent).items() if name.startswith("raw/")}
+            tensorfile.write(path, raw)
+            return tensorfile.read(path)
     raise PortraitistError(
         f"Parent {parent.name} has no checkpoint with resume.safetensors", f"Train it first: --run {parent.name}"
     )
