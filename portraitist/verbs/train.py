@@ -115,7 +115,7 @@ def follow(
         trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
-    save = saver(recipe, run, family, base, trainee)
+    write = saver(recipe, run, family, base, trainee)
     warned: list[Event] = []
     state.restore(run, trainee, warned.append)
     started = {
@@ -135,7 +135,7 @@ def follow(
 
     def checkpoint(trainee: "Trainee") -> None:
         began = time.monotonic()
-        path = save(trainee)
+        path = write(trainee)
         name = str(path.relative_to(run.path))
         record(Saved(step=trainee.step, path=name, seconds=time.monotonic() - began))
 
