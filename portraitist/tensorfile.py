@@ -67,7 +67,7 @@ def raw(tensor: Tensor) -> memoryview:
     import torch
 
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
 def write(path: Path, tensors: Mapping[str, Tensor | Planned], metadata: Mapping[str, str] | None = None) -> None:

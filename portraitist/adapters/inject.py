@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from portraitist.adapters.files import WHOLE, Factors, factors, products
+from portraitist.adapters.files import Factors, factors, products
 from portraitist.adapters.modules import reached
 from portraitist.adapters.products import ROLES, Product
 from portraitist.adapters.products import added as added_product
@@ -24,6 +24,7 @@ from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.sections import Adapter
+from portraitist.tensorfile import WHOLE
 
 NAME = "default"  # of the one adapter, in peft's dictionaries
 ZEROS = ("lora_B.weight", "hada_w2_b", "lokr_w1")  # what of a fresh adapter makes it add nothing

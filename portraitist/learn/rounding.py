@@ -2,7 +2,7 @@
 
 A bfloat16 number has eight bits: one next to 1 is 0.4 % away, and a step of a rate like 4e-6 rounded to the nearest
 would be lost every time. Rounded up with the probability of the part that is cut off, the weight is on average what it
-would have been (arXiv 1502.02551, 2.2.2). The chance is counted (decision 003): a function of seed, weight and step alone.
+would have been (arXiv 1502.02551, 2.2.2). The chance is counted (decision 003): a function of seed, weight and step.
 
 Libraries have this inside single optimisers, drawing from the global generator: torchao in its own AdamW, none in
 Adafactor. Here it stands around any optimiser that treats its parameters one by one.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from portraitist import durable, families, runs
+from portraitist import durable, families, runs, tensorfile
 from portraitist.errors import PortraitistError
 from portraitist.project import Project
 from portraitist.sections import Adapter, Model
@@ -48,9 +48,9 @@ def extract(project: Project, run: str = "", step: int = 0, rank: int = 64) -> E
     """A LoRA of a run that trained the whole denoiser (the newest without a name), as a run of its own beside it.
 
     step  the checkpoint; 0 takes the chosen one, else the newest
-    The new run is named after the old one and the rank, and holds one checkpoint like any other: it is judged, chosen and
-    exported by the same commands with --run. Raises PortraitistError for a run of another kind, a damaged checkpoint, and
-    a base that is not the run's.
+    The new run is named after the old one and the rank, and holds one checkpoint like any other: it is judged, chosen
+    and exported by the same commands with --run. Raises PortraitistError for a run of another kind, a damaged
+    checkpoint, and a base that is not the run's.
     """
     from portraitist.adapters import files
 
@@ -72,7 +72,7 @@ def extract(project: Project, run: str = "", step: int = 0, rank: int = 64) -> E
             f"Run {found.name} was trained on another base than the one at hand", "Set model.base to that one."
         )
     tensors, metadata = files.read(source)
-    tuned = {name.removeprefix(files.WHOLE): tensor for name, tensor in tensors.items()}
+    tuned = {name.removeprefix(tensorfile.WHOLE): tensor for name, tensor in tensors.items()}
     got = between(tuned, family.load_denoiser(base), rank)
     new = runs.RunFolder(found.path.with_name(f"{found.name}-lora{rank}"))
     path = new.checkpoint(taken) / source.name
