@@ -1,4 +1,4 @@
-"""A LoCon of SDXL, convolutions too, on the tiny real UNet: its file by kohya's names is what ComfyUI adds to weights."""
+"""A LoCon of SDXL on the tiny real UNet: its file by kohya's names is what ComfyUI adds to weights."""
 
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
