@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 ADAPTERS = ("lora", "loha", "lokr")
 
+ONE_BY_ONE = ("adamw", "adafactor", "adamw8bit")
+"""Optimisers that move each parameter by its own gradient and states alone."""
+
 COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.alpha": ("adapter.kind", ADAPTERS),
     "adapter.dropout": ("adapter.kind", ("lora",)),
@@ -19,12 +22,14 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
+    "adapter.weights": ("adapter.kind", ("full",)),
     "judging.patience": ("judging.beside", ("auto", "always")),  # after training there is nothing left to stop
     "model.offload": ("adapter.kind", ADAPTERS),  # all weights are trained: none is frozen
-    "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "training.beta1": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.beta2": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.ema": ("training.optimiser", (*ONE_BY_ONE, "prodigy")),  # schedule-free averages by itself
     "training.floor": ("training.schedule", ("linear", "cosine")),
+    "training.preserve": ("adapter.kind", ADAPTERS),  # with all weights trained, there is no base to hold them to
     "training.level_mean": ("training.level", ("logit-normal",)),
     "training.level_spread": ("training.level", ("logit-normal",)),
     "training.level_shift": ("training.level", ("uniform", "logit-normal")),
@@ -50,6 +55,18 @@ def check(recipe: Recipe) -> None:
             f'model.offload = {recipe.model.offload:g} saves nothing with training.recompute = "off": going back, every'
             " block's weights would still be held",
             'Set training.recompute = "on", or model.offload = 0.',
+        )
+    rounded = adapter.weights == "bfloat16"
+    if rounded and recipe.model.precision != "bfloat16":
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with model.precision = "{recipe.model.precision}"',
+            'Set model.precision = "bfloat16", or adapter.weights = "float32".',
+        )
+    if rounded and training.optimiser not in ONE_BY_ONE:
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with training.optimiser = "{training.optimiser}", '
+            "which moves all weights together",
+            f"Set training.optimiser to one of {', '.join(ONE_BY_ONE)}, or adapter.weights to float32.",
         )
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(

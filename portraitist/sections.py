@@ -115,6 +115,8 @@ class Adapter(Section):
     modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
              convolutions too; all-linear
     targets  the layers, as peft's suffixes in place of a set
+    weights  of full, what they are held in while they are trained: float32; or bfloat16, where each step's result is
+             rounded up or down by chance, so that steps too small for it count on average, at half the memory
     start    an adapter file that training starts from, of any program, on these layers with this kind, rank and alpha;
              from the character's folder where the path is not absolute; "" starts afresh
     """
@@ -126,6 +128,7 @@ class Adapter(Section):
     factor: int = Field(0, ge=0, le=1024)
     modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
+    weights: Literal["float32", "bfloat16"] = "float32"
     start: str = ""
 
 
@@ -153,8 +156,9 @@ class Training(Section):
     schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
     floor         where a falling schedule ends, as a share of the rate
     warmup        steps from 0 to the full rate
-    optimiser     adamw; adafactor, which keeps less; prodigy, which finds the rate; schedulefree, whose average needs
-                  no falling rate. The last two need the packages of the extra `optimisers`
+    optimiser     adamw; adafactor, which keeps less; adamw8bit, AdamW whose averages take 8 bits; prodigy, which finds
+                  the rate; schedulefree, whose average needs no falling rate. The last three need the packages of the
+                  extra `optimisers`
     beta1         memory of the gradient; of schedulefree, how near to the average gradients are taken
     beta2         memory of its square
     weight_decay  share of the weights, times the rate, that each step takes off
@@ -174,7 +178,9 @@ class Training(Section):
                   the base draws of them, against the character leaking into everyone; 0 holds nothing, else a step
                   costs more than twice as much
     save_every    steps between checkpoints
-    keep          checkpoints that can be resumed from, newest last (adapters are all kept)
+    keep          checkpoints that can be resumed from, the newest ones. Adapters are all kept; of a whole denoiser
+                  (adapter.kind = "full") an older one stays while it waits for a judging that is under way, is among
+                  the `judging.contenders` best, or is the chosen one
     seed          of every random draw
     """
 
@@ -184,7 +190,7 @@ class Training(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     floor: float = Field(0.1, ge=0, le=1)
     warmup: int = Field(0, ge=0)
-    optimiser: Literal["adamw", "adafactor", "prodigy", "schedulefree"] = "adamw"
+    optimiser: Literal["adamw", "adafactor", "adamw8bit", "prodigy", "schedulefree"] = "adamw"
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)

@@ -64,8 +64,9 @@ class Base:
     source: str = "as published"
 
 
-STATES = {"adamw": 2, "adafactor": 0, "prodigy": 4, "schedulefree": 2}
-"""Numbers that an optimiser keeps for each one trained; Adafactor's rows and columns are next to nothing."""
+STATES = {"adamw": 2, "adafactor": 0, "adamw8bit": 0.51, "prodigy": 4, "schedulefree": 2}
+"""Float32 numbers that an optimiser keeps for each one trained, or room for such; Adafactor's rows and columns are next
+to nothing. Parameters below 4096 numbers, which adamw8bit keeps in float32, are not told apart."""
 
 
 @cache
@@ -109,7 +110,7 @@ def training(base: Base, recipe: Recipe, side: int) -> list[Share]:
         Share(
             base.numbers * size / 1e9, "frozen weights", f"{base.numbers:,} numbers {base.source} x {size:.4g} bytes"
         ),
-        Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies}: {words}"),
+        Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies:g}: {words}"),
         Share(kept, "activations", f"counted, {again}, for {pictures}"),
         Share(kept * SLACK, "slack", f"{SLACK:.0%} of activations for the allocator, judged"),
         Share(RUNTIME_GB, "runtime", "CUDA's context and workspaces, judged"),

@@ -168,7 +168,8 @@ def take_over_threads(sitting: "Sitting") -> None:
 def contest(sitting: "Sitting") -> list[int]:
     """Put the contenders through the full grid at every strength; returns their steps."""
     judging = sitting.recipe.judging
-    cards = sitting.of_stage("screen")
+    there = sitting.run.steps()  # of a whole denoiser not every checkpoint that was judged is kept
+    cards = [card for card in sitting.of_stage("screen") if card.step in there]
     if not cards:
         return []
     base = sitting.judge(BASE, 0.0, "screen")

@@ -17,7 +17,7 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
 from portraitist.family import Family
 from portraitist.forecast import layout as files
-from portraitist.forecast import memory, pace
+from portraitist.forecast import memory, pace, room
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -95,7 +95,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     run = begun(project, recipe)
     trained = max(run.steps(), default=0) if run else 0
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
-    saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
+    saved = [s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps]
     total = recipe.steps * recipe.pictures_per_step
     on = reached(recipe.adapter, recipe.model.family, family.targets)
     layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
@@ -119,7 +119,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
         run=run.name if run else "",
         trained=trained,
         left=left,
-        checkpoints=tuple(saves),
+        checkpoints=tuple(saved),
         parameters=layout.added if layout else None,
         minutes=minutes,
         minutes_basis=minutes_basis,
@@ -127,6 +127,8 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
         memory_basis=needed_basis,
         notes=(*notes, *missing),
     )
+    if recipe.adapter.kind == "full" and layout:
+        found = replace(found, disk=room.needed(recipe, layout.parameters, len(saved))[1])
     asked = Asked(card, price, hours)
     return told(found, recipe, base, side, family.pixel_multiple, asked, measured=peak is not None)
 
@@ -368,13 +370,17 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     if layout is None:
         return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
-    frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
-    kept_by = memory.STATES[recipe.training.optimiser]
-    moved = layout.added * 4 * (2 + kept_by + int(recipe.training.ema > 0))  # weight, gradient, its states, average
+    whole = recipe.adapter.kind == "full"
+    own = 2 if recipe.adapter.weights == "bfloat16" else 4  # of a trained weight, and of its gradient
+    frozen = 0 if whole else layout.parameters * size
+    states = memory.STATES[recipe.training.optimiser] + int(recipe.training.ema > 0)  # float32: the average is too
+    cast = size if whole and size < own else 0  # autocast keeps a copy of a step's weights in half precision
+    moved = layout.added * (2 * own + cast + 4 * states)
     kept = KEPT * layout.widths * tokens * recipe.training.batch * size
     parts = [f"{RUNTIME_GB:g} runtime"]
     parts += [
         f"{value / 1e9:.2g} {word}"
-        for value, word in ((frozen, "base"), (moved, "adapter and optimiser"), (kept, "activations"))
+        for value, word in ((frozen, "base"), (moved, "what is trained"), (kept, "activations"))
+        if value
     ]
     return round(RUNTIME_GB + (frozen + moved + kept) / 1e9, 2), f"estimate in GB: {' + '.join(parts)}"

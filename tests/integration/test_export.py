@@ -11,15 +11,12 @@ import safetensors
 import safetensors.torch
 import torch
 
-from portraitist import families
 from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.project import Project
-from portraitist.sections import Adapter
 from portraitist.verbs.export import export, plain
 from tests.projects import made
-from tests.tiny import tiny
 
 PIPELINES = {
     "sdxl": (diffusers.StableDiffusionXLPipeline, "unet"),
@@ -160,20 +157,6 @@ def test_a_name_never_leads_out_of_its_folder(name):
     assert len(made) <= 80
     assert not set(made) & set("/\\\0 ")
     assert not made.startswith(".")
-
-
-def test_a_whole_denoiser_goes_out_as_differences_and_comes_back(tmp_path):
-    base, family = tiny("sdxl", tmp_path / "base"), families.get("sdxl")
-    denoiser = family.load_denoiser(base)
-    trained = inject.attach(denoiser, Adapter(kind="full"), family, 0)
-    for i, parameter in enumerate(trained.parameters().values()):
-        parameter.data += 0.001 * (1 + i % 3)
-    tensors = trained.tensors()
-    there = files.to_comfy(tensors, family)
-    assert {name.rpartition(".")[2] for name in there} == {"diff", "diff_b"}
-    assert len(there) == len(tensors), "two modules have one name"
-    back = files.from_comfy(there, family, [name for name, _ in denoiser.named_modules()])
-    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
 def test_a_project_opened_again_exports_by_name(trained):

@@ -8,6 +8,7 @@ import torch
 
 from portraitist.dataset import stream
 from portraitist.dataset.stream import course, stack
+from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
 from portraitist.learn import loop, memory
 from portraitist.learn.loss import held_out
@@ -20,7 +21,6 @@ KINDS = {
     "dropout": {"kind": "lora", "dropout": 0.5},
     "loha": {"kind": "loha"},
     "lokr": {"kind": "lokr", "factor": 2},
-    "full": {"kind": "full"},
 }
 
 
@@ -51,7 +51,6 @@ def moved(work):
         (Painter(), "lokr", "float32"),
         (Weaver(), "lora", "bfloat16"),
         (Weaver(), "loha", "float32"),
-        (Weaver(), "full", "bfloat16"),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -60,7 +59,6 @@ def test_what_straying_adds_is_held_to_a_base_that_nothing_was_put_into(family, 
     settings = {"adapter": {"rank": 3, **KINDS[kind]}, "model__precision": precision, "training__preserve": 2.0}
     work = job(tmp_path, family, told(), **settings, data__dropout=0.0)
     trainee, plain = moved(work), family.load_denoiser(BASE).train()
-    plain = plain.float() if kind == "full" else plain
     trainee.denoiser.train()
     batch = next(b for b in course(work.samples, work.recipe).step(0) if b.nouns is not None).nouns
     noise = noises(work.recipe.training.seed, batch.index, batch.latents)
@@ -111,6 +109,11 @@ def test_switched_off_it_is_the_base_and_on_again_what_it_was(kind, tmp_path):
         failing()
     assert torch.equal(seen(trainee.denoiser), before)
     assert not torch.equal(before, base)
+
+
+def test_with_all_weights_trained_there_is_no_base_to_hold_them_to():
+    with pytest.raises(PortraitistError, match=r'training.preserve = 1.0 means nothing with adapter.kind = "full"'):
+        Recipe.model_validate({"adapter": {"kind": "full"}, "training": {"preserve": 1.0}, "stages": [{"steps": 9}]})
 
 
 def test_an_exposure_without_the_trigger_is_not_preserved_and_the_others_keep_their_noise():
