@@ -17,10 +17,10 @@ class Section(BaseModel):
 class Parts(Section):
     """Parts of a base that lie elsewhere: each a publisher's `.safetensors` file, or a folder in diffusers' layout.
 
-    transformer     the denoiser of flux, qwen-image and qwen-image-edit; "" takes the base's own, as for the others
+    transformer     the denoiser, of every family but sdxl; "" takes the base's own, as for the others
     unet            the denoiser of sdxl
     vae             what makes latents of pictures, and pictures of latents
-    text_encoder    CLIP-L of sdxl and flux, Qwen2.5-VL of qwen-image and qwen-image-edit
+    text_encoder    CLIP-L of sdxl and flux, the language model of the others
     text_encoder_2  CLIP-G of sdxl, T5-XXL of flux
     """
 

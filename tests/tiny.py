@@ -6,6 +6,8 @@ Vocabularies are trained on a few hundred made-up captions, so that nothing is f
 import itertools
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLQwenImage,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -63,7 +66,7 @@ def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
     if not folder.exists():
         state = torch.get_rng_state()
         torch.manual_seed(0)
-        {"sdxl": sdxl, "flux": flux, "mini": mini, "qwen-image": qwen, "qwen-image-edit": qwen_edit}[name](folder)
+        KNOWN[name].make(folder)
         torch.set_rng_state(state)
     return families.resolve(Model(family=name, base=str(folder), precision=precision))
 
@@ -311,3 +314,58 @@ def t5_tokenizer() -> T5Tokenizer:
     made.train_from_iterator([*CAPTIONS, "zorblax abcdefghijklmnopqrstuvwxyz 0123456789"], trainer)
     pieces = json.loads(made.to_str())["model"]["vocab"]
     return T5Tokenizer(vocab=[tuple(piece) for piece in pieces], extra_ids=0, model_max_length=512)
+
+
+@dataclass(frozen=True)
+class Known:
+    """How tests of every family know one.
+
+    make      writes its tiny base
+    pipeline  diffusers' own, where it can be told all that we tell
+    told      what the pipeline's call is told of guidance and negative prompt
+    packed    whether the pipeline takes and gives its latents packed
+    prefix    before the names in the adapter file that is exported
+    """
+
+    make: Callable[[Path], None]
+    pipeline: type[DiffusionPipeline] | None = None
+    told: Callable[[float, str], dict[str, object]] = lambda guidance, negative: {}
+    denoiser: str = "transformer"
+    channels: int = 16
+    packed: bool = False
+    prefix: str = "diffusion_model."
+
+    def put(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (1, C, h, w) as the pipeline takes and gives them."""
+        return FluxPipeline._pack_latents(latents, *latents.shape) if self.packed else latents
+
+
+KNOWN = {
+    "sdxl": Known(
+        sdxl,
+        StableDiffusionXLPipeline,
+        lambda guidance, negative: {"guidance_scale": guidance, "negative_prompt": negative},
+        denoiser="unet",
+        channels=4,
+        prefix="lora_unet_",
+    ),
+    "flux": Known(
+        flux,
+        FluxPipeline,
+        lambda guidance, negative: {"guidance_scale": guidance},
+        channels=4,
+        packed=True,
+        prefix="transformer.",
+    ),
+    "qwen-image": Known(
+        qwen,
+        QwenImagePipeline,
+        lambda guidance, negative: {"true_cfg_scale": guidance, "negative_prompt": negative},
+        packed=True,
+    ),
+    "qwen-image-edit": Known(qwen_edit),
+    "mini": Known(mini),
+}
+PIPELINES = {name: known.pipeline for name, known in KNOWN.items() if known.pipeline}
+OUTSIDE = [name for name in KNOWN if name != "mini"]
+"""The families whose bases others publish."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from portraitist import durable
-from portraitist.bases import headers
+from portraitist.bases import headers, layouts
 from portraitist.bases.headers import PICKLES, WEIGHTS
-from portraitist.bases.layouts import LAYOUTS, Layout
+from portraitist.bases.layouts import Layout
 from portraitist.errors import PortraitistError
 from portraitist.sections import Model
 
@@ -38,7 +38,7 @@ def find(model: Model, embedded: Path) -> Places:
     Raises PortraitistError when something named is not there or cannot be read, and when publishers' files leave a
     part out that nothing else gives.
     """
-    layout = LAYOUTS.get(model.family)
+    layout = layouts.of(model.family)
     folder = place(model.base) if model.base else embedded
     if folder is None or not folder.exists():
         what = f"model.base = {model.base!r}" if model.base else f"No base of {model.family} comes with portraitist"
