@@ -14,7 +14,8 @@ from portraitist.judge.render import Sampler
 from portraitist.learn.memory import autocast
 from portraitist.pictures import Crop
 from portraitist.sections import Adapter, Model
-from tests.tiny import CAPTIONS, KNOWN, OUTSIDE, PIPELINES, tiny
+from tests.tiny import KNOWN, OUTSIDE, PIPELINES, tiny
+from tests.vocabularies import CAPTIONS
 
 NAMES = OUTSIDE
 CHANNELS = {name: KNOWN[name].channels for name in NAMES}

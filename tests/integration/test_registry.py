@@ -15,7 +15,8 @@ from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.sections import Model
-from tests.tiny import CAPTIONS, KNOWN, OUTSIDE, tiny
+from tests.tiny import KNOWN, OUTSIDE, tiny
+from tests.vocabularies import CAPTIONS
 
 NAMES = OUTSIDE
 
