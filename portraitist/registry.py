@@ -34,6 +34,8 @@ FAMILIES = {
     "flux": "portraitist.families.flux:Flux",
     "qwen-image": "portraitist.families.qwen:QwenImage",
     "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
+    "z-image": "portraitist.families.zimage:ZImage",
+    "z-image-turbo": "portraitist.families.zimage:ZImageTurbo",
 }
 GROUP = "portraitist.families"
 

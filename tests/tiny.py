@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from diffusers import (
     QwenImageTransformer2DModel,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
@@ -29,6 +32,8 @@ from transformers import (
     Qwen2Config,
     Qwen2Model,
     Qwen2VLImageProcessorPil,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
 )
@@ -38,6 +43,13 @@ from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
 from portraitist.sections import Model
 from tests.vocabularies import BEGIN, CAPTIONS, END, clip_tokenizer, qwen_tokenizer, t5_tokenizer
+
+QWEN3_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+"""What is left of Qwen3's published template for one message without tools."""
 
 
 def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
@@ -172,6 +184,36 @@ def qwen_parts() -> dict[str, object]:
     }
 
 
+def z_image(folder: Path, shift: float = 6.0) -> None:
+    """Z-Image: two blocks and a refiner of each kind, the published VAE's scale and the published schedule."""
+    tokenizer = qwen_tokenizer()
+    tokenizer.chat_template = QWEN3_CHAT
+    told = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=4096,
+    )
+    pipeline = ZImagePipeline(
+        vae=vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=Qwen3Model(told),
+        tokenizer=tokenizer,
+        transformer=ZImageTransformer2DModel(
+            dim=32, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16, axes_dims=[4, 6, 6]
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
+    )
+    for token in (pipeline.transformer.x_pad_token, pipeline.transformer.cap_pad_token):
+        token.data.normal_()  # zero when made
+    pipeline.save_pretrained(folder)
+    (folder / "tokenizer" / "chat_template.jinja").unlink()  # published in the tokenizer's settings
+    tokenizer.save_pretrained(folder / "tokenizer", save_jinja_files=False)
+
+
 def mini(folder: Path) -> None:
     """The embedded base's architecture, narrow: an own autoencoder and tokenizer, Qwen2, Qwen-Image's transformer."""
     places, width = 16, 32
@@ -261,6 +303,11 @@ class Known:
         return FluxPipeline._pack_latents(latents, *latents.shape) if self.packed else latents
 
 
+def beside(guidance: float, negative: str) -> dict[str, object]:
+    """Z-Image's pipeline adds guidance times the difference to the prompt's prediction, not to the negative's."""
+    return {"guidance_scale": guidance - 1, "negative_prompt": negative}
+
+
 KNOWN = {
     "sdxl": Known(
         sdxl,
@@ -285,6 +332,8 @@ KNOWN = {
         packed=True,
     ),
     "qwen-image-edit": Known(qwen_edit),
+    "z-image": Known(z_image, ZImagePipeline, beside),
+    "z-image-turbo": Known(partial(z_image, shift=3.0), ZImagePipeline, beside),
     "mini": Known(mini),
 }
 PIPELINES = {name: known.pipeline for name, known in KNOWN.items() if known.pipeline}
