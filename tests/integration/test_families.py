@@ -238,6 +238,38 @@ def test_a_denoiser_comes_frozen_and_spares_memory_without_changing_gradients(ba
         torch.testing.assert_close(gradient, gradients[1][key], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_those_of_finite_differences(bases, name):
+    """In float64, along a random direction of all an adapter's numbers."""
+    family, encoder, denoiser = loaded(bases, name)
+    denoiser = denoiser.double()
+    trained = inject.attach(denoiser, Adapter(rank=2), family, seed=0)
+    given = {
+        key: t.double() if t.is_floating_point() else t
+        for key, t in collate([encoder.conditions(Prompt(TEXT))]).items()
+    }
+    noisy, level = drawn(1, CHANNELS[name], 8, 8).double(), torch.tensor([0.5], dtype=torch.float64)
+    parameters, way = list(trained.parameters().values()), []
+    for i, parameter in enumerate(parameters):
+        parameter.data = 0.3 * drawn(*parameter.shape, seed=i).double()
+        way.append(drawn(*parameter.shape, seed=100 + i).double())
+
+    def loss(far):
+        for parameter, step in zip(parameters, way, strict=True):
+            parameter.data += far * step
+        found = family.predict(denoiser, noisy, level, given).square().sum()
+        for parameter, step in zip(parameters, way, strict=True):
+            parameter.data -= far * step
+        return found
+
+    gradients = torch.autograd.grad(loss(0.0), parameters, allow_unused=True)
+    along = sum((g * step).sum() for g, step in zip(gradients, way, strict=True) if g is not None)
+    with torch.no_grad():
+        near, far = ((loss(h) - loss(-h)) / (2 * h) for h in (1e-3, 2e-3))
+        expected = (4 * near - far) / 3  # Richardson's: what is left is of the fourth order
+    torch.testing.assert_close(along, expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_references_are_refused(bases, name):
     _, encoder, _ = loaded(bases, name)
