@@ -34,11 +34,11 @@ class Parts(Section):
 class Model(Section):
     """The base that is trained on.
 
-    family      as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
-    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model in the
-                local Hugging Face cache (docs/bases.md); "" is the embedded base of the family `mini`
+    family      as in the registry; the README lists them
+    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model on the
+                Hugging Face Hub, cached or not (docs/bases.md); "" is the embedded base of the family `mini`
     parts       parts of the base that lie elsewhere, and go before its own
-    tokenizers  a folder in diffusers' layout, or the name of a cached model, whose tokenizers are taken: publishers'
+    tokenizers  a folder in diffusers' layout, or the name of a model likewise, whose tokenizers are taken: publishers'
                 files have none; "" takes the base's own
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon

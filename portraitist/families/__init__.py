@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
 from portraitist.bases import headers
+from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
+from portraitist.events import Emit
 from portraitist.family import Base, Family
 from portraitist.registry import FAMILIES, get
 from portraitist.sections import Model
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = [
-    "FAMILIES", "digest", "estimate", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
+    "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
 ]  # fmt: skip
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
@@ -33,11 +35,14 @@ LETTERS = 4
 rare names it counts 1.12 to 1.6 times too many; 5 letters would count too few for one list in a hundred."""
 
 
-def pair(model: Model) -> tuple[Family, Base]:
+def pair(model: Model, emit: Emit | None = None) -> tuple[Family, Base]:
     """The family as it is for the recipe's base, and the base.
 
+    emit  who is told while a base that the cache lacks is downloaded; without one nothing is downloaded
     Raises PortraitistError as `resolve` does, and when recipe and base say different things of what is predicted.
     """
+    if emit is not None:
+        fetch(model, emit)
     family, base = get(model.family), resolve(model)
     suited = getattr(family, "suited", None)
     if suited is not None:

@@ -241,7 +241,7 @@ def test_a_cached_model_goes_by_its_name_and_nothing_is_asked_of_the_network(she
     monkeypatch.setattr(socket.socket, "connect", refused)
     with pytest.raises(PortraitistError, match="the Hugging Face cache has no such model") as caught:
         families.resolve(Model(family="sdxl", base="maker/tiny-sdxl"))
-    assert "Nothing is downloaded: fetch it first with hf download maker/tiny-sdxl" in caught.value.remedy
+    assert "portraitist encode downloads it, and so does hf download maker/tiny-sdxl" in caught.value.remedy
     with pytest.raises(PortraitistError, match=r"model\.tokenizers = 'maker/tiny-sdxl'"):
         families.resolve(published(shelf, "sdxl", tokenizers="maker/tiny-sdxl"))
     cached = tmp_path / "models--maker--tiny-sdxl"
