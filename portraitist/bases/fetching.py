@@ -216,9 +216,9 @@ def words_of(error: BaseException) -> str:
 
 def counting(tell: Callable[[int], None]) -> Any:
     """A bar that shows nothing, and tells how many bytes have come each time 16 MB more are there."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **how: Any) -> None:
             how.pop("name", None)
             self.come, self.told = int(how.get("initial") or 0), 0

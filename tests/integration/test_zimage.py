@@ -8,11 +8,12 @@ from safetensors.torch import save_file
 
 from portraitist import families, runs
 from portraitist.adapters import dialects, trees
+from portraitist.adapters.modules import reached
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.families import zimage
 from portraitist.family import Prompt
 from portraitist.recipe import load
-from portraitist.sections import Model
+from portraitist.sections import Adapter, Model
 from portraitist.verbs.train import train
 from tests.projects import made
 from tests.tiny import PIPELINES, tiny
@@ -33,6 +34,11 @@ def test_its_tree_is_the_published_one_and_comfyui_loads_what_is_exported():
     loaded = {row.name: sum(map(row.loads, layers)) for row in dialects.of(NAME)}
     assert loaded == {name: 276 for name in loaded} | {"musubi": 137, "peft": 0}
     assert dialects.tree_of("z-image-turbo") == NAME
+    counts = {}
+    for name in ("family", *zimage.SETS):
+        on = reached(Adapter(modules=name), NAME, families.get(NAME).targets)
+        counts[name] = sum(on(module, 2) for module in layers)
+    assert counts == {"family": 238, "attention": 136, "attention-mlp": 238, "blocks": 270, "all-linear": 276}
 
 
 @pytest.mark.parametrize(("name", "shift"), [("z-image", 6.0), ("z-image-turbo", 3.0)])
