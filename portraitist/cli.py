@@ -52,9 +52,7 @@ Changes = Annotated[
     ),
 ]
 AdapterFile = Annotated[Path, Parameter(help="A LoRA file (.safetensors).")]
-OfFamily = Annotated[
-    str, Parameter(show_default=False, help="Whose it is, if it fits several: sdxl, flux, qwen-image or mini.")
-]
+OfFamily = Annotated[str, Parameter(show_default=False, help="The family whose it is, if it fits several.")]
 RunName = Annotated[str, Parameter(name="--run", show_default=False, help="A run by name; without it the newest.")]
 
 app = App(

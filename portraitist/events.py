@@ -68,6 +68,16 @@ class Encoded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(Event):
+    """More of a base that the cache lacked has come from the Hub; megabytes."""
+
+    kind: ClassVar[str] = "fetched"
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped(Event):
     """One optimiser step: mean loss of its pictures, gradient norm before clipping, rate, seconds, peak memory."""
 
@@ -170,6 +180,7 @@ KINDS: dict[str, type[Event]] = {
         Measured,
         Captioned,
         Encoded,
+        Fetched,
         Stepped,
         Overflowed,
         Saved,

@@ -70,6 +70,7 @@ def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = neve
         if audited.blocked:
             return RunResult(blocked=True, findings=tuple(audited.findings), peak_memory_gb=round(peak.gb, 3))
         job = Job(project, recipe, emit, stop)
+        families.fetch(recipe.model, heeding)  # first, since what is current is known by the base's files
         job.encode()
         found = job.train()
         job.judge(found)

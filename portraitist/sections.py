@@ -17,10 +17,10 @@ class Section(BaseModel):
 class Parts(Section):
     """Parts of a base that lie elsewhere: each a publisher's `.safetensors` file, or a folder in diffusers' layout.
 
-    transformer     the denoiser of flux, qwen-image and qwen-image-edit; "" takes the base's own, as for the others
+    transformer     the denoiser, of every family but sdxl; "" takes the base's own, as for the others
     unet            the denoiser of sdxl
     vae             what makes latents of pictures, and pictures of latents
-    text_encoder    CLIP-L of sdxl and flux, Qwen2.5-VL of qwen-image and qwen-image-edit
+    text_encoder    CLIP-L of sdxl and flux, the language model of the others
     text_encoder_2  CLIP-G of sdxl, T5-XXL of flux
     """
 
@@ -34,11 +34,11 @@ class Parts(Section):
 class Model(Section):
     """The base that is trained on.
 
-    family      as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
-    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model in the
-                local Hugging Face cache (docs/bases.md); "" is the embedded base of the family `mini`
+    family      as in the registry; the README lists them
+    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model on the
+                Hugging Face Hub, cached or not (docs/bases.md); "" is the embedded base of the family `mini`
     parts       parts of the base that lie elsewhere, and go before its own
-    tokenizers  a folder in diffusers' layout, or the name of a cached model, whose tokenizers are taken: publishers'
+    tokenizers  a folder in diffusers' layout, or the name of a model likewise, whose tokenizers are taken: publishers'
                 files have none; "" takes the base's own
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon

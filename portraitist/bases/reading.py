@@ -15,10 +15,9 @@ from accelerate import init_empty_weights
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from portraitist.bases import headers
+from portraitist.bases import headers, layouts
 from portraitist.bases.forms import FORMS
-from portraitist.bases.layouts import LAYOUTS, Written
-from portraitist.configs import config
+from portraitist.bases.layouts import Written
 from portraitist.errors import PortraitistError
 
 
@@ -28,10 +27,14 @@ def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> A
     kind  the class to read it as. Raises PortraitistError when the file is damaged, stores weights in 8 bits, lacks
     weights of the class or has others, or has them of another size.
     """
-    layout = LAYOUTS[family]
+    layout = layouts.of(family)
+    if layout is None:
+        raise PortraitistError(
+            f"No part of {family} is read out of a file", "Give it as a folder in diffusers' layout."
+        )
     header = headers.read(path)
     headers.refuse_rounded(header)
-    model = empty(kind, config(layout.configs, part))
+    model = empty(kind, dict(layout.config(part)))
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(full) for name, full in names(header, layout.weights[part]).items()}
         fill(model, named(model, tensors, layout.weights[part]), path, dtype)
@@ -48,7 +51,8 @@ def named(model: nn.Module, tensors: Mapping[str, Tensor], how: Written) -> dict
     """The tensors by the class's names, which some files have already."""
     if set(tensors) == set(model.state_dict()):
         return dict(tensors)
-    return FORMS[how.form](tensors, model)
+    form = FORMS[how.form] if isinstance(how.form, str) else how.form
+    return form(tensors, model)
 
 
 def empty(kind: Any, values: dict[str, Any]) -> Any:

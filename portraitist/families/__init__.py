@@ -1,41 +1,34 @@
-"""Which model families there are, where a base lies, and how its parts are read. Loads no torch until asked for one.
-
-Families outside the package register under the entry point group `portraitist.families`, as "name = module:Class".
-"""
+"""A family and its base: where it lies, and how its parts are read. Loads no torch until asked for one."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import import_module, resources
-from importlib.metadata import entry_points
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
 from portraitist.bases import headers
+from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import UNREAD
 from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
+from portraitist.events import Emit
 from portraitist.family import Base, Family
+from portraitist.registry import FAMILIES, get
 from portraitist.sections import Model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-FAMILIES = {
-    "mini": "portraitist.families.mini:Mini",
-    "sdxl": "portraitist.families.sdxl:Sdxl",
-    "flux": "portraitist.families.flux:Flux",
-    "qwen-image": "portraitist.families.qwen:QwenImage",
-    "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
-}
-GROUP = "portraitist.families"
+__all__ = [
+    "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
+]  # fmt: skip
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
 LETTERS = 4
@@ -43,25 +36,14 @@ LETTERS = 4
 rare names it counts 1.12 to 1.6 times too many; 5 letters would count too few for one list in a hundred."""
 
 
-def get(name: str) -> Family:
-    """The family of a name. Raises PortraitistError for an unknown one, with the nearest that is known."""
-    known = {entry.name: entry.value for entry in entry_points(group=GROUP)} | FAMILIES
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = f"Did you mean {near[0]}? " if near else ""
-        raise PortraitistError(
-            f"model.family = {name!r}: there is no such family", f"{remedy}Families: {', '.join(sorted(known))}."
-        )
-    module, _, kind = known[name].partition(":")
-    family: Family = getattr(import_module(module), kind)()
-    return family
-
-
-def pair(model: Model) -> tuple[Family, Base]:
+def pair(model: Model, emit: Emit | None = None) -> tuple[Family, Base]:
     """The family as it is for the recipe's base, and the base.
 
+    emit  who is told while a base that the cache lacks is downloaded; without one nothing is downloaded
     Raises PortraitistError as `resolve` does, and when recipe and base say different things of what is predicted.
     """
+    if emit is not None:
+        fetch(model, emit)
     family, base = get(model.family), resolve(model)
     suited = getattr(family, "suited", None)
     if suited is not None:

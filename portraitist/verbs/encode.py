@@ -56,7 +56,7 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     side = recipe.data.resolution or family.profile.resolution
     sizes = buckets.buckets(side, family.pixel_multiple, recipe.data.aspect)
     pictures = cleared(project, recipe, side)
-    family, base = families.pair(recipe.model)
+    family, base = families.pair(recipe.model, emit)
     memory.set_threads(recipe.model.threads)
     cache = Cache.of(project, family.name, base)
     told = placing.told(project, recipe, pictures)

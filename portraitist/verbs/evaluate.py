@@ -94,7 +94,7 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     from portraitist.learn import memory
     from portraitist.sight import eyes
 
-    family, base = families.pair(recipe.model)
+    family, base = families.pair(recipe.model, record)
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)

@@ -14,6 +14,7 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+from portraitist.registry import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,9 +169,10 @@ def metadata(
     trigger, name, training = project.facts.trigger, family.name, recipe.training
     side, lora = recipe.data.resolution or family.profile.resolution, recipe.adapter.kind != "full"
     pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
+    architecture = ARCHITECTURES.get(name) or said(name, "architecture", name)
     found = {
         "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": ARCHITECTURES.get(name, name) + ("/lora" if lora else ""),
+        "modelspec.architecture": architecture + ("/lora" if lora else ""),
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": project.facts.name,
         "modelspec.resolution": f"{side}x{side}",
@@ -179,7 +181,7 @@ def metadata(
         "modelspec.tags": "character",
         "trained_words": json.dumps([trigger], ensure_ascii=False),
         "ss_output_name": plain(trigger),
-        "ss_base_model_version": VERSIONS.get(name, name),
+        "ss_base_model_version": VERSIONS.get(name) or said(name, "version", name),
         "ss_v2": "False",
         "ss_tag_frequency": json.dumps({plain(trigger): {trigger: len(pictures)}}, ensure_ascii=False),
         "ss_num_train_images": str(len(pictures)),

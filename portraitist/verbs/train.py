@@ -59,7 +59,7 @@ def train(
 
     project.require_consent()
     refuse_blocked(project)
-    family, base = families.pair(recipe.model)
+    family, base = families.pair(recipe.model, emit)
     data = stream.digest([entry for entry in cache.load_index(project, recipe, base) if entry.split == "train"])
     run = runs.intended(project, recipe, data, run_name)
     with durable.lock(run.path):

@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, Qwen2_5_VLF
 from portraitist import configs, families, run
 from portraitist.adapters.modules import reached
 from portraitist.bases import forms
-from portraitist.bases.layouts import LAYOUTS
+from portraitist.bases.layouts import of
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.forecast import layout
@@ -241,7 +241,7 @@ def test_a_cached_model_goes_by_its_name_and_nothing_is_asked_of_the_network(she
     monkeypatch.setattr(socket.socket, "connect", refused)
     with pytest.raises(PortraitistError, match="the Hugging Face cache has no such model") as caught:
         families.resolve(Model(family="sdxl", base="maker/tiny-sdxl"))
-    assert "Nothing is downloaded: fetch it first with hf download maker/tiny-sdxl" in caught.value.remedy
+    assert "portraitist encode downloads it, and so does hf download maker/tiny-sdxl" in caught.value.remedy
     with pytest.raises(PortraitistError, match=r"model\.tokenizers = 'maker/tiny-sdxl'"):
         families.resolve(published(shelf, "sdxl", tokenizers="maker/tiny-sdxl"))
     cached = tmp_path / "models--maker--tiny-sdxl"
@@ -380,5 +380,7 @@ def test_of_several_files_for_a_part_the_person_says_which(shelf, tmp_path):
 def test_every_part_of_a_layout_has_its_sizes_and_its_form():
     folder = Path(configs.__file__).parent
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
-    assert there == {f"{layout.configs}/{part}.json" for layout in LAYOUTS.values() for part in layout.weights}
-    assert {how.form for layout in LAYOUTS.values() for how in layout.weights.values()} == set(forms.FORMS)
+    layouts = [layout for layout in map(of, families.FAMILIES) if layout]
+    parts = [(layout, part, how) for layout in layouts for part, how in layout.weights.items()]
+    assert there == {f"{layout.configs}/{part}.json" for layout, part, how in parts if how.config is None}
+    assert {how.form for _, _, how in parts if isinstance(how.form, str)} == set(forms.FORMS)

@@ -15,10 +15,10 @@ from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.sections import Model
-from tests.tiny import CAPTIONS, tiny
+from tests.tiny import KNOWN, OUTSIDE, tiny
+from tests.vocabularies import CAPTIONS
 
-DENOISERS = {"sdxl": "unet", **dict.fromkeys(("flux", "qwen-image", "qwen-image-edit"), "transformer")}
-NAMES = list(DENOISERS)
+NAMES = OUTSIDE
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_an_unknown_family_is_refused_with_its_neighbour(wrong, near):
     with pytest.raises(PortraitistError) as caught:
         families.get("zzzzzzzz")
     assert "Did you mean" not in caught.value.remedy
-    assert "flux, mini, qwen-image, qwen-image-edit, sdxl" in caught.value.remedy
+    assert ", ".join(sorted(families.FAMILIES)) in caught.value.remedy
 
 
 def test_an_installed_package_may_bring_a_family_but_not_replace_ours(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_an_empty_folder_is_no_base(tmp_path):
 def test_the_digest_is_of_names_and_bytes_and_of_nothing_else(base, tmp_path):
     before = families.resolve(model(base))
     assert before == base
-    part = base.folder / DENOISERS[base.folder.name]
+    part = base.folder / KNOWN[base.folder.name].denoiser
     weights = part / "diffusion_pytorch_model.safetensors"
     (base.folder / "README.md").write_text("words")
     (base.folder / "whole_model.safetensors").write_bytes(b"beside the parts, and never read")
@@ -188,7 +188,7 @@ def test_a_denoiser_that_wants_more_than_the_picture_is_refused(shelf, name, tmp
     family, base = families.get(name), tiny(name, folder)
     made = family.load_denoiser(base)
     told = {**made.config, "in_channels": made.config.in_channels + 5, "out_channels": made.config.in_channels}
-    type(made).from_config(told).save_pretrained(base.place(DENOISERS[name]))
+    type(made).from_config(told).save_pretrained(base.place("unet" if name == "sdxl" else "transformer"))
     with pytest.raises(PortraitistError, match=r"takes \d+ channels and gives \d+"):
         family.load_denoiser(base)
 
