@@ -29,6 +29,8 @@ class Base:
     dtype      "float32", "bfloat16" or "float16": what its frozen weights are held in
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
+    quantised  "int8", "fp8" or "nf4": what the layers of its denoiser's blocks are held in instead; "" is dtype
+    device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left
     """
 
     folder: Path
@@ -36,6 +38,8 @@ class Base:
     dtype: str = "float32"
     elsewhere: tuple[tuple[str, Path], ...] = ()
     family: str = ""
+    quantised: str = ""
+    device: str = "cpu"
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""

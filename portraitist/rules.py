@@ -38,6 +38,17 @@ def check(recipe: Recipe) -> None:
             f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
             'Leave one out: adapter.modules = "family", or adapter.targets = [].',
         )
+    if recipe.model.quantised and adapter.kind == "full":
+        raise PortraitistError(
+            f'model.quantised = "{recipe.model.quantised}" does not go with adapter.kind = "full": '
+            "weights in 8 bits or fewer cannot be trained",
+            'Set model.quantised = "", or train an adapter: adapter.kind = "lora".',
+        )
+    if recipe.model.quantised == "nf4" and adapter.kind in ("loha", "lokr"):
+        raise PortraitistError(
+            f'model.quantised = "nf4" does not go with adapter.kind = "{adapter.kind}"',
+            'peft puts only LoRA over packed weights: set adapter.kind = "lora", or model.quantised = "int8".',
+        )
     if adapter.start and recipe.parent:
         raise PortraitistError(
             f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."

@@ -35,6 +35,7 @@ FAMILIES = {
     "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
 }
 GROUP = "portraitist.families"
+DENOISERS = ("transformer", "unet")  # parts that may be quantised
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
 LETTERS = 4
@@ -84,7 +85,8 @@ def resolve(model: Model) -> Base:
     except OSError as error:
         raise durable.refusal(error, places.folder, "read") from error
     elsewhere = tuple(sorted(places.elsewhere.items()))
-    return Base(places.folder, digest(facts), model.precision, elsewhere, model.family)
+    held = model.quantised, model.device
+    return Base(places.folder, digest(facts), model.precision, elsewhere, model.family, *held)
 
 
 def found(model: Model) -> Places:
@@ -114,6 +116,7 @@ def digest(files: tuple[tuple[str, Path, int, int], ...]) -> str:
 def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     """A part of a base, from its folder or a publisher's file: a model frozen and in evaluation mode, or a tokenizer.
 
+    A denoiser is held as the base says, and stands on its device when that is in fewer bits.
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
     Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or lacks weights of its class.
@@ -124,14 +127,12 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     folder, lacking = base.place(name), []
-    if folder.is_file():
-        from portraitist.bases import reading
-
-        return reading.read(folder, kind, base.family, name, *how.values())
-    if not folder.is_dir():
+    if not folder.exists():
         raise PortraitistError(
             f"{base.folder} has no part {name!r}", "Is it a base of another family? Then set model.family to that one."
         )
+    if folder.is_file() or (base.quantised and name in DENOISERS):
+        return by_tensors(base, kind, name, how)
     if how:
         half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
         whole = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
@@ -156,6 +157,15 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
             f"{folder} lacks {len(lacking)} weights, such as {lacking[0]}", "Copy this part of the base again."
         )
     return found.requires_grad_(False).eval()
+
+
+def by_tensors(base: Base, kind: Any, name: str, how: dict[str, Any]) -> Any:
+    """A part that is not read by its class: out of a publisher's file, or into fewer bits."""
+    from portraitist.bases import reading, streaming
+
+    if base.quantised and name in DENOISERS:
+        return streaming.read(base, kind, name)
+    return reading.read(base.place(name), kind, base.family, name, *how.values())
 
 
 def estimate(text: str) -> int:

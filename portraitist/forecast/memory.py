@@ -8,11 +8,11 @@ from importlib import resources
 
 from portraitist.adapters.dialects import TREE_OF
 from portraitist.forecast.laws import Laws, Point, bytes_at
-from portraitist.forecast.published import PUBLISHED, Published
+from portraitist.forecast.published import PUBLISHED, Blocks, Published
 from portraitist.recipe import Recipe
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0 + 4 / 1024, "nf4": 0.5 + 4 / 64}
-"""Bytes a frozen number takes. The quantised count their scales: a float32 a row of at least 1024, or a block of 64."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a frozen number takes where it is not quantised."""
 
 RUNTIME_GB = 0.6
 """A process's own share of a card: CUDA's context, kernels, their workspaces. Judged; usual reports are 0.3 to 0.6."""
@@ -23,7 +23,7 @@ SLACK = 0.05
 DOUBT = 0.3
 """Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged."""
 
-CERTAIN = ("frozen weights", "adapter")
+CERTAIN = ("frozen weights", "rebuilt weight", "adapter")
 
 LEVELS = 8
 """Pictures in one forward pass of judging: held-out losses take a picture at eight noise levels."""
@@ -88,6 +88,32 @@ def usual(base: Base, recipe: Recipe, side: int) -> Point:
     return replace(point(base, recipe, side), text=base.published.usual)
 
 
+def stored(blocks: Blocks, how: str) -> int:
+    """Bytes that layers take which are held in int8, fp8 or nf4, with their scales; the layers' sizes as published.
+
+    A float32 for each row; of nf4 a byte for each block of 64 numbers, a float32 for each 256 of those bytes, and one a
+    layer. Held to what lies in memory by tests/integration/test_quantise.py.
+    """
+    if how == "nf4":
+        return blocks.numbers // 2 + blocks.numbers // 64 + 4 * (blocks.numbers // (64 * 256) + blocks.layers)
+    return blocks.numbers + 4 * blocks.rows
+
+
+def weights(base: Base, recipe: Recipe) -> list[Share]:
+    """The denoiser as it is frozen; where it is quantised, with the one layer that is rebuilt at a time."""
+    size, how, blocks = BYTES[recipe.model.precision], recipe.model.quantised, base.published.blocks
+    if not how:
+        words = f"{base.numbers:,} numbers {base.source} x {size} bytes"
+        return [Share(base.numbers * size / 1e9, "frozen weights", words)]
+    rest = base.numbers - blocks.numbers
+    words = f"{blocks.numbers:,} numbers in {how} with their scales, {rest:,} {base.source} x {size} bytes"
+    scales = blocks.largest // 8 if how == "nf4" else 0  # two float32 for each 64 numbers while they are rebuilt
+    return [
+        Share((stored(blocks, how) + rest * size) / 1e9, "frozen weights", words),
+        Share((blocks.largest * size + scales) / 1e9, "rebuilt weight", f"one layer's {blocks.largest:,} numbers"),
+    ]
+
+
 def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> list[Share]:
     """The parts of the peak of `train` on a card, for a LoRA on the family's own targets."""
     at, model = point(base, recipe, side, references), recipe.model
@@ -95,13 +121,10 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
     kept_by, ema = STATES[recipe.training.optimiser], int(recipe.training.ema > 0)
     trained, copies = base.laws.adapter * recipe.adapter.rank, 2 + kept_by + ema
     words = f"weight, gradient, {kept_by} of {recipe.training.optimiser}{', and the average' if ema else ''}"
-    kept = bytes_at(law, at) / 1e9
+    kept, frozen = bytes_at(law, at) / 1e9, weights(base, recipe)
     pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text:,} text tokens"
-    size = BYTES[model.precision]
     return [
-        Share(
-            base.numbers * size / 1e9, "frozen weights", f"{base.numbers:,} numbers {base.source} x {size:.4g} bytes"
-        ),
+        *frozen,
         Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies}: {words}"),
         Share(kept, "activations", f"counted with gradient checkpointing, for {pictures}"),
         Share(kept * SLACK, "slack", f"{SLACK:.0%} of activations for the allocator, judged"),
@@ -112,10 +135,10 @@ def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] 
 def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
     """The parts of the peak of `evaluate`, which `run` keeps beside the training on the same card, its weights too."""
     at = point(base, recipe, side)
-    at, size = Point(LEVELS, at.cells, at.text, at.rank), BYTES[recipe.model.precision]
+    at = Point(LEVELS, at.cells, at.text, at.rank)
     wider = 2 if recipe.model.precision == "float32" else 1  # the law is of half precision
     return [
-        Share(base.numbers * size / 1e9, "frozen weights", "a second copy"),
+        *(replace(part, basis=f"a second copy: {part.basis}") for part in weights(base, recipe)),
         Share(bytes_at(base.laws.drawn, at) * wider / 1e9, "forward pass", f"{LEVELS} pictures, nothing kept"),
         Share(RUNTIME_GB, "runtime", "of a second process, judged"),
     ]
@@ -154,27 +177,45 @@ def total(shares: list[Share]) -> float:
 
 
 def changes(recipe: Recipe, side: int, multiple: int) -> Iterator[tuple[str, Recipe, int]]:
-    """Recipes that need less, the least change first: words, recipe and side. Exposures stay as they are."""
-    half = recipe.model_copy(update={"model": recipe.model.model_copy(update={"precision": "bfloat16"})})
-    firsts = [("model.precision=bfloat16", half)] if recipe.model.precision == "float32" else []
-    for words, one in [("", recipe), *firsts]:
-        batch = one.training.batch
-        parts = [part for part in range(batch - 1, 0, -1) if batch % part == 0]
-        smaller = [
-            (
-                f"training.batch={part} training.accumulate={one.training.accumulate * batch // part}",
-                one.model_copy(update={"training": one.training.model_copy(update={"batch": part})}),
-            )
-            for part in parts
-        ]
+    """Recipes that need less, the least change first: words, recipe and side. Exposures stay as they are.
+
+    Weights in fewer bits go before fewer pixels: the adapter learns the same picture.
+    """
+    kinds = list(held(recipe))
+    batch = recipe.training.batch
+    parts = [part for part in range(batch - 1, 0, -1) if batch % part == 0]
+    for words, one in kinds:
         if words:
             yield words, one, side
-        for more, less in smaller:
+        for part in parts:
+            more, less = smaller(one, part)
             yield f"{words} {more}".strip(), less, side
-        more, less = smaller[-1] if smaller else ("", one)
-        for low in (768, 512):
-            if low < side and low % multiple == 0:
-                yield f"{words} {more} data.resolution={low}".strip().replace("  ", " "), less, low
+    for low in (768, 512):
+        for words, one in kinds if low < side and low % multiple == 0 else ():
+            more, less = smaller(one, 1) if parts else ("", one)
+            yield " ".join(filter(None, (words, more, f"data.resolution={low}"))), less, low
+
+
+def smaller(recipe: Recipe, batch: int) -> tuple[str, Recipe]:
+    """A recipe with so many pictures in a forward pass, and as many in a step as before."""
+    more = recipe.training.accumulate * recipe.training.batch // batch
+    training = recipe.training.model_copy(update={"batch": batch, "accumulate": more})
+    return f"training.batch={batch} training.accumulate={more}", recipe.model_copy(update={"training": training})
+
+
+def held(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """A recipe, and the same with its frozen weights in fewer and fewer bits.
+
+    fp8 is not among them: it takes what int8 takes, and is coarser.
+    """
+    words: dict[str, str] = {}
+    steps = [("precision", "bfloat16")] if recipe.model.precision == "float32" else []
+    ways = {"": ("int8", "nf4"), "int8": ("nf4",), "fp8": ("nf4",), "nf4": ()}[recipe.model.quantised]
+    yield "", recipe
+    for key, value in steps + [("quantised", way) for way in ways]:
+        words[key] = value
+        model = recipe.model.model_copy(update=words)
+        yield " ".join(f"model.{k}={v}" for k, v in words.items()), recipe.model_copy(update={"model": model})
 
 
 def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float) -> str:

@@ -149,6 +149,7 @@ class Artist:
         """Digest of all that decides a picture; `adapter` is the SHA-256 of the adapter's file, "" for the base."""
         parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
         parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
+        parts += [self.base.quantised] if self.base.quantised else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def draw(

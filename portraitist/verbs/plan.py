@@ -330,7 +330,7 @@ def unknown(recipe: Recipe) -> str:
 def alike(recipe: Recipe) -> list[Any]:
     """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
     model = recipe.model
-    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind]
+    return [model.family, model.base, model.precision, model.quantised, model.device, recipe.adapter.kind]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
@@ -348,7 +348,8 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     if layout is None:
         return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
-    frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
+    whole = recipe.adapter.kind == "full"
+    frozen = layout.parameters * 8 if whole else layout.frozen(size, recipe.model.quantised)
     kept_by = memory.STATES[recipe.training.optimiser]
     moved = layout.added * 4 * (2 + kept_by + int(recipe.training.ema > 0))  # weight, gradient, its states, average
     kept = KEPT * layout.widths * tokens * recipe.training.batch * size

@@ -99,10 +99,11 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, optimise, state
+    from portraitist.learn import loop, memory, noise, optimise, quantise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    quantise.available(recipe.model.quantised, device)
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
@@ -123,6 +124,7 @@ def follow(
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
         "precision": recipe.model.precision,
+        **({"quantised": recipe.model.quantised} if recipe.model.quantised else {}),
         **machine,
     }
     record(Started(verb="train", total=recipe.steps, done=trainee.step, facts=started))
