@@ -22,7 +22,7 @@ from portraitist.errors import PortraitistError
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 BLOCK, SCALES = 64, 256  # numbers to a scale, and scales to a scale of theirs, of nf4
-PIECE = 2**20  # numbers of a weight that are rounded at a time; whole blocks
+PIECE = 2**18  # numbers of a weight that are rounded at a time; whole blocks
 LEAST = 1e-12  # what a row of zeros is scaled by
 
 

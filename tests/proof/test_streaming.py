@@ -73,12 +73,12 @@ def stored(tmp_path_factory):
 @pytest.mark.parametrize("place", ["transformer", "flux.safetensors"])
 @pytest.mark.parametrize("how", ["int8", "nf4"])
 def test_a_base_never_stands_whole_in_memory(how, place, stored):
-    """Beside what is held at last there is a layer in float32, twice, and some of Python's and the allocator's own."""
+    """Beside what is held at last there is what rounding a piece of a layer takes, and the allocator's own."""
     folder, size = stored
     words = [sys.executable, "-c", CHILD, folder / place, folder / "configs", how]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, cwd=ROOT, check=True)
     told = json.loads(done.stdout.splitlines()[-1])
     tell(f"{how} {place} {size} {told}")
     assert told["held"] < size * {"int8": 0.6, "nf4": 0.35}[how]
-    assert told["peak"] < told["held"] + 3 * 4 * told["largest"] + 60_000_000
+    assert told["peak"] < told["held"] + 150_000_000
     assert told["peak"] < size
