@@ -95,10 +95,9 @@ def reduced(weight: Tensor, how: str) -> tuple[nn.Parameter, Tensor, Tensor | No
     """What `Quantised` holds of a weight (out, in), made piece by piece: what is needed on the way stays small."""
     if how == "nf4":
         library = bitsandbytes()
-        pieces = [
-            library.quantize_4bit(piece.contiguous(), blocksize=BLOCK, quant_type="nf4")
-            for piece in weight.reshape(-1).split(PIECE)
-        ]
+        whole = weight.reshape(-1)
+        cuts = [whole[first : first + PIECE] for first in range(0, len(whole), PIECE)]
+        pieces = [library.quantize_4bit(cut, blocksize=BLOCK, quant_type="nf4") for cut in cuts]
         scale = torch.cat([state.absmax for _, state in pieces])
         offset = scale.mean()
         scale, state = library.quantize_blockwise(scale - offset, blocksize=SCALES)
@@ -107,11 +106,12 @@ def reduced(weight: Tensor, how: str) -> tuple[nn.Parameter, Tensor, Tensor | No
     held = torch.empty(weight.shape, dtype=TYPES[how], device=weight.device)
     scale = torch.empty(len(weight), 1, device=weight.device)
     rows = max(1, PIECE // weight.shape[1])
-    for piece, into, scales in zip(weight.split(rows), held.split(rows), scale.split(rows), strict=True):
-        wide = piece.float()
-        scales.copy_(wide.abs().amax(1, keepdim=True).clamp_min(LEAST) / LARGEST[how])
-        steps = wide / scales
-        into.copy_(steps.round_() if how == "int8" else steps)
+    for first in range(0, len(weight), rows):
+        part = slice(first, first + rows)
+        wide = weight[part].float()
+        scale[part] = wide.abs().amax(1, keepdim=True).clamp_min(LEAST) / LARGEST[how]
+        steps = wide / scale[part]
+        held[part] = (steps.round_() if how == "int8" else steps).to(TYPES[how])
     return nn.Parameter(held, requires_grad=False), scale, None, None
 
 
