@@ -33,6 +33,8 @@ class Base:
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
     needs      what of its encoders is read: those of words, that of pictures, or both ("")
+    quantised  "int8", "fp8" or "nf4": what the layers of its denoiser's blocks are held in instead; "" is dtype
+    device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left
     """
 
     folder: Path
@@ -41,6 +43,8 @@ class Base:
     elsewhere: tuple[tuple[str, Path], ...] = ()
     family: str = ""
     needs: Needs = ""
+    quantised: str = ""
+    device: str = "cpu"
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""

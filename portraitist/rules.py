@@ -39,8 +39,15 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def check(recipe: Recipe) -> None:
     """Refuse settings that do not go together, and changed ones that nothing would read."""
-    training, adapter = recipe.training, recipe.adapter
     refuse_idle(recipe)
+    about_adapter(recipe)
+    about_memory(recipe)
+    about_optimiser(recipe)
+
+
+def about_adapter(recipe: Recipe) -> None:
+    """Refuse what says twice where an adapter goes, or where it begins."""
+    adapter = recipe.adapter
     if adapter.targets and adapter.modules != "family":
         raise PortraitistError(
             f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
@@ -49,6 +56,22 @@ def check(recipe: Recipe) -> None:
     if adapter.start and recipe.parent:
         raise PortraitistError(
             f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
+        )
+
+
+def about_memory(recipe: Recipe) -> None:
+    """Refuse ways of holding weights that the rest of the recipe cannot use."""
+    training, adapter = recipe.training, recipe.adapter
+    if recipe.model.quantised and adapter.kind == "full":
+        raise PortraitistError(
+            f'model.quantised = "{recipe.model.quantised}" does not go with adapter.kind = "full": '
+            "weights in 8 bits or fewer cannot be trained",
+            'Set model.quantised = "", or train an adapter: adapter.kind = "lora".',
+        )
+    if recipe.model.quantised == "nf4" and adapter.kind in ("loha", "lokr"):
+        raise PortraitistError(
+            f'model.quantised = "nf4" does not go with adapter.kind = "{adapter.kind}"',
+            'peft puts only LoRA over packed weights: set adapter.kind = "lora", or model.quantised = "int8".',
         )
     if recipe.model.offload and training.recompute == "off":
         raise PortraitistError(
@@ -68,6 +91,11 @@ def check(recipe: Recipe) -> None:
             "which moves all weights together",
             f"Set training.optimiser to one of {', '.join(ONE_BY_ONE)}, or adapter.weights to float32.",
         )
+
+
+def about_optimiser(recipe: Recipe) -> None:
+    """Refuse what an optimiser cannot do."""
+    training = recipe.training
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(
             f"training.rate = {training.rate:g}: Prodigy finds the rate itself, and takes a factor of 1",

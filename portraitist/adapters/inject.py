@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from portraitist.adapters.files import Factors, factors, products
 from portraitist.adapters.modules import reached
-from portraitist.adapters.products import ROLES, Product
+from portraitist.adapters.products import ROLES, Product, shape
 from portraitist.adapters.products import added as added_product
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
@@ -143,7 +143,7 @@ def targets(denoiser: nn.Module, adapter: Adapter, family: Family) -> list[str] 
     found = [
         name
         for name, module in denoiser.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, module.weight.ndim)
+        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, len(shape(module)))
     ]
     return "|".join(map(re.escape, found))
 
@@ -180,7 +180,7 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alph
 def layers(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
     """The shapes of a denoiser's linear and convolutional weights, by path; the same with an adapter in it."""
     return {
-        name.removesuffix(".base_layer"): tuple(map(int, module.weight.shape))
+        name.removesuffix(".base_layer"): tuple(shape(module))
         for name, module in denoiser.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and not {"lora_A", "lora_B"} & set(name.split("."))
     }
@@ -200,7 +200,7 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
     with ExitStack() as stack:
         for module, part in inner.items():
             layer = denoiser_part(denoiser, family, module)
-            if part.shape != tuple(layer.weight.shape):
+            if part.shape != tuple(shape(layer)):
                 raise stranger(family, module)
             if strength != 0:
                 place = next(layer.parameters()).device
@@ -208,7 +208,7 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
                 stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
         for module, product in products(tensors).items():
             layer = denoiser_part(denoiser, family, module)
-            if not product.fits(layer.weight.shape):
+            if not product.fits(shape(layer)):
                 raise stranger(family, module)
             if strength != 0:
                 place = next(layer.parameters()).device

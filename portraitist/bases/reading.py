@@ -63,10 +63,22 @@ def empty(kind: Any, values: dict[str, Any]) -> Any:
 
 def fill(model: Any, tensors: dict[str, Tensor], path: Path, dtype: torch.dtype) -> None:
     """Put tensors into a model, by name; every one has its place, and every place its tensor."""
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    lacking = sorted(set(wanted) - set(tensors))
-    over = sorted(set(tensors) - set(wanted))
-    sized = sorted(name for name in wanted if name in tensors and tensors[name].shape != wanted[name])
+    check(model, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
+    kept = kept_whole(model, dtype)
+    for name in tensors:
+        exact = any(word in name.split(".") for word in kept)
+        tensors[name] = tensors[name].to(torch.float32 if exact else dtype)
+    model.load_state_dict(tensors, assign=True)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+
+
+def check(model: Any, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Refuse tensors, by name and shape, that are not all of a model's and no others."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    lacking = sorted(set(wanted) - set(shapes))
+    over = sorted(set(shapes) - set(wanted))
+    sized = sorted(name for name in wanted if name in shapes and shapes[name] != wanted[name])
     for found, what in ((lacking, "lacks {} weights"), (over, "has {} unknown weights")):
         if found:
             raise PortraitistError(
@@ -77,16 +89,9 @@ def fill(model: Any, tensors: dict[str, Tensor], path: Path, dtype: torch.dtype)
         name = sized[0]
         raise PortraitistError(
             f"{path} has {len(sized)} weights of another size than {type(model).__name__}'s, such as {name}: "
-            f"{tuple(tensors[name].shape)}, not {tuple(wanted[name])}",
+            f"{shapes[name]}, not {wanted[name]}",
             "Is it of another family or variant? Else copy the file again.",
         )
-    kept = kept_whole(model, dtype)
-    for name in wanted:
-        exact = any(word in name.split(".") for word in kept)
-        tensors[name] = tensors[name].to(torch.float32 if exact else dtype)
-    model.load_state_dict(tensors, assign=True)
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
 
 
 def kept_whole(model: Any, dtype: torch.dtype) -> set[str]:

@@ -30,6 +30,8 @@ __all__ = [
     "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
 ]  # fmt: skip
 
+DENOISERS = ("transformer", "unet")  # parts that may be quantised
+
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
 LETTERS = 4
 """Letters per token that `estimate` reckons with. Held to CLIP's real vocabulary on 410 English captions and lists of
@@ -67,7 +69,16 @@ def resolve(model: Model) -> Base:
     except OSError as error:
         raise durable.refusal(error, places.folder, "read") from error
     elsewhere = tuple(sorted(places.elsewhere.items()))
-    return Base(places.folder, digest(facts), model.precision, elsewhere, model.family)
+    device = "cpu" if model.offload else model.device  # a base that lies away from the card is not made on it
+    return Base(
+        places.folder,
+        digest(facts),
+        model.precision,
+        elsewhere,
+        model.family,
+        quantised=model.quantised,
+        device=device,
+    )
 
 
 def found(model: Model) -> Places:
@@ -97,7 +108,8 @@ def digest(files: tuple[tuple[str, Path, int, int], ...]) -> str:
 def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     """A part of a base, from its folder or a publisher's file: a model frozen and in evaluation mode, or a tokenizer.
 
-    None for an encoder that is not what the base is needed for.
+    None for an encoder that is not what the base is needed for. A denoiser is held as the base says, and stands on its
+    device when that is in fewer bits.
 
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
@@ -111,15 +123,13 @@ def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     folder = base.place(name)
-    if folder.is_file():
-        from portraitist.bases import reading
-
-        return reading.read(folder, kind, base.family, name, *how.values())
-    if not folder.is_dir():
+    if not folder.exists():
         raise PortraitistError(
             f"{base.folder} has no part {name!r}",
             "Copy this part there too. Is it a base of another family? Then set model.family to that one.",
         )
+    if folder.is_file() or (base.quantised and name in DENOISERS):
+        return by_tensors(base, kind, name, how)
     if how and not whole(folder):
         how["variant"] = "fp16"
     try:
@@ -167,6 +177,15 @@ def whole(folder: Path) -> bool:
     for path in sorted(plain or half):
         headers.refuse_rounded(headers.read(path))
     return bool(plain)
+
+
+def by_tensors(base: Base, kind: Any, name: str, how: dict[str, Any]) -> Any:
+    """A part that is not read by its class: out of a publisher's file, or into fewer bits."""
+    from portraitist.bases import reading, streaming
+
+    if base.quantised and name in DENOISERS:
+        return streaming.read(base, kind, name)
+    return reading.read(base.place(name), kind, base.family, name, *how.values())
 
 
 def estimate(text: str) -> int:

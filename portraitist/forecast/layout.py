@@ -13,6 +13,8 @@ from portraitist.bases import headers
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import LDM
 from portraitist.errors import PortraitistError
+from portraitist.forecast.memory import stored
+from portraitist.forecast.published import Blocks
 from portraitist.recipe import Recipe
 
 
@@ -23,6 +25,7 @@ class Layout:
     parameters  all numbers in it
     widths      the inputs of its matrix products, together
     added       numbers that are trained
+    blocks      its layers that may be held in fewer bits
     cell        pixels along the side of what a matrix product sees once: 16 in transformers (a VAE by 8, packing by 2);
                 in a UNet 32, since most of its weights lie where the picture is smallest
     """
@@ -30,7 +33,18 @@ class Layout:
     parameters: int
     widths: int
     added: int
+    blocks: Blocks
     cell: int
+
+    def frozen(self, size: int, how: str) -> int:
+        """Bytes of all its weights, each of `size` but those of its blocks in int8, fp8 or nf4; "" is none of these."""
+        if not how:
+            return self.parameters * size
+        return stored(self.blocks, how) + (self.parameters - self.blocks.numbers) * size
+
+
+BLOCKS = {"transformer_blocks", "single_transformer_blocks", "double_blocks", "single_blocks"}
+"""What the paths of repeated blocks hold, by diffusers' names and by publishers'."""
 
 
 def listed(recipe: Recipe) -> dict[str, Path]:
@@ -66,10 +80,17 @@ def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, on: Reached
             if on(module, len(shape)):
                 added += parameters(recipe.adapter, shape)
         trained = total if recipe.adapter.kind == "full" and added else added
-        layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
+        layout = Layout(total, widths, trained, in_blocks(there), 32 if folded > total / 10 else 16)
         if added and (best is None or layout.parameters > best.parameters):
             best = layout
     return best
+
+
+def in_blocks(shapes: Mapping[str, Sequence[int]]) -> Blocks:
+    """The linear layers of the repeated blocks among these tensors."""
+    found = [s for n, s in shapes.items() if len(s) == 2 and n.endswith(".weight") and BLOCKS & set(n.split("."))]
+    sizes = [math.prod(shape) for shape in found]
+    return Blocks(sum(sizes), sum(shape[0] for shape in found), len(found), max(sizes, default=0))
 
 
 def header(path: Path) -> Mapping[str, tuple[int, ...]]:

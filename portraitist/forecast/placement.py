@@ -41,44 +41,52 @@ DECODED = {"sdxl": 3.1e3, "flux": 3.1e3, "qwen-image": 7e3}
 STEPS = (0.25, 0.5, 0.75, 1.0)
 
 
-def spared(shares: list[Share], recipe: Recipe, numbers: int) -> list[Share]:
-    """The parts of a peak with the frozen weights that lie on the card: those of blocks that lie away are not there."""
-    blocks, away = BLOCKS[TREE_OF.get(recipe.model.family, recipe.model.family)], moved(recipe)
+def blocks(recipe: Recipe) -> Blocks:
+    """The blocks of the recipe's base."""
+    return BLOCKS[TREE_OF.get(recipe.model.family, recipe.model.family)]
+
+
+def spared(shares: list[Share], recipe: Recipe, block_gb: float) -> list[Share]:
+    """The parts of a peak with the frozen weights that lie on the card: those of blocks that lie away are not there.
+
+    block_gb  of the frozen weights, those in blocks
+    """
+    there, away = blocks(recipe), moved(recipe)
     if not away:
         return shares
-    most = (away * blocks.numbers / blocks.count - min(THERE, away) * blocks.largest) / numbers
-    words = f"{away} of {blocks.count} blocks lie in main memory, {min(THERE, away)} of them pass through"
+    less = block_gb * (away / there.count - min(THERE, away) * there.largest / there.numbers)
+    words = f"{away} of {there.count} blocks lie in main memory, {min(THERE, away)} of them pass through"
 
     def smaller(share: Share) -> Share:
-        return replace(share, gb=share.gb * (1 - max(0.0, most)), basis=f"{share.basis}; {words}")
+        return replace(share, gb=share.gb - max(0.0, less), basis=f"{share.basis}; {words}")
 
     return [smaller(share) if share.what == "frozen weights" else share for share in shares]
 
 
 def moved(recipe: Recipe) -> int:
     """How many blocks of the recipe's base lie away."""
-    count = BLOCKS[TREE_OF.get(recipe.model.family, recipe.model.family)].count
-    return max(1, round(recipe.model.offload * count)) if recipe.model.offload else 0
+    return max(1, round(recipe.model.offload * blocks(recipe).count)) if recipe.model.offload else 0
 
 
-def price(recipe: Recipe, frozen_gb: float, numbers: int) -> str:
+def price(recipe: Recipe, block_gb: float) -> str:
     """What blocks that lie away cost, in words: copies there, and again going back, for every micro-batch."""
     if not recipe.model.offload:
         return ""
-    blocks = BLOCKS[TREE_OF.get(recipe.model.family, recipe.model.family)]
-    gb = 2 * frozen_gb * moved(recipe) * blocks.numbers / blocks.count / numbers
+    gb = 2 * block_gb * moved(recipe) / blocks(recipe).count
     return f"; {gb:.1f} GB are copied for each micro-batch, {gb / COPIED:.2g} s at {COPIED:g} GB/s if not hidden"
+
+
+def recomputed(recipe: Recipe) -> tuple[str, Recipe]:
+    """The recipe with its blocks computed again going back, and the word for that; "" where they are."""
+    if recipe.training.recompute != "off":
+        return "", recipe
+    training = recipe.training.model_copy(update={"recompute": "on"})
+    return "training.recompute=on", recipe.model_copy(update={"training": training})
 
 
 def lighter(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Recipes that keep less on the card and end in the same numbers, the cheapest first: words and recipe."""
-    again = recipe
-    words = ""
-    if recipe.training.recompute == "off":
-        again = recipe.model_copy(update={"training": recipe.training.model_copy(update={"recompute": "on"})})
-        words = "training.recompute=on"
-        yield words, again
     for share in STEPS:
         if share > recipe.model.offload:
             model = recipe.model.model_copy(update={"offload": share})
-            yield f"{words} model.offload={share:g}".strip(), again.model_copy(update={"model": model})
+            yield f"model.offload={share:g}", recipe.model_copy(update={"model": model})

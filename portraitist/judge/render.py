@@ -175,6 +175,7 @@ class Artist:
         parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
         parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
         parts += self.grid.references
+        parts += [self.base.quantised] if self.base.quantised else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def draw(

@@ -94,6 +94,7 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     from portraitist.learn import memory
     from portraitist.sight import eyes
 
+    refuse_other_bits(recipe, run)
     family, base = families.pair(recipe.model, record)
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
@@ -102,6 +103,16 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     shots = replace(shots, references=tuple(opened.digest for opened in shown))
     looks = eyes.load(family.name) or eyes.Plain()
     return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
+
+
+def refuse_other_bits(recipe: Recipe, run: runs.RunFolder) -> None:
+    """Refuse to judge a run on a base that is held in other bits than it was trained on: losses would not compare."""
+    ours, theirs = recipe.model.quantised, run.recipe().model.quantised
+    if ours != theirs:
+        raise PortraitistError(
+            f'Run {run.name} was trained with model.quantised = "{theirs}", and the recipe says "{ours}"',
+            f"Judge it as it was trained: --set model.quantised={theirs or chr(34) * 2}",
+        )
 
 
 def started(sitting: "Sitting", follow: bool) -> Started:

@@ -352,7 +352,8 @@ def alike(recipe: Recipe) -> list[Any]:
     """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
     model = recipe.model
     preserving = recipe.training.preserve > 0
-    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind, preserving]
+    held = [model.precision, model.quantised]
+    return [model.family, model.base, *held, model.device, recipe.adapter.kind, preserving]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
@@ -372,7 +373,7 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     size = 4 if recipe.model.precision == "float32" else 2
     whole = recipe.adapter.kind == "full"
     own = 2 if recipe.adapter.weights == "bfloat16" else 4  # of a trained weight, and of its gradient
-    frozen = 0 if whole else layout.parameters * size
+    frozen = 0 if whole else layout.frozen(size, recipe.model.quantised)
     states = memory.STATES[recipe.training.optimiser] + int(recipe.training.ema > 0)  # float32: the average is too
     cast = size if whole and size < own else 0  # autocast keeps a copy of a step's weights in half precision
     moved = layout.added * (2 * own + cast + 4 * states)

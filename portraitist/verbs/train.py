@@ -99,10 +99,11 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, optimise, state
+    from portraitist.learn import loop, memory, noise, optimise, quantise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    quantise.available(recipe.model.quantised, device)
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
@@ -123,7 +124,7 @@ def follow(
     if changed and trainee.step:
         remedy = "Nothing to do unless you need the uncut run's very bytes: then continue where it was begun."
         warned.append(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
-    record(opening(run, family, recipe, trainee, free | machine))
+    record(opening(run, family, recipe, trainee, {**free, **machine}))
     for event in warned:
         record(event)
 
@@ -152,7 +153,7 @@ def opening(
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
         "precision": recipe.model.precision,
-    }
+    } | ({"quantised": recipe.model.quantised} if recipe.model.quantised else {})
     return Started(verb="train", total=recipe.steps, done=trainee.step, facts={**own, **facts})
 
 

@@ -4,6 +4,8 @@ On a CPU both memories are one, so what is away is numbers that are none: a weig
 going back no longer finds, makes a loss or a gradient that is none either.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from portraitist import families
 from portraitist.adapters import inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt, collate
-from portraitist.learn import offload
+from portraitist.learn import offload, quantise
 from portraitist.learn.state import Trainee
 from portraitist.recipe import Recipe
 from portraitist.sections import Adapter
@@ -71,6 +73,20 @@ def test_losses_and_gradients_are_those_of_the_whole_denoiser(bases, name):
                 parameter.grad = None
             same(learnt(family, denoiser, trained, given, CHANNELS[name]), whole)
         assert adapter == {n: p.data_ptr() for n, p in trained.parameters().items()}, "what is trained stays"
+
+
+@pytest.mark.parametrize("how", ["int8", "nf4"])
+def test_weights_in_fewer_bits_lie_away_too(bases, how):
+    family, base, given = bases["flux"]
+    base = replace(base, quantised=how)
+    denoiser, trained = adapted(family, base)
+    whole = learnt(family, denoiser, trained, given, CHANNELS["flux"])
+    denoiser, trained = adapted(family, base)
+    offload.settle(denoiser, 1.0, CPU)
+    held = [module for module in denoiser.modules() if isinstance(module, quantise.Quantised)]
+    assert held
+    assert all(layer.scale.isnan().all() or layer.spread.isnan().all() for layer in held)
+    same(learnt(family, denoiser, trained, given, CHANNELS["flux"]), whole)
 
 
 @pytest.mark.parametrize("name", CHANNELS)

@@ -20,7 +20,7 @@ GIB = 1.073741824
 
 
 def recipe(family, batch=1, rank=16, precision="bfloat16", **training):
-    model = {"family": family, "precision": precision}
+    model = {"family": family, "precision": precision, "quantised": training.pop("quantised", "")}
     return Recipe.model_validate(
         {
             "model": model,
@@ -158,20 +158,17 @@ def test_a_change_that_is_advised_makes_it_fit_and_shows_as_many_pictures():
         asked = recipe("flux", batch=8)
         says = memory.verdict(base, asked, 1024, 16, gb)
         assert says.startswith("does not fit")
+        assert "--set" in says
         settings = dict(word.split("=") for word in says.split() if "=" in word)
         settings = {name: value.rstrip(":") for name, value in settings.items()}
-        batch, more = int(settings["training.batch"]), int(settings["training.accumulate"])
-        assert batch * more == 8
-        side = int(settings.get("data.resolution", 1024))
-        if share := float(settings.get("model.offload", 0)):
-            assert (gb, batch) in ((24, 1), (26, 1)), "all that costs no time was tried first"
-            model = asked.model.model_copy(update={"offload": share})
-            light = recipe("flux", batch=1).model_copy(update={"model": model})
-            assert memory.total(memory.training(base, light, 1024)) <= gb
-            continue
-        assert peak("flux", side, batch=batch) <= gb
-        if side == 1024 and batch < 4:
-            assert peak("flux", side, batch=2 * batch) > gb, "the least change"
+        how = settings.get("model.quantised", "")
+        assert how == {24: "int8", 26: "int8"}.get(gb, ""), "the least change: fewer bits before fewer pixels"
+        batch = int(settings.get("training.batch", 8))
+        assert batch * int(settings.get("training.accumulate", 1)) == 8
+        assert "data.resolution" not in settings
+        assert peak("flux", batch=batch, quantised=how) <= gb
+        if batch < 4:
+            assert peak("flux", batch=2 * batch, quantised=how) > gb, "the least change"
 
 
 def test_a_fit_with_little_to_spare_is_said_to_be_one():
@@ -219,6 +216,36 @@ def test_judging_waits_where_a_card_has_no_room_for_both_or_nobody_knows():
     assert memory.crowded(base, asked, 1024, both + 0.1) == ""
     assert memory.crowded(base, asked, 1024, 32.0) == f"Training and judging need {both:.1f} GB, and 32.0 are free"
     assert "not known" in memory.crowded(None, asked, 1024, 80.0)
+
+
+@pytest.mark.parametrize(
+    ("family", "how", "bytes_"),
+    [
+        ("flux", "int8", 11_834_228_736 + 4 * 3_035_136 + 2 * 67_179_584),
+        ("flux", "nf4", 11_834_228_736 * 33 // 64 + 4 * (722_304 + 494) + 2 * 67_179_584),
+        ("qwen-image", "int8", 20_384_317_440 + 4 * 5_529_600 + 2 * 46_083_648),
+        ("qwen-image", "nf4", 20_384_317_440 * 33 // 64 + 4 * (1_244_160 + 840) + 2 * 46_083_648),
+    ],
+)
+def test_a_base_in_fewer_bits_is_its_numbers_their_scales_and_one_layer_that_is_rebuilt(family, how, bytes_):
+    base, asked = memory.known(family), recipe(family, quantised=how)
+    frozen, rebuilt, *_ = memory.training(base, asked, 1024)
+    assert frozen.gb == bytes_ / 1e9
+    assert rebuilt.gb == pytest.approx(56_623_104 * (2.125 if how == "nf4" else 2) / 1e9)
+    assert memory.judging(base, asked, 1024)[0].gb == frozen.gb
+    plain = memory.training(base, recipe(family), 1024)
+    assert memory.total(plain) - plain[0].gb == pytest.approx(peak(family, quantised=how) - frozen.gb - rebuilt.gb)
+
+
+def test_bits_that_a_recipe_has_are_not_advised_again():
+    flux = memory.known("flux")
+    exact = memory.verdict(flux, recipe("flux", quantised="int8"), 1024, 16, 12)
+    assert "--set model.offload=0.5" in exact, "what ends in the same numbers goes before what is coarser"
+    assert "model.quantised" not in exact
+    assert "model.quantised" not in memory.verdict(flux, recipe("flux", quantised="nf4"), 1024, 16, 10)
+    assert "model.precision=bfloat16 --set model.quantised=int8" in memory.verdict(
+        flux, recipe("flux", precision="float32"), 1024, 16, 20
+    )
 
 
 def test_disk_is_adapters_states_and_samples():
