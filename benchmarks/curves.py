@@ -38,9 +38,9 @@ WHO = 5000
 QUICK = ("judging.contenders=1", "judging.seeds=1", "judging.strengths=[1.0]")
 
 
-def dataset(name: str, folder: Path) -> None:
+def dataset(name: str, folder: Path, who: int = WHO) -> None:
     """Draw the pictures of one of the four, with captions."""
-    scenes = album(unseen(WHO), 8 if name == "few" else 36, WHO)
+    scenes = album(unseen(who), 8 if name == "few" else 36, who)
     if name == "room":
         scenes = [replace(one, context=replace(one.context, background="room")) for one in scenes]
     folder.mkdir()

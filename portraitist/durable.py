@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,9 @@ REMEDIES = {
     errno.EPERM: "Make the folder writable for you (chmod, chown) or choose another folder.",
     errno.EROFS: "The disk is mounted read-only: choose a folder on a writable one.",
     errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ENOENT: "Correct the path.",
+    errno.EISDIR: "Name a file; this is a folder.",
+    errno.ENOTDIR: "Correct the path.",
 }
 
 
@@ -37,8 +40,21 @@ def refusal(error: OSError, path: Path, doing: str = "write") -> PortraitistErro
     return PortraitistError(f"Cannot {doing} {path}: {what}", remedy)
 
 
+def expanded(text: str) -> Path:
+    """The path that a person wrote, `~` being their home. Raises PortraitistError for the home of nobody."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise PortraitistError(f"{text}: there is no such user's home", "Write the path from / on.") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` durably: whole or not at all.
+    """Write `data` to `path` durably: whole or not at all. Raises PortraitistError as `write_stream` does."""
+    write_stream(path, (data,))
+
+
+def write_stream(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write pieces to `path` durably, one after the other: whole or not at all, also when making one of them fails.
 
     Raises PortraitistError when the system refuses (no space, no permission, read-only disk).
     """
@@ -47,17 +63,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=PARTIAL)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        temporary = ""
         flush_folder(path.parent)
     except OSError as error:
+        raise refusal(error, path) from error
+    finally:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise refusal(error, path) from error
 
 
 def sorted_header(data: bytes) -> bytes:
@@ -67,10 +86,26 @@ def sorted_header(data: bytes) -> bytes:
     nothing else moves.
     """
     size = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return packed_header(json.loads(data[8 : 8 + size])) + data[8 + size :]
+
+
+def packed_header(table: Mapping[str, object]) -> bytes:
+    """The first bytes of a safetensors file: its header's length, and the header with its keys in order."""
+    header = json.dumps(table, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     padded = header.encode("utf-8")
     padded += b" " * (-len(padded) % 8)  # as the library does: tensors start at multiples of eight
-    return len(padded).to_bytes(8, "little") + padded + data[8 + size :]
+    return len(padded).to_bytes(8, "little") + padded
+
+
+def room(path: Path) -> int:
+    """Bytes that can still be written where `path` is or will be."""
+    import shutil
+
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    try:
+        return shutil.disk_usage(there).free
+    except OSError as error:
+        raise refusal(error, there, "look at") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -68,6 +68,16 @@ class Encoded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(Event):
+    """More of a base that the cache lacked has come from the Hub; megabytes."""
+
+    kind: ClassVar[str] = "fetched"
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped(Event):
     """One optimiser step: mean loss of its pictures, gradient norm before clipping, rate, seconds, peak memory."""
 
@@ -78,6 +88,15 @@ class Stepped(Event):
     rate: float
     seconds: float
     memory_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overflowed(Event):
+    """A float16 gradient overflowed: the step was not taken, and is done again at the loss scale named here."""
+
+    kind: ClassVar[str] = "overflowed"
+    step: int
+    scale: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +180,9 @@ KINDS: dict[str, type[Event]] = {
         Measured,
         Captioned,
         Encoded,
+        Fetched,
         Stepped,
+        Overflowed,
         Saved,
         Rendered,
         Scored,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from portraitist.errors import PortraitistError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Conditions = dict[str, Tensor]
 
 
+Needs = Literal["", "words", "pictures"]
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """Where a base model lies, and the digest of its weights.
@@ -29,6 +32,9 @@ class Base:
     dtype      "float32", "bfloat16" or "float16": what its frozen weights are held in
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
+    needs      what of its encoders is read: those of words, that of pictures, or both ("")
+    quantised  "int8", "fp8" or "nf4": what the layers of its denoiser's blocks are held in instead; "" is dtype
+    device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left
     """
 
     folder: Path
@@ -36,6 +42,9 @@ class Base:
     dtype: str = "float32"
     elsewhere: tuple[tuple[str, Path], ...] = ()
     family: str = ""
+    needs: Needs = ""
+    quantised: str = ""
+    device: str = "cpu"
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""
@@ -61,6 +70,8 @@ class Sample:
     latents     (C, h, w), canonical: in the denoiser's units, unpacked
     captions    conditions of each caption variant, without batch dimension
     empty       conditions of the empty caption with the same crop and references: what caption dropout takes
+    nouns       conditions of each caption variant with the noun in the trigger's place, None for one without the
+                trigger; empty where nothing is preserved
     references  latents of 0-n reference pictures, each (C, h', w')
     mask        (1, h, w) weight of each latent cell in [0, 1], or None: every cell counts alike
     weight      how often it is seen per pass, relative to others (integer >= 1)
@@ -71,6 +82,7 @@ class Sample:
     latents: Tensor
     captions: tuple[Conditions, ...]
     empty: Conditions
+    nouns: tuple[Conditions | None, ...] = ()
     references: tuple[Tensor, ...] = ()
     mask: Tensor | None = None
     weight: int = 1
@@ -90,6 +102,7 @@ class Batch:
     mask     (B, 1, h, w) in [0, 1]
     weight   (B,) factor on each picture's loss
     index    the global sample index of each picture: what its randomness is keyed by
+    nouns    the same exposures told by the noun, those that have such a caption; None where nothing is preserved
     """
 
     latents: Tensor
@@ -98,6 +111,7 @@ class Batch:
     weight: Tensor
     index: tuple[int, ...]
     keys: tuple[str, ...] = ()
+    nouns: Batch | None = None
 
 
 class Process(Protocol):
@@ -125,7 +139,10 @@ class Process(Protocol):
 
 
 class Encoder(Protocol):
-    """The parts of a base that turn pictures and prompts into numbers: VAE and text encoders."""
+    """The parts of a base that turn pictures and prompts into numbers: VAE and text encoders.
+
+    Each works where its networks are, which may be moved, and takes tensors from anywhere.
+    """
 
     def latents(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, C, h, w); the mode, not a sample."""
@@ -191,6 +208,11 @@ class Family(Protocol):
         ...
 
     @property
+    def references(self) -> int:
+        """The most reference pictures that it takes beside a prompt."""
+        ...
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """peft suffixes of the modules an adapter is put on by default."""
         ...
@@ -208,7 +230,7 @@ class Family(Protocol):
         ...
 
     def load_encoder(self, base: Base) -> Encoder:
-        """VAE and text encoders, in evaluation mode."""
+        """VAE and text encoders, in evaluation mode; those that the base's `needs` leaves out are None."""
         ...
 
     def load_denoiser(self, base: Base) -> nn.Module:

@@ -49,7 +49,7 @@ class Picture:
     digest    SHA-256 of the upright sRGB pixels: its identity everywhere else
     set       the folder it lies in ("" for the top), with a kohya weight prefix still on
     repeats   that prefix as a number (`40_maya` is 40), 1 without one
-    role      identity | realism | outfit | style
+    role      identity | realism | outfit | style | prior
     split     train | held-out
     measures  numbers by name, measured once
     """
@@ -117,6 +117,15 @@ def open_upright(path: Path) -> Opened:
             raise unreadable(path, str(error)) from error
         except Exception as error:  # decoders raise types of their own on hostile bytes
             raise unreadable(path, f"{type(error).__name__}: {error}") from error
+
+
+def stamp(path: Path) -> list[int]:
+    """Bytes and times of change of a file, in nanoseconds: equal as long as nobody touches it."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise durable.refusal(error, path, "read") from error
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
 
 
 def unreadable(path: Path, reason: str) -> PortraitistError:

@@ -15,6 +15,7 @@ from portraitist.events import (
     Encoded,
     Event,
     Failed,
+    Fetched,
     Finished,
     Measured,
     Rendered,
@@ -32,6 +33,7 @@ DOES = {
     "add": "taking in pictures",
     "audit": "looking at pictures",
     "caption": "captioning",
+    "fetch": "downloading the base",
     "encode": "encoding",
     "train": "training",
     "evaluate": "judging",
@@ -136,6 +138,8 @@ class Progress:
                     course.said = 0.0  # the first line comes at once
             case Measured() | Captioned() | Encoded():
                 course.done, course.total = event.done, event.total
+            case Fetched():
+                course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
             case Stepped():
                 course.done, course.says = event.step, f"loss {event.loss:.4f}"
                 course.memory_gb = max(course.memory_gb, event.memory_gb)
@@ -156,6 +160,8 @@ class Progress:
                 verb = "caption"
             case Encoded():
                 verb = "encode"
+            case Fetched():
+                verb = "fetch"
             case Stepped():
                 verb = "train"
             case Rendered() | Scored():

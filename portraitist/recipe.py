@@ -81,6 +81,11 @@ class Recipe(Section):
         """The global batch: what one step's loss is the mean over."""
         return self.training.batch * self.training.accumulate
 
+    @property
+    def references(self) -> int:
+        """The most reference pictures that a picture is shown with."""
+        return max(map(len, (self.data.references, *(one.references for one in self.data.sets))))
+
     def digest(self) -> str:
         """SHA-256 of every value that decides the result: words (why, standing) left out."""
         values = self.model_dump(mode="json", exclude={"why", "standing"})

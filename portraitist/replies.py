@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import durable, show
+from portraitist.bases.fetching import MAY
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Finished, Log
 from portraitist.progress import terminal
@@ -20,7 +21,7 @@ from portraitist.stopping import EVENTS, Stop
 
 SILENCE = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep: two processes share the cores while one judges
-    "HF_HUB_OFFLINE": "1",  # nothing is ever fetched behind a person's back
+    "HF_HUB_OFFLINE": "1",  # libraries fetch nothing behind a person's back
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -35,6 +36,8 @@ MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, 
 
 def quiet_libraries() -> None:
     """Keep other people's libraries from speaking into our output; must come before they are imported."""
+    if "HF_HUB_OFFLINE" not in os.environ:
+        os.environ[MAY] = "1"  # it is we who keep libraries from the network: a base named in a recipe is fetched
     for name, value in SILENCE.items():
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
@@ -110,7 +113,7 @@ def unheard() -> int:
 def confess(bug: Exception, folder: Path, *, as_json: bool) -> int:
     """A failure nobody foresaw: what a person can mend in two lines, else one line that names the log of the bug."""
     if isinstance(bug, OSError) and bug.errno in MENDABLE:
-        return complain(durable.refusal(bug, Path(str(bug.filename or folder))), as_json=as_json)
+        return complain(durable.refusal(bug, Path(str(bug.filename or folder)), "use"), as_json=as_json)
     if isinstance(bug, MemoryError) or type(bug).__name__ == "OutOfMemoryError":
         remedy = "Lower training.batch or data.resolution; portraitist plan tells what a recipe needs."
         return complain(PortraitistError("Memory ran out", remedy), as_json=as_json)

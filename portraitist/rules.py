@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 ADAPTERS = ("lora", "loha", "lokr")
 
+ONE_BY_ONE = ("adamw", "adafactor", "adamw8bit")
+"""Optimisers that move each parameter by its own gradient and states alone."""
+
 COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.alpha": ("adapter.kind", ADAPTERS),
     "adapter.dropout": ("adapter.kind", ("lora",)),
@@ -19,9 +22,14 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "adapter.modules": ("adapter.kind", ADAPTERS),
     "adapter.start": ("adapter.kind", ADAPTERS),
     "adapter.targets": ("adapter.kind", ADAPTERS),
-    "training.beta1": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.beta2": ("training.optimiser", ("adamw", "prodigy", "schedulefree")),
-    "training.ema": ("training.optimiser", ("adamw", "adafactor", "prodigy")),  # schedule-free averages by itself
+    "adapter.weights": ("adapter.kind", ("full",)),
+    "judging.patience": ("judging.beside", ("auto", "always")),  # after training there is nothing left to stop
+    "model.offload": ("adapter.kind", ADAPTERS),  # all weights are trained: none is frozen
+    "training.beta1": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.beta2": ("training.optimiser", ("adamw", "adamw8bit", "prodigy", "schedulefree")),
+    "training.ema": ("training.optimiser", (*ONE_BY_ONE, "prodigy")),  # schedule-free averages by itself
+    "training.floor": ("training.schedule", ("linear", "cosine")),
+    "training.preserve": ("adapter.kind", ADAPTERS),  # with all weights trained, there is no base to hold them to
     "training.level_mean": ("training.level", ("logit-normal",)),
     "training.level_spread": ("training.level", ("logit-normal",)),
     "training.level_shift": ("training.level", ("uniform", "logit-normal")),
@@ -31,8 +39,15 @@ COUNTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def check(recipe: Recipe) -> None:
     """Refuse settings that do not go together, and changed ones that nothing would read."""
-    training, adapter = recipe.training, recipe.adapter
     refuse_idle(recipe)
+    about_adapter(recipe)
+    about_memory(recipe)
+    about_optimiser(recipe)
+
+
+def about_adapter(recipe: Recipe) -> None:
+    """Refuse what says twice where an adapter goes, or where it begins."""
+    adapter = recipe.adapter
     if adapter.targets and adapter.modules != "family":
         raise PortraitistError(
             f'adapter.modules = "{adapter.modules}" and adapter.targets both say which layers',
@@ -42,6 +57,45 @@ def check(recipe: Recipe) -> None:
         raise PortraitistError(
             f"parent = {shown(recipe.parent)} and adapter.start both say where to start from", "Leave one out."
         )
+
+
+def about_memory(recipe: Recipe) -> None:
+    """Refuse ways of holding weights that the rest of the recipe cannot use."""
+    training, adapter = recipe.training, recipe.adapter
+    if recipe.model.quantised and adapter.kind == "full":
+        raise PortraitistError(
+            f'model.quantised = "{recipe.model.quantised}" does not go with adapter.kind = "full": '
+            "weights in 8 bits or fewer cannot be trained",
+            'Set model.quantised = "", or train an adapter: adapter.kind = "lora".',
+        )
+    if recipe.model.quantised == "nf4" and adapter.kind in ("loha", "lokr"):
+        raise PortraitistError(
+            f'model.quantised = "nf4" does not go with adapter.kind = "{adapter.kind}"',
+            'peft puts only LoRA over packed weights: set adapter.kind = "lora", or model.quantised = "int8".',
+        )
+    if recipe.model.offload and training.recompute == "off":
+        raise PortraitistError(
+            f'model.offload = {recipe.model.offload:g} saves nothing with training.recompute = "off": going back, every'
+            " block's weights would still be held",
+            'Set training.recompute = "on", or model.offload = 0.',
+        )
+    rounded = adapter.weights == "bfloat16"
+    if rounded and recipe.model.precision != "bfloat16":
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with model.precision = "{recipe.model.precision}"',
+            'Set model.precision = "bfloat16", or adapter.weights = "float32".',
+        )
+    if rounded and training.optimiser not in ONE_BY_ONE:
+        raise PortraitistError(
+            f'adapter.weights = "bfloat16" does not go with training.optimiser = "{training.optimiser}", '
+            "which moves all weights together",
+            f"Set training.optimiser to one of {', '.join(ONE_BY_ONE)}, or adapter.weights to float32.",
+        )
+
+
+def about_optimiser(recipe: Recipe) -> None:
+    """Refuse what an optimiser cannot do."""
+    training = recipe.training
     if training.optimiser == "prodigy" and training.rate != 1:
         raise PortraitistError(
             f"training.rate = {training.rate:g}: Prodigy finds the rate itself, and takes a factor of 1",

@@ -17,7 +17,7 @@ from typing import Any
 from portraitist import __version__, children, durable, families, runs
 from portraitist.children import Child, Peak
 from portraitist.errors import Interrupted, PortraitistError
-from portraitist.events import Emit, Event, ignore
+from portraitist.events import Emit, Event, Started, Warned, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe, load
 from portraitist.runs import RunFolder
@@ -70,6 +70,7 @@ def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = neve
         if audited.blocked:
             return RunResult(blocked=True, findings=tuple(audited.findings), peak_memory_gb=round(peak.gb, 3))
         job = Job(project, recipe, emit, stop)
+        families.fetch(recipe.model, heeding)  # first, since what is current is known by the base's files
         job.encode()
         found = job.train()
         job.judge(found)
@@ -118,6 +119,7 @@ class Job:
     stop: Stop
     skipped: list[str] = field(default_factory=list)
     started: set[str] = field(default_factory=set)
+    crowded: bool = False  # judging follows after training, for want of room
 
     def untouched(self) -> tuple[str, ...]:
         """Verbs that this call found done and never started."""
@@ -143,7 +145,7 @@ class Job:
         self.note("encode", inputs)
 
     def train(self) -> RunFolder:
-        """Train to the recipe's last step while a second process judges what lands; returns the run's folder."""
+        """Train to the recipe's last step while a second process judges what lands, where there is room for it."""
         inputs = fingerprint(self.notes().get("encode"), self.recipe.digest())
         noted = self.noted("train", inputs)
         if noted is not None and over(run := RunFolder(self.project.runs / noted["run"]), self.recipe):
@@ -155,7 +157,7 @@ class Job:
             working = [training]
             while any(child.running() for child in working):
                 self.look_after(working)
-                if training.started and training.running() and len(working) == 1:
+                if training.started and training.running() and len(working) == 1 and self.beside(training.started):
                     beside = self.settings(max(1, children.cores() - shared))
                     named = ["--run", str(training.started.facts["run"]), "--follow", *beside]
                     working.append(stack.enter_context(self.child("evaluate", named)))
@@ -165,6 +167,24 @@ class Job:
         if len(results) > 1:
             self.note("evaluate", self.judged_by(run))
         return run
+
+    def beside(self, training: Started) -> bool:
+        """Whether to judge while this training goes on; where its card has no room for both, that is told, once."""
+        wanted, free = self.recipe.judging.beside, training.facts.get("free_gb")
+        if wanted != "auto" or free is None or self.crowded:
+            return wanted != "never" and not self.crowded
+        from portraitist.forecast import memory
+        from portraitist.verbs.plan import published
+
+        family = families.get(self.recipe.model.family)
+        side = self.recipe.data.resolution or family.profile.resolution
+        why = memory.crowded(published(self.recipe, []), self.recipe, side, free)
+        if why:
+            self.crowded = True
+            late = ", so that patience cannot end it early" if self.recipe.judging.patience else ""
+            remedy = "To have both at once all the same: --set judging.beside=always"
+            self.emit(Warned(says=f"{why}: judging follows after training{late}", remedy=remedy))
+        return not why
 
     def judge(self, run: RunFolder) -> None:
         """Judge all that is not yet judged: checkpoints nobody followed, and, once there is a choice, the choice."""

@@ -167,9 +167,13 @@ def name_for(recipe: Recipe, family: str, data: str = "") -> str:
 def fixed(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that cannot change while a run lasts; two recipes that agree in them share a run."""
     values = recipe.model_dump(mode="json", exclude={"why", "standing", "preset", "judging"})
-    for name in ("save_every", "keep"):
+    for name in ("save_every", "keep", "recompute"):
         del values["training"][name]
-    for name in ("device", "threads"):  # a run may move to another machine; it then says that it is no longer exact
+    for name in (
+        "device",
+        "threads",
+        "offload",
+    ):  # a run may move to another machine; it then says that it is no longer exact
         del values["model"][name]
     del values["stages"][-1]["steps"]
     return values

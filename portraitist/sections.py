@@ -17,10 +17,10 @@ class Section(BaseModel):
 class Parts(Section):
     """Parts of a base that lie elsewhere: each a publisher's `.safetensors` file, or a folder in diffusers' layout.
 
-    transformer     the denoiser of flux, qwen-image and qwen-image-edit; "" takes the base's own, as for the others
+    transformer     the denoiser, of every family but sdxl; "" takes the base's own, as for the others
     unet            the denoiser of sdxl
     vae             what makes latents of pictures, and pictures of latents
-    text_encoder    CLIP-L of sdxl and flux, Qwen2.5-VL of qwen-image and qwen-image-edit
+    text_encoder    CLIP-L of sdxl and flux, the language model of the others
     text_encoder_2  CLIP-G of sdxl, T5-XXL of flux
     """
 
@@ -34,15 +34,19 @@ class Parts(Section):
 class Model(Section):
     """The base that is trained on.
 
-    family      as in the registry: mini, sdxl, flux, qwen-image, qwen-image-edit
-    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model in the
-                local Hugging Face cache (docs/bases.md); "" is the embedded base of the family `mini`
+    family      as in the registry; the README lists them
+    base        a folder in diffusers' or in ComfyUI's layout, a `.safetensors` file, or the name of a model on the
+                Hugging Face Hub, cached or not (docs/bases.md); "" is the embedded base of the family `mini`
     parts       parts of the base that lie elsewhere, and go before its own
-    tokenizers  a folder in diffusers' layout, or the name of a cached model, whose tokenizers are taken: publishers'
+    tokenizers  a folder in diffusers' layout, or the name of a model likewise, whose tokenizers are taken: publishers'
                 files have none; "" takes the base's own
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon
     precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
+    quantised   int8, fp8 or nf4 (4 bits) holds the linear layers of the denoiser's blocks in less memory; "" holds them
+                in `precision` (docs/bases.md)
+    offload     share of the denoiser's blocks whose frozen weights lie in main memory and come to the CUDA card when
+                they are computed, in training and judging; 0 keeps all on it
     device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
     threads     CPU threads of torch; 0 takes all cores. Recorded: bit-exact resume needs the same number
     """
@@ -53,6 +57,8 @@ class Model(Section):
     tokenizers: str = ""
     prediction: Literal["", "epsilon", "v"] = ""
     precision: Precision = "bfloat16"
+    quantised: Literal["", "int8", "fp8", "nf4"] = ""
+    offload: float = Field(0.0, ge=0, le=1)
     device: str = "auto"
     threads: int = Field(0, ge=0, le=1024)
 
@@ -61,15 +67,19 @@ class Set(Section):
     """One set of pictures, by the folder it lies in below `pictures/`.
 
     name         the folder; "" is the top
-    role         what the set is for
+    role         what the set is for; prior: others of the character's kind, captioned without the trigger, so that the
+                 noun keeps its meaning
     weight       times each of its pictures is seen per pass; 0 takes the folder's `40_` prefix, or 1
     loss_weight  factor on the loss of its pictures
+    references   for edit models: up to three folders outside `pictures/`, from the character's folder where not
+                 absolute; each picture is shown with the one of its own name in each of them
     """
 
     name: str = ""
-    role: Literal["identity", "realism", "outfit", "style"] = "identity"
+    role: Literal["identity", "realism", "outfit", "style", "prior"] = "identity"
     weight: int = Field(0, ge=0, le=10_000)
     loss_weight: float = Field(1.0, ge=0, le=100)
+    references: tuple[str, ...] = Field((), max_length=3)
 
 
 class Data(Section):
@@ -81,6 +91,8 @@ class Data(Section):
     held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
     dropout     share of exposures that take the empty caption
     masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
+    references  for edit models: up to three pictures that every picture is shown with, unless its set has references
+                of its own; judging draws with them. From the character's folder where not absolute
     sets        weights and roles of the sets; sets not named here count by their folder prefix
     """
 
@@ -90,6 +102,7 @@ class Data(Section):
     held_out: float = Field(0.125, ge=0, le=0.5)
     dropout: float = Field(0.05, ge=0, le=1)
     masks: float = Field(1.0, ge=0, le=1)
+    references: tuple[str, ...] = Field((), max_length=3)
     sets: tuple[Set, ...] = ()
 
 
@@ -105,6 +118,8 @@ class Adapter(Section):
     modules  the layers, as a set by name: the family's own; attention; attention-mlp; blocks; locon, which has SDXL's
              convolutions too; all-linear
     targets  the layers, as peft's suffixes in place of a set
+    weights  of full, what they are held in while they are trained: float32; or bfloat16, where each step's result is
+             rounded up or down by chance, so that steps too small for it count on average, at half the memory
     start    an adapter file that training starts from, of any program, on these layers with this kind, rank and alpha;
              from the character's folder where the path is not absolute; "" starts afresh
     """
@@ -116,6 +131,7 @@ class Adapter(Section):
     factor: int = Field(0, ge=0, le=1024)
     modules: Literal["family", "attention", "attention-mlp", "blocks", "locon", "all-linear"] = "family"
     targets: tuple[str, ...] = ()
+    weights: Literal["float32", "bfloat16"] = "float32"
     start: str = ""
 
 
@@ -143,8 +159,9 @@ class Training(Section):
     schedule      a function of the step alone: constant, or cosine or linear down to `floor` times the rate
     floor         where a falling schedule ends, as a share of the rate
     warmup        steps from 0 to the full rate
-    optimiser     adamw; adafactor, which keeps less; prodigy, which finds the rate; schedulefree, whose average needs
-                  no falling rate. The last two need the packages of the extra `optimisers`
+    optimiser     adamw; adafactor, which keeps less; adamw8bit, AdamW whose averages take 8 bits; prodigy, which finds
+                  the rate; schedulefree, whose average needs no falling rate. The last three need the packages of the
+                  extra `optimisers`
     beta1         memory of the gradient; of schedulefree, how near to the average gradients are taken
     beta2         memory of its square
     weight_decay  share of the weights, times the rate, that each step takes off
@@ -158,8 +175,15 @@ class Training(Section):
     stratified    whether a step's levels are spread: one in each of as many equal shares as it has pictures
     snr_gamma     most that a level's signal-to-noise ratio counts in the loss of SDXL (min-SNR; 5 is common); 0 weighs
                   all levels alike
+    recompute     whether blocks keep their inputs alone and are computed again going back (gradient checkpointing):
+                  the family's own (on, but for mini), on, off. The result is the same
+    preserve      weight of holding what the captions draw with the noun of project.toml in the trigger's place to what
+                  the base draws of them, against the character leaking into everyone; 0 holds nothing, else a step
+                  costs more than twice as much
     save_every    steps between checkpoints
-    keep          checkpoints that can be resumed from, newest last (adapters are all kept)
+    keep          checkpoints that can be resumed from, the newest ones. Adapters are all kept; of a whole denoiser
+                  (adapter.kind = "full") an older one stays while it waits for a judging that is under way, is among
+                  the `judging.contenders` best, or is the chosen one
     seed          of every random draw
     """
 
@@ -169,7 +193,7 @@ class Training(Section):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     floor: float = Field(0.1, ge=0, le=1)
     warmup: int = Field(0, ge=0)
-    optimiser: Literal["adamw", "adafactor", "prodigy", "schedulefree"] = "adamw"
+    optimiser: Literal["adamw", "adafactor", "adamw8bit", "prodigy", "schedulefree"] = "adamw"
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
@@ -181,6 +205,8 @@ class Training(Section):
     level_shift: float = Field(1.0, gt=0, le=20)
     stratified: bool = False
     snr_gamma: float = Field(0.0, ge=0, le=1000)
+    recompute: Literal["family", "on", "off"] = "family"
+    preserve: float = Field(0.0, ge=0, le=100)
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
@@ -199,6 +225,8 @@ class Judging(Section):
     max_drop        largest loss of prompt agreement against the base that passes the gate
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
+    beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
+                    says that the card has room for both, and on a CPU; always; never judges after training
     """
 
     prompts: tuple[str, ...] = ()
@@ -211,3 +239,4 @@ class Judging(Section):
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)
+    beside: Literal["auto", "always", "never"] = "auto"

@@ -120,6 +120,7 @@ class Job:
     family: Any
     samples: list[Sample]
     told: list[Event]
+    held: Callable[[], set[int]] | None = None
 
     @property
     def run(self) -> RunFolder:
@@ -137,8 +138,9 @@ class Job:
 
         def save(trainee: state.Trainee) -> None:
             metadata = {"format": "1", "step": str(trainee.step)}
-            path = state.save(self.run, trainee, lambda to, tensors: files.write(to, tensors, metadata))
-            self.hear(Saved(step=trainee.step, path=str(path.relative_to(self.folder))))
+            held = self.held() if self.held else None
+            path = state.save(self.run, trainee, lambda to, tensors: files.write(to, tensors, metadata), held)
+            emit(Saved(step=trainee.step, path=str(path.relative_to(self.folder))))
 
         def emit(event: Event) -> None:
             self.hear(event)

@@ -32,14 +32,14 @@ save_every = 2
 """
 
 
-def made(folder, name, changes=()):
+def made(folder, name, changes=(), settings=SETTINGS):
     """A project trained on a tiny base for four steps, step 2 at strength 0.7 chosen from it."""
     base = tiny(name, folder / "base")
     for i in range(3):
         saved(folder / "from" / f"{i}.png", scenery(i, 64, 64))
         (folder / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}")
     made = new(folder / "maya", name="Maya Ø", trigger="zorblax", subject="fictional", preset="mini")
-    made.recipe.write_text(SETTINGS.format(family=name, base=base.folder))
+    made.recipe.write_text(settings.format(family=name, base=base.folder))
     recipe = load(made.recipe, changes)
     add(made, [folder / "from"])
     audit(made, recipe)

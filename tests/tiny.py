@@ -1,18 +1,15 @@
-"""Tiny random models of the real classes, saved as diffusers saves them: what a family's base looks like, small.
+"""Tiny random models of the real classes, saved as diffusers saves them: what a family's base looks like, small."""
 
-Vocabularies are trained on a few hundred made-up captions, so that nothing is fetched.
-"""
-
-import itertools
-import json
-import re
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLQwenImage,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -22,40 +19,37 @@ from diffusers import (
     QwenImageTransformer2DModel,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
-    CLIPTokenizer,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
     Qwen2Model,
-    Qwen2Tokenizer,
     Qwen2VLImageProcessorPil,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
-    T5Tokenizer,
 )
 
 from portraitist import families
-from portraitist.families import qwen as qwen_family
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
 from portraitist.sections import Model
+from tests.vocabularies import BEGIN, CAPTIONS, END, clip_tokenizer, qwen_tokenizer, t5_tokenizer
 
-WORDS = (
-    ("close-up", "upper body", "full body"),
-    ("a woman", "a man", "a robot", "a fox"),
-    ("smiling", "waving", "sitting on a chair", "looking back"),
-    ("red hair", "blue coat, long sleeves", "round glasses"),
-    ("on a beach", "in a forest at night", "before a grey wall"),
+QWEN3_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
-CAPTIONS = [", ".join(words) for words in itertools.product(*WORDS)]
-BEGIN, END = "<|startoftext|>", "<|endoftext|>"
-SPECIAL = ("im_start", "im_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
+"""What is left of Qwen3's published template for one message without tools."""
 
 
 def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
@@ -63,7 +57,7 @@ def tiny(name: str, folder: Path, precision: str = "float32") -> Base:
     if not folder.exists():
         state = torch.get_rng_state()
         torch.manual_seed(0)
-        {"sdxl": sdxl, "flux": flux, "mini": mini, "qwen-image": qwen, "qwen-image-edit": qwen_edit}[name](folder)
+        KNOWN[name].make(folder)
         torch.set_rng_state(state)
     return families.resolve(Model(family=name, base=str(folder), precision=precision))
 
@@ -190,6 +184,36 @@ def qwen_parts() -> dict[str, object]:
     }
 
 
+def z_image(folder: Path, shift: float = 6.0) -> None:
+    """Z-Image: two blocks and a refiner of each kind, the published VAE's scale and the published schedule."""
+    tokenizer = qwen_tokenizer()
+    tokenizer.chat_template = QWEN3_CHAT
+    told = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=4096,
+    )
+    pipeline = ZImagePipeline(
+        vae=vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=Qwen3Model(told),
+        tokenizer=tokenizer,
+        transformer=ZImageTransformer2DModel(
+            dim=32, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16, axes_dims=[4, 6, 6]
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
+    )
+    for token in (pipeline.transformer.x_pad_token, pipeline.transformer.cap_pad_token):
+        token.data.normal_()  # zero when made
+    pipeline.save_pretrained(folder)
+    (folder / "tokenizer" / "chat_template.jinja").unlink()  # published in the tokenizer's settings
+    tokenizer.save_pretrained(folder / "tokenizer", save_jinja_files=False)
+
+
 def mini(folder: Path) -> None:
     """The embedded base's architecture, narrow: an own autoencoder and tokenizer, Qwen2, Qwen-Image's transformer."""
     places, width = 16, 32
@@ -255,59 +279,63 @@ def clip_config() -> CLIPTextConfig:
     )
 
 
-@cache
-def clip_tokenizer(padding: str) -> CLIPTokenizer:
-    """CLIP's way of splitting, over a vocabulary of our own in which every byte has both its forms."""
-    made = Tokenizer(models.BPE(unk_token=END, end_of_word_suffix="</w>"))
-    made.normalizer = normalizers.Lowercase()
-    split = pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True)
-    made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=700,
-        special_tokens=[BEGIN, END],
-        end_of_word_suffix="</w>",
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    made.train_from_iterator(CAPTIONS, trainer)
-    model = json.loads(made.to_str())["model"]
-    vocabulary = model["vocab"]
-    for sign in [*alphabet, *(f"{letter}</w>" for letter in alphabet)]:
-        vocabulary.setdefault(sign, len(vocabulary))
-    merges = [tuple(pair) for pair in model["merges"]]
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)
+@dataclass(frozen=True)
+class Known:
+    """How tests of every family know one.
 
-
-@cache
-def qwen_tokenizer() -> Qwen2Tokenizer:
-    """Qwen2's way of splitting, over a vocabulary of our own that has every word of the templates as the real one has.
-
-    By it the templates are as many tokens as by the real one, which the pipelines take for granted.
+    make      writes its tiny base
+    pipeline  diffusers' own, where it can be told all that we tell
+    told      what the pipeline's call is told of guidance and negative prompt
+    packed    whether the pipeline takes and gives its latents packed
+    prefix    before the names in the adapter file that is exported
     """
-    special = [f"<|{name}|>" for name in SPECIAL]
-    templates = re.sub(r"<\|\w+\|>|{}", "", qwen_family.TEMPLATE + qwen_family.EDIT_TEMPLATE)
-    empty = Qwen2Tokenizer(vocab={}, merges=[])
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = empty.backend_tokenizer.pre_tokenizer
-    trainer = trainers.BpeTrainer(
-        vocab_size=3000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    made.train_from_iterator([templates, *CAPTIONS], trainer)
-    model = json.loads(made.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
-    tokenizer.add_special_tokens({"additional_special_tokens": special})
-    return tokenizer
+
+    make: Callable[[Path], None]
+    pipeline: type[DiffusionPipeline] | None = None
+    told: Callable[[float, str], dict[str, object]] = lambda guidance, negative: {}
+    denoiser: str = "transformer"
+    channels: int = 16
+    packed: bool = False
+    prefix: str = "diffusion_model."
+
+    def put(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (1, C, h, w) as the pipeline takes and gives them."""
+        return FluxPipeline._pack_latents(latents, *latents.shape) if self.packed else latents
 
 
-@cache
-def t5_tokenizer() -> T5Tokenizer:
-    """T5's way of splitting, over a vocabulary of our own."""
-    made = Tokenizer(models.Unigram())
-    made.normalizer, made.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
-    made.decoder = decoders.Metaspace()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
-    made.train_from_iterator([*CAPTIONS, "zorblax abcdefghijklmnopqrstuvwxyz 0123456789"], trainer)
-    pieces = json.loads(made.to_str())["model"]["vocab"]
-    return T5Tokenizer(vocab=[tuple(piece) for piece in pieces], extra_ids=0, model_max_length=512)
+def beside(guidance: float, negative: str) -> dict[str, object]:
+    """Z-Image's pipeline adds guidance times the difference to the prompt's prediction, not to the negative's."""
+    return {"guidance_scale": guidance - 1, "negative_prompt": negative}
+
+
+KNOWN = {
+    "sdxl": Known(
+        sdxl,
+        StableDiffusionXLPipeline,
+        lambda guidance, negative: {"guidance_scale": guidance, "negative_prompt": negative},
+        denoiser="unet",
+        channels=4,
+        prefix="lora_unet_",
+    ),
+    "flux": Known(
+        flux,
+        FluxPipeline,
+        lambda guidance, negative: {"guidance_scale": guidance},
+        channels=4,
+        packed=True,
+        prefix="transformer.",
+    ),
+    "qwen-image": Known(
+        qwen,
+        QwenImagePipeline,
+        lambda guidance, negative: {"true_cfg_scale": guidance, "negative_prompt": negative},
+        packed=True,
+    ),
+    "qwen-image-edit": Known(qwen_edit),
+    "z-image": Known(z_image, ZImagePipeline, beside),
+    "z-image-turbo": Known(partial(z_image, shift=3.0), ZImagePipeline, beside),
+    "mini": Known(mini),
+}
+PIPELINES = {name: known.pipeline for name, known in KNOWN.items() if known.pipeline}
+OUTSIDE = [name for name in KNOWN if name != "mini"]
+"""The families whose bases others publish."""

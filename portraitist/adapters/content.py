@@ -7,6 +7,7 @@ refused. Held to diffusers' converters by tests/integration/test_dialects.py.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def explicit(content: Content, metadata: Mapping[str, str]) -> Content:
         if not isinstance(stated, dict):
             raise ValueError("it is no table")
         layers = tuple(with_alpha(layer, stated) for layer in content.layers)
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, re.error) as error:
         raise PortraitistError(
             f"The file's {METADATA} cannot be understood: {error}", "Save it again with diffusers."
         ) from error
@@ -83,7 +84,8 @@ def explicit(content: Content, metadata: Mapping[str, str]) -> Content:
 def with_alpha(layer: Layer, stated: Mapping[str, Any]) -> Layer:
     """A layer with the alpha that diffusers' header states for it, when that is not its rank."""
     part, _, module = layer.name.partition(".")
-    if DOWN not in layer.tensors or ALPHA in layer.tensors or f"{part}.lora_alpha" not in stated:
+    down = layer.tensors.get(DOWN)
+    if down is None or down.ndim == 0 or ALPHA in layer.tensors or f"{part}.lora_alpha" not in stated:
         return layer
     from peft.utils.other import get_pattern_key
 
@@ -91,7 +93,7 @@ def with_alpha(layer: Layer, stated: Mapping[str, Any]) -> Layer:
     alpha = float(pattern.get(get_pattern_key(pattern.keys(), module), stated[f"{part}.lora_alpha"]))
     if not math.isfinite(alpha):
         raise ValueError(f"lora_alpha = {alpha}")
-    rank = int(layer.tensors[DOWN].shape[0])
+    rank = len(down)
     if stated.get(f"{part}.use_rslora"):
         if math.isqrt(rank) ** 2 != rank:
             raise PortraitistError(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from portraitist import registry
 from portraitist.adapters.layouts import Layout, Place, as_is, black_forest, processors, stability
 from portraitist.errors import PortraitistError
 
@@ -155,8 +156,6 @@ DIALECTS: tuple[Dialect, ...] = (
 )
 """The first of each family is what `portraitist export` writes: the safest of those that ComfyUI loads completely."""
 
-FAMILIES = tuple(dict.fromkeys(row.family for row in DIALECTS))
-
 TREE_OF = {"qwen-image-edit": "qwen-image"}
 """Families whose denoiser is another's, layer by layer: their files are that one's."""
 
@@ -175,9 +174,22 @@ class Entry:
         return any(all(row.loads(module) for module in self.modules) for row in self.dialects)
 
 
+def tree_of(family: str) -> str:
+    """The family whose files a family's are: its own, or that of its denoiser."""
+    found: str = TREE_OF.get(family) or registry.said(family, "tree_of", family)
+    return found
+
+
+def families() -> tuple[str, ...]:
+    """The families whose files are known, each denoiser once."""
+    bringing = (name for name in registry.saying("dialects") if tree_of(name) == name)
+    return tuple(dict.fromkeys((*(row.family for row in DIALECTS), *bringing)))
+
+
 def of(family: str) -> tuple[Dialect, ...]:
     """The dialects of a family, the safest first."""
-    return tuple(row for row in DIALECTS if row.family == family)
+    found: tuple[Dialect, ...] = tuple(row for row in DIALECTS if row.family == family)
+    return found or tuple(registry.said(family, "dialects", ()))
 
 
 def get(family: str, name: str = "") -> Dialect:

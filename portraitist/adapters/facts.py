@@ -12,20 +12,21 @@ from portraitist.adapters.dialects import (
     DIFFERENCES,
     DORA,
     DOWN,
-    FAMILIES,
     LOHA,
     LOKR,
     MAGNITUDE,
     MID,
     OTHERS,
-    TREE_OF,
     UP,
     cut,
+    families,
     lexicon,
+    tree_of,
 )
 from portraitist.adapters.fused import Parts, kind
 from portraitist.adapters.trees import Shapes, shapes
 from portraitist.errors import PortraitistError
+from portraitist.registry import said
 
 PAIRS = ((DOWN, UP), *((f"{name}_a", f"{name}_b") for name in ("hada_w1", "hada_w2", "lokr_w1", "lokr_w2")))
 FACTORS = {DOWN, UP, MID, *LOHA, *LOKR}
@@ -78,12 +79,13 @@ def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], family
     too; where several families fit alike, the metadata decide, or nothing does. Raises PortraitistError for a family
     that is not known here, and for a file that says a thing twice.
     """
-    family = TREE_OF.get(family, family)
-    if family and family not in FAMILIES:
-        raise PortraitistError(f"There is no family {family!r} of files", f"Families: {', '.join(FAMILIES)}.")
+    family = tree_of(family)
+    known = families()
+    if family and family not in known:
+        raise PortraitistError(f"There is no family {family!r} of files", f"Families: {', '.join(known)}.")
     total = len({cut(name)[0] for name in tensors})
     scores, contents = {}, {}
-    for name in (family,) if family else FAMILIES:
+    for name in (family,) if family else known:
         tree = shapes(name)
         contents[name] = read(tensors, lexicon(name, tuple(tree)))
         fitting = (fits(layer, tree) and bool(layer.tensors.keys() & TELLING) for layer in contents[name].layers)
@@ -91,7 +93,8 @@ def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], family
     most = max(scores.values())
     best = tuple(name for name, score in scores.items() if score == most and 2 * score >= total)
     told = " ".join(metadata.get(key, "") for key in NAMING).lower()
-    named = tuple(name for name in best if any(word in told for word in NAMES[name]))
+    words = {name: NAMES.get(name) or said(name, "words", (name,)) for name in best}
+    named = tuple(name for name in best if any(word in told for word in words[name]))
     chosen = named if len(named) == 1 else best
     if len(chosen) == 1 and most > 0:
         return Recognised(chosen[0], contents[chosen[0]])
@@ -179,9 +182,12 @@ def fits(layer: Layer, tree: Shapes) -> bool:
 def extents(parts: Parts, rows: int) -> list[tuple[int, ...]]:
     """Rows and entries per row of the weights that a layer's parts change; () for parts that tell nothing.
 
-    Factors that do not multiply raise ValueError. With a Tucker core, outer factors are (rank, out) and (rank, in).
+    Factors that do not multiply, and an alpha of several numbers, raise ValueError. With a Tucker core, outer factors
+    are (rank, out) and (rank, in).
     """
     found: list[tuple[int, ...]] = []
+    if ALPHA in parts and parts[ALPHA].numel() != 1:
+        raise ValueError(ALPHA)
     for role in ("diff", "diff_b", "w_norm", "b_norm"):
         if role in parts:
             shape = tuple(parts[role].shape)

@@ -1,9 +1,10 @@
 """Adapter files: canonical names and ComfyUI's, strict headers, and what is never written.
 
 Canonical names are `<module path>.lora_A.weight` (rank, in), `.lora_B.weight` (out, rank), `.alpha` (scalar); LyCORIS'
-`.hada_w1_a` and so on beside an alpha; or `full.<parameter>` for what was added to a whole parameter. ComfyUI takes
-kohya's suffixes behind `lora_unet_...` names, peft's behind dotted ones, and LyCORIS' behind either; a missing alpha
-means scale 1 there and rank elsewhere, so every module has one.
+`.hada_w1_a` and so on beside an alpha; or, where all of a denoiser was trained, `whole.<parameter>` for that parameter
+itself, which is no adapter and goes out by portraitist.bases.writing. ComfyUI takes kohya's suffixes behind
+`lora_unet_...` names, peft's behind dotted ones, and LyCORIS' behind either; a missing alpha means scale 1 there and
+rank elsewhere, so every module has one.
 """
 
 import hashlib
@@ -18,17 +19,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from portraitist import durable
+from portraitist import durable, tensorfile
+from portraitist.adapters import dialects
 from portraitist.adapters.products import ROLES, Product, lacks
 from portraitist.adapters.products import rank as rank_of
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
+from portraitist.tensorfile import WHOLE
 
-FULL = "full."
-DOWN, UP, ALPHA = ".lora_A.weight", ".lora_B.weight", ".alpha"
-KOHYA = {DOWN: ".lora_down.weight", UP: ".lora_up.weight", ALPHA: ALPHA}
+PARTS = (dialects.DOWN, dialects.UP, dialects.ALPHA)
+DOWN, UP, ALPHA = (dialects.PEFT[part] for part in PARTS)
+KOHYA = {dialects.PEFT[part]: dialects.KOHYA[part] for part in PARTS}
 PEFT = {DOWN: DOWN, UP: UP, ALPHA: ALPHA}
-DIFFERENCES = {".weight": ".diff", ".bias": ".diff_b"}
 
 LARGEST_HEADER, MOST_TENSORS, MOST_DIMENSIONS = 10_000_000, 20_000, 8
 DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -73,7 +75,7 @@ def factors(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
     known = found.keys() | {module for module, _ in map(role, tensors) if module}
     for name in tensors:
         module = name.removesuffix(UP) if name.endswith(UP) else name.removesuffix(ALPHA)
-        whole = name.startswith(FULL) or name in modules.values() or role(name)[0]
+        whole = name.startswith(WHOLE) or name in modules.values() or role(name)[0]
         if not whole and (module == name or module not in (modules if name.endswith(UP) else known)):
             raise damaged(f"{name} is not a part of an adapter")
     return found
@@ -82,7 +84,7 @@ def factors(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
 def role(name: str) -> tuple[str, str]:
     """Module and role of a part of LoHa or LoKr; two empty words for other names."""
     module, _, last = name.rpartition(".")
-    return (module, last) if last in ROLES and not name.startswith(FULL) else ("", "")
+    return (module, last) if last in ROLES and not name.startswith(WHOLE) else ("", "")
 
 
 def products(tensors: Mapping[str, Tensor]) -> dict[str, Product]:
@@ -114,11 +116,23 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     Raises PortraitistError for tensors that are not finite, for an adapter that changes nothing (what users call a
     LoRA that does nothing), and when the disk refuses.
     """
-    durable.write_bytes(path, packed(tensors, metadata))
+    refuse_empty(tensors)
+    tensorfile.write(path, tensors, metadata)
 
 
 def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The bytes of an adapter file; refused as `write` says."""
+    refuse_empty(tensors)
+    return pack(tensors, metadata)
+
+
+def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file, whatever its tensors are."""
+    return b"".join(tensorfile.chunks(tensors, metadata))
+
+
+def refuse_empty(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what is not finite, and what changes nothing."""
     for name in sorted(tensors):
         if not bool(torch.isfinite(tensors[name]).all()):
             raise PortraitistError(
@@ -129,13 +143,6 @@ def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
             "The adapter is all zero: nothing was learnt, and nothing was written",
             "See that training.rate, loss weights and masks leave something to learn.",
         )
-    return pack(tensors, metadata)
-
-
-def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The bytes of a safetensors file, whatever its tensors are."""
-    whole = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    return durable.sorted_header(safetensors.torch.save(whole, metadata=dict(metadata)))
 
 
 def hashes(whole: bytes) -> dict[str, str]:
@@ -152,11 +159,11 @@ def changes(name: str, tensors: Mapping[str, Tensor]) -> bool:
             return bool(tensors[name].any()) and other is not None and bool(other.any())
     if module := role(name)[0]:
         return all(bool(part.any()) for other, part in tensors.items() if role(other)[0] == module)
-    return (name.startswith(FULL) or name.endswith(tuple(DIFFERENCES.values()))) and bool(tensors[name].any())
+    return name.startswith(WHOLE)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of an adapter file, on the CPU.
+    """The tensors and metadata of an adapter file, on the CPU; those of a whole denoiser are mapped, not held.
 
     The header is checked before anything is allocated by its word. Raises PortraitistError for what is no safetensors
     file, for headers, counts and types beyond what an adapter has, and for values that are not finite.
@@ -171,23 +178,38 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load(path: Path, types: Collection[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and metadata of a file of tensors of these types; refused as `read` says, but for their values."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(8)
+            data += file.read(min(LARGEST_HEADER, int.from_bytes(data, "little")))
+            metadata = header(path, data, types)
+            if f'"{WHOLE}'.encode() in data:
+                return tensorfile.read(path), metadata
+            data += file.read()
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
     try:
-        metadata = header(data, types)
         tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise PortraitistError(f"{path} is damaged: {why}", "Take another checkpoint, or train again.") from error
+    except (SafetensorError, ValueError) as error:
+        raise unreadable(path, error) from error
     return tensors, metadata
 
 
-def header(data: bytes, types: Collection[str] = DTYPES) -> dict[str, str]:
-    """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError."""
+def unreadable(path: Path, error: Exception) -> PortraitistError:
+    """The refusal of a file that cannot be understood."""
+    why = " ".join(str(error).split())[:200]
+    return PortraitistError(f"{path} is damaged: {why}", "Take another checkpoint, or train again.")
+
+
+def header(path: Path, data: bytes, types: Collection[str]) -> dict[str, str]:
+    """The metadata of a safetensors file whose header claims nothing out of the way; else ValueError.
+
+    Raises PortraitistError for values of other types.
+    """
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(LARGEST_HEADER, len(data) - 8):
-        raise ValueError(f"its header claims {size} bytes")
+        raise ValueError("it is no safetensors file, or cut short")
     value: Any = json.loads(data[8 : 8 + size])
     if not isinstance(value, dict):
         raise ValueError("its header is no table")
@@ -197,9 +219,14 @@ def header(data: bytes, types: Collection[str] = DTYPES) -> dict[str, str]:
     if not value or len(value) > MOST_TENSORS:
         raise ValueError(f"it holds {len(value)} tensors")
     for name, facts in value.items():
-        shape = facts.get("shape") if isinstance(facts, dict) else None
-        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or facts.get("dtype") not in types:
+        shape, stored = (facts.get("shape"), facts.get("dtype")) if isinstance(facts, dict) else (None, None)
+        if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS or not isinstance(stored, str):
             raise ValueError(f"{name[:100]} is of a shape or type that no adapter has")
+        if stored not in types:
+            raise PortraitistError(
+                f"{path} holds values of type {stored[:20]}, such as {name[:100]}",
+                f"Give the file with values of one of these: {', '.join(types)}.",
+            )
     return metadata
 
 
@@ -215,15 +242,6 @@ def to_comfy(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]
         name = family.file_name(module)
         found |= {f"{name}.{part}": tensor for part, tensor in product.parts.items()}
         found |= {name + ALPHA: tensors[module + ALPHA]} if module + ALPHA in tensors else {}
-    for full, tensor in tensors.items():
-        if full.startswith(FULL):
-            module, _, kind = full.removeprefix(FULL).rpartition(".")
-            if "." + kind not in DIFFERENCES:
-                raise PortraitistError(
-                    f"ComfyUI has no name for the difference of {full.removeprefix(FULL)}",
-                    'Train with adapter.kind = "lora" for use there.',
-                )
-            found[family.file_name(module) + DIFFERENCES["." + kind]] = tensor
     return found
 
 
@@ -243,15 +261,11 @@ def from_comfy(tensors: Mapping[str, Tensor], family: Family, modules: Iterable[
     ours |= {f".{part}": f".{part}" for part in ROLES}
     found = {}
     for name, tensor in tensors.items():
-        suffix = next((s for s in (*ours, *DIFFERENCES.values()) if name.endswith(s)), "")
+        suffix = next((s for s in ours if name.endswith(s)), "")
         module = known.get(name.removesuffix(suffix), "")
         if not suffix or not module:
             raise PortraitistError(
                 f"{name} belongs to no module of {family.name}", "Use the file with the family it was trained for."
             )
-        if suffix in ours:
-            found[module + ours[suffix]] = tensor
-        else:
-            kind = next(kind for kind, theirs in DIFFERENCES.items() if theirs == suffix)
-            found[f"{FULL}{module}{kind}"] = tensor
+        found[module + ours[suffix]] = tensor
     return found

@@ -7,7 +7,7 @@ Held to peft and diffusers by tests/integration/test_adapters.py.
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,14 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from portraitist.adapters.files import FULL, Factors, factors, products
+from portraitist.adapters.files import Factors, factors, products
 from portraitist.adapters.modules import reached
-from portraitist.adapters.products import ROLES, Product
+from portraitist.adapters.products import ROLES, Product, shape
 from portraitist.adapters.products import added as added_product
 from portraitist.dataset.draws import generator
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.sections import Adapter
+from portraitist.tensorfile import WHOLE
 
 NAME = "default"  # of the one adapter, in peft's dictionaries
 ZEROS = ("lora_B.weight", "hada_w2_b", "lokr_w1")  # what of a fresh adapter makes it add nothing
@@ -35,6 +36,8 @@ class LowRank:
 
     factors: Mapping[str, nn.Parameter]
     alphas: Mapping[str, float]
+    layers: Mapping[str, Any]
+    exact = False
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """`<module>.lora_A.weight` (rank, in) and `<module>.lora_B.weight` (out, rank), of convolutions 4-d; or the
@@ -46,21 +49,50 @@ class LowRank:
         found = {name: parameter.detach() for name, parameter in self.factors.items()}
         return found | {f"{module}.alpha": torch.tensor(alpha) for module, alpha in self.alphas.items()}
 
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Within: the denoiser computes what its base does. Not for a way back: peft freezes the factors meanwhile."""
+        for layer in self.layers.values():
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.enable_adapters(True)
+
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """Every parameter of a denoiser, in float32; `before` holds what they were, on the CPU and in their own type."""
+    """Every parameter of a denoiser; `before` holds a hash of each as the base has it, and not a copy."""
 
     weights: Mapping[str, nn.Parameter]
-    before: Mapping[str, Tensor]
+    before: Mapping[str, int]
+    exact = True
 
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """By their names in the denoiser."""
         return self.weights
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """What training has added to each: `full.<name>`, float32 on the CPU."""
-        return {f"{FULL}{name}": p.detach().cpu() - self.before[name].float() for name, p in self.weights.items()}
+        """The parameters themselves, as they are now and where they lie: `whole.<name>`.
+
+        Raises PortraitistError when training has moved none of them.
+        """
+        if all(mark(parameter) == self.before[name] for name, parameter in self.weights.items()):
+            raise PortraitistError(
+                "No weight has moved: nothing was learnt, and nothing was written",
+                "Raise training.rate, and see that loss weights and masks leave something to learn.",
+            )
+        return {f"{WHOLE}{name}": parameter.detach() for name, parameter in self.weights.items()}
+
+    def off(self) -> AbstractContextManager[None]:
+        """There is no way back to the base, whose weights these were."""
+        raise PortraitistError("All weights are trained: nothing can be switched off", "Set training.preserve = 0.")
+
+
+def mark(parameter: Tensor) -> int:
+    """A hash of a tensor's values, taken where it lies."""
+    return int(torch.hash_tensor(parameter.detach()).item())
 
 
 def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> LowRank | Whole:
@@ -72,8 +104,12 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
     Raises PortraitistError when the targets name no layer, or one that takes no LoRA.
     """
     if adapter.kind == "full":
-        before = {name: p.detach().cpu().clone() for name, p in denoiser.named_parameters()}
-        denoiser.float().requires_grad_(True)
+        before = {
+            name: mark(p.float() if adapter.weights == "float32" else p) for name, p in denoiser.named_parameters()
+        }
+        if adapter.weights == "float32":
+            denoiser.float()
+        denoiser.requires_grad_(True)
         return Whole(dict(denoiser.named_parameters()), before)
     alpha = torch.tensor(adapter.alpha or float(adapter.rank)).item()  # as the file will hold it: float32
     layers = inject(denoiser, adapter, targets(denoiser, adapter, family), alpha)
@@ -89,7 +125,7 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
             found[f"{module}.{part}"] = parameter
         if adapter.kind == "lokr" and "lokr_w2" in layer.adapter_layer_names and NAME in layer.lokr_w2:
             layer.scaling[NAME] = 1.0  # both matrices whole: readers of such files know no rank, and take no alpha
-    return LowRank(found, dict.fromkeys(layers, alpha))
+    return LowRank(found, dict.fromkeys(layers, alpha), layers)
 
 
 def parts(layer: Any) -> dict[str, nn.Parameter]:
@@ -107,7 +143,7 @@ def targets(denoiser: nn.Module, adapter: Adapter, family: Family) -> list[str] 
     found = [
         name
         for name, module in denoiser.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, module.weight.ndim)
+        if isinstance(module, nn.Linear | nn.Conv2d) and on(name, len(shape(module)))
     ]
     return "|".join(map(re.escape, found))
 
@@ -144,7 +180,7 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alph
 def layers(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
     """The shapes of a denoiser's linear and convolutional weights, by path; the same with an adapter in it."""
     return {
-        name.removesuffix(".base_layer"): tuple(map(int, module.weight.shape))
+        name.removesuffix(".base_layer"): tuple(shape(module))
         for name, module in denoiser.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and not {"lora_A", "lora_B"} & set(name.split("."))
     }
@@ -157,14 +193,14 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
     tensors   what an adapter file holds, by canonical names
     strength  factor on the change; 1 is what was trained
 
-    Nothing is copied but the factors, so strengths may follow each other cheaply. Run it under the precision that
-    training has. Raises PortraitistError when the adapter is of another model.
+    Of adapters nothing is copied but the factors, so strengths may follow each other cheaply. Run it under the
+    precision that training has. Raises PortraitistError when the adapter is of another model.
     """
-    inner, whole = factors(tensors), {n.removeprefix(FULL): t for n, t in tensors.items() if n.startswith(FULL)}
+    inner, whole = factors(tensors), {n.removeprefix(WHOLE): t for n, t in tensors.items() if n.startswith(WHOLE)}
     with ExitStack() as stack:
         for module, part in inner.items():
             layer = denoiser_part(denoiser, family, module)
-            if part.shape != tuple(layer.weight.shape):
+            if part.shape != tuple(shape(layer)):
                 raise stranger(family, module)
             if strength != 0:
                 place = next(layer.parameters()).device
@@ -172,7 +208,7 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
                 stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
         for module, product in products(tensors).items():
             layer = denoiser_part(denoiser, family, module)
-            if not product.fits(layer.weight.shape):
+            if not product.fits(shape(layer)):
                 raise stranger(family, module)
             if strength != 0:
                 place = next(layer.parameters()).device
@@ -180,13 +216,11 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
                 hook = partial(added_product, Product(held, strength * product.scale))
                 stack.callback(layer.register_forward_hook(hook).remove)
         own = dict(denoiser.named_parameters()) if whole else {}
-        for name, delta in whole.items():
-            parameter = own.get(name)
-            if parameter is None or parameter.shape != delta.shape:
-                raise stranger(family, name)
-            if strength != 0:
-                stack.callback(partial(put, parameter, parameter.data))
-                put(parameter, parameter.data.float() + strength * delta.to(parameter.device))
+        if strange := sorted(name for name in own.keys() | whole.keys() if sizes(own, name) != sizes(whole, name)):
+            raise stranger(family, strange[0])
+        for name, tuned in whole.items() if strength != 0 else ():
+            stack.callback(partial(put, own[name], own[name].data))
+            put(own[name], between(own[name].data, tuned, strength))
         yield denoiser
 
 
@@ -198,6 +232,23 @@ def added(factor: Factors, layer: nn.Module, given: tuple[Tensor, ...], output: 
         return (output + functional.conv2d(hidden, factor.up) * factor.alpha).to(output.dtype)
     part = functional.linear(functional.linear(hidden, factor.down), factor.up)
     return (output + part * factor.alpha).to(output.dtype)
+
+
+def sizes(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    """The shape of a named tensor; None where there is none."""
+    return tuple(tensors[name].shape) if name in tensors else None
+
+
+def between(base: Tensor, tuned: Tensor, strength: float) -> Tensor:
+    """A weight at a strength: at 1 the tuned one itself, else base + strength * (tuned - base), in its type.
+
+    base   as the denoiser has it; the result is on its device
+    tuned  the same weight after training
+    """
+    if strength == 1:
+        return tuned.to(base.device)
+    moved = tuned.to(base.device).float()
+    return (base.float() + strength * (moved - base.float())).to(tuned.dtype)
 
 
 def put(parameter: nn.Parameter, values: Tensor) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portraitist.errors import PortraitistError
+from portraitist.registry import said
 from portraitist.sections import Adapter
 
 Reached = Callable[[str, int], bool]
@@ -66,7 +67,7 @@ def reached(adapter: Adapter, family: str, targets: tuple[str, ...]) -> Reached:
     if adapter.modules == "family":
         suffixes = adapter.targets or targets
         return lambda module, _: any(module == suffix or module.endswith(f".{suffix}") for suffix in suffixes)
-    known = SETS.get(family, {})
+    known: Mapping[str, Layers] = SETS.get(family) or said(family, "sets", {})
     if adapter.modules not in known:
         raise PortraitistError(
             f'adapter.modules = "{adapter.modules}": {family} has no such set of layers',

@@ -6,6 +6,7 @@ Held to peft's layers by tests/integration/test_kinds.py.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,11 +84,17 @@ def rank(parts: Mapping[str, Tensor]) -> int:
     return next((int(parts[role].shape[0]) for role in ("hada_w1_b", "lokr_w2_b", "lokr_w1_b") if role in parts), 0)
 
 
+def shape(layer: Any) -> torch.Size:
+    """Of a linear or convolutional layer's weight, also where the weight is held in another form."""
+    if isinstance(layer, nn.Linear):
+        return torch.Size((layer.out_features, layer.in_features))
+    found: torch.Size = layer.weight.shape
+    return found
+
+
 def added(product: Product, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
     """A layer's output with its part of the adapter; the change is computed anew each time, as while training."""
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    delta = product.delta(weight.shape)
+    delta = product.delta(shape(layer))
     hidden = given[0].to(delta.dtype)
     if isinstance(layer, nn.Conv2d):
         part = functional.conv2d(hidden, delta, None, layer.stride, layer.padding, layer.dilation, layer.groups)

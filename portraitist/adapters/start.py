@@ -15,7 +15,7 @@ from portraitist.adapters.facts import fits, lacks, rank
 from portraitist.adapters.fused import Parts, apart, kind
 from portraitist.adapters.modules import SETS, reached
 from portraitist.adapters.products import ROLES
-from portraitist.adapters.trees import TREES, Shapes, is_encoder
+from portraitist.adapters.trees import Shapes, encoders, is_encoder
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.sections import Adapter
@@ -31,8 +31,8 @@ def weights(path: Path, adapter: Adapter, family: Family, layers: Shapes) -> dic
     Raises PortraitistError, with the setting to change, for a file of other layers, another kind, rank or scale than
     the recipe's; for one that also changes text encoders, which stay frozen; and for one that changes nothing.
     """
-    tree = dialects.TREE_OF.get(family.name, family.name)
-    if tree not in dialects.FAMILIES:
+    tree = dialects.tree_of(family.name)
+    if tree not in dialects.families():
         raise PortraitistError(
             f"adapter.start: the names of {family.name}'s adapter files are not known here", "Start from the base."
         )
@@ -61,8 +61,7 @@ def modules(path: Path, tree: str, layers: Shapes) -> dict[str, Parts]:
     layers  shapes of the denoiser's weights
     """
     tensors, metadata = files.read(path)
-    encoders = TREES[tree][1]
-    said = content.read(tensors, dialects.lexicon(tree, (*layers, *encoders)))
+    said = content.read(tensors, dialects.lexicon(tree, (*layers, *encoders(tree))))
     look = f"See what it is: portraitist inspect {path}"
     texts = [layer for layer in said.layers if is_encoder(layer.entry.modules[0])]
     if texts:

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from portraitist import registry
 from portraitist.configs import config
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -19,7 +20,7 @@ def shapes(family: str) -> Shapes:
     """
     import torch
 
-    build, encoders = TREES[family]
+    build = TREES[family][0] if family in TREES else registry.said(family, "published", None)
     with torch.device("meta"):
         denoiser = build()
     found = {}
@@ -27,7 +28,12 @@ def shapes(family: str) -> Shapes:
         weight = module._parameters.get("weight")
         if weight is not None:
             found[name] = tuple(weight.shape)
-    return found | encoders
+    return found | dict(encoders(family))
+
+
+def encoders(family: str) -> Mapping[str, tuple[int, ...]]:
+    """The modules of a family's text encoders that adapter files speak of, and the shapes of their weights."""
+    return TREES[family][1] if family in TREES else {}
 
 
 def is_encoder(module: str) -> bool:

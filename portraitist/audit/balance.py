@@ -13,8 +13,8 @@ from portraitist.pictures import Picture, framing_word
 
 def number(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Too few pictures to learn from; twins count once."""
-    total = len(seen.pictures)
-    different = len(clusters(seen.pictures))
+    shown = [picture for picture in seen.pictures if picture.role != "prior"]
+    total, different = len(shown), len(clusters(shown))
     if different < rules.fewest:
         says = f"{total} readable pictures, {different} of them different; expected {rules.fewest} or more"
         remedy = f"Add {rules.fewest - different} pictures; 15 to 40 of varied framing and background work well."
@@ -58,9 +58,10 @@ def framing_balance(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
     Shares are of the pictures whose caption names a framing, in [0, 1].
     """
-    framings = {p.name: framing_word(p.caption) for p in seen.pictures if framing_word(p.caption)}
+    shown = [picture for picture in seen.pictures if picture.role != "prior"]
+    framings = {p.name: framing_word(p.caption) for p in shown if framing_word(p.caption)}
     total, counts = len(framings), Counter(framings.values())
-    if total < rules.framing_least or total < rules.telling * len(seen.pictures):
+    if total < rules.framing_least or total < rules.telling * len(shown):
         return
     for framing, (low, high) in rules.framing.items():
         count = counts[framing]
@@ -93,7 +94,7 @@ def caption_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def trigger_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions without the trigger: what they show is learnt under no name. None having it blocks."""
-    captioned = [p for p in seen.pictures if p.caption]
+    captioned = [p for p in seen.pictures if p.caption and p.role != "prior"]
     without = tuple(
         p.name for p in captioned if not all(holds(text, seen.trigger) for text in (p.caption, *p.variants))
     )
@@ -106,6 +107,15 @@ def trigger_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
     elif without:
         says = f"{len(without)} of {len(captioned)} captions lack the trigger {seen.trigger}: {listed(without)}"
         yield Finding("trigger_missing", "", "warn", says, f"Put {seen.trigger} first in each.", 0, without)
+
+
+def trigger_in_prior(seen: Seen, rules: Rules) -> Iterator[Finding]:
+    """Pictures of others under the character's name: the LoRA would learn that these are it, so this blocks."""
+    others = [p for p in seen.pictures if p.role == "prior"]
+    names = tuple(p.name for p in others if any(holds(text, seen.trigger) for text in (p.caption, *p.variants)))
+    if names:
+        says = f"{len(names)} captions in sets of the role prior have the trigger {seen.trigger}: {listed(names)}"
+        yield Finding("trigger_in_prior", "", "block", says, "Name the kind there, and not the character.", 0, names)
 
 
 def caption_too_long(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -142,6 +152,7 @@ CHECKS: tuple[Check, ...] = (
     caption_unreadable,
     caption_missing,
     trigger_missing,
+    trigger_in_prior,
     caption_too_long,
     captions_alike,
 )

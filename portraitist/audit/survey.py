@@ -14,7 +14,7 @@ from portraitist.audit.measure import VERSION, measure
 from portraitist.dataset import captions, intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, ignore
-from portraitist.pictures import Picture, open_upright
+from portraitist.pictures import Picture, open_upright, stamp
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 
@@ -79,15 +79,6 @@ def measured(source: intake.Source, before: Picture | None, side: int) -> Pictur
         repeats=intake.repeats(source.set),
         measures={**measure(opened, side), **marks},
     )
-
-
-def stamp(path: Path) -> list[int]:
-    """Bytes and times of change of a file, in nanoseconds: equal as long as nobody touches it."""
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise durable.refusal(error, path, "read") from error
-    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
 
 
 def caption_of(path: Path) -> tuple[str, tuple[str, ...]]:

@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters import layouts
-from portraitist.bases.layouts import LDM
+from portraitist.bases.layouts import LDM, UNREAD, UNUSED
 
 Tensors = Mapping[str, Tensor]
-
-UNUSED = ("position_ids", "logit_scale")
-"""Ends of names that CLIP's files carry and no class has: a counting row, and a factor of CLIP's own training."""
 
 FLUX_NORMS = {
     "norm_q": "img_attn.norm.query_norm",
@@ -58,7 +55,7 @@ def wan_vae(tensors: Tensors, model: Any) -> dict[str, Tensor]:
 
 def clip(tensors: Tensors, model: Any) -> dict[str, Tensor]:
     """CLIP-L as transformers wrote it before its fifth version: one level more, and a projection that is not used."""
-    used = {name: tensor for name, tensor in tensors.items() if not name.endswith((*UNUSED, "text_projection.weight"))}
+    used = {name: tensor for name, tensor in tensors.items() if not name.endswith(UNREAD)}
     return {name.removeprefix("text_model."): tensor for name, tensor in used.items()}
 
 

@@ -59,7 +59,7 @@ def parsed(path: Path, size: int, changed: int) -> Header:
         shapes = {name: tuple(map(int, facts["shape"])) for name, facts in value.items()}
         types = {name: str(facts["dtype"]) for name, facts in value.items()}
         end = max((int(facts["data_offsets"][1]) for facts in value.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise PortraitistError(f"{path} cannot be read: {' '.join(str(error).split())[:100]}", COPY) from error
     if 8 + length + end != size:
         raise PortraitistError(f"{path} cannot be read: {size:,} bytes of {8 + length + end:,}", COPY)

@@ -3,28 +3,42 @@
 Held to diffusers' converters and the classes' module trees by tests/integration/test_bases.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from portraitist.bases.headers import Header
+from portraitist.configs import config
+from portraitist.registry import said
+
+Form = Callable[[Mapping[str, Any], Any], dict[str, Any]]
+"""Tensors by a publisher's names, and the model they are for, to tensors by its class's."""
 
 LDM, SGM = "model.diffusion_model.", "conditioner.embedders."
+
+UNUSED = ("position_ids", "logit_scale")
+"""Ends of names that CLIP's files carry and no class has: a counting row, and a factor of CLIP's own training."""
+
+UNREAD = (*UNUSED, "text_projection.weight")
+"""The same of CLIP-L, whose projection is not used either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """How one part is written.
 
-    form     what turns its names into the class's: a function of portraitist.bases.forms
+    form     what turns its names into the class's: a function of portraitist.bases.forms, or one of the family's own
     file     what people know its own file by
     inside   what its names begin with in a file of several parts
     signs    names of tensors that tell a file of this part alone; none where nothing tells it
+    config   what its publisher's config.json says, for a family that says it here
     """
 
-    form: str
+    form: str | Form
     file: str
     inside: str = ""
     signs: tuple[str, ...] = ()
+    config: Mapping[str, Any] | None = None
 
     def within(self, header: Header) -> bool:
         """Whether a file of several parts holds this one: by its signs where it has some."""
@@ -37,7 +51,8 @@ class Written:
 class Layout:
     """The parts of a family that publishers write, by diffusers' names, and the parts that no such file has.
 
-    weights  held in portraitist/configs/<configs>/<part>.json: the sizes that its publisher published
+    configs  the folder below portraitist/configs of the parts' sizes as their publisher published them; a part may
+             say its own
     words    tokenizers and the like, which lie in folders of diffusers' layout alone
     """
 
@@ -51,6 +66,11 @@ class Layout:
         if several:
             return tuple(several)
         return tuple(part for part, how in self.weights.items() if any(sign in header.shapes for sign in how.signs))[:1]
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """What config.json of a part says."""
+        own = self.weights[part].config
+        return config(self.configs, part) if own is None else own
 
 
 QWEN = {
@@ -105,3 +125,9 @@ LAYOUTS = {
     "qwen-image": Layout("qwen-image", QWEN, ("tokenizer",)),
     "qwen-image-edit": Layout("qwen-image", QWEN, ("tokenizer", "processor")),
 }
+
+
+def of(family: str) -> Layout | None:
+    """How a family's parts are published; None for one that is read in diffusers' layout alone."""
+    found: Layout | None = LAYOUTS.get(family) or said(family, "layout", None)
+    return found

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from portraitist import durable
-from portraitist.bases import headers
+from portraitist.bases import headers, layouts
 from portraitist.bases.headers import PICKLES, WEIGHTS
-from portraitist.bases.layouts import LAYOUTS, Layout
+from portraitist.bases.layouts import Layout
 from portraitist.errors import PortraitistError
 from portraitist.sections import Model
 
@@ -18,6 +18,7 @@ KEPT = (WEIGHTS, ".json", ".txt", ".model")
 COMFY = ("diffusion_models", "text_encoders", "vae")
 """Folders of ComfyUI's layout: each part of a model in a file below one of them."""
 
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -38,15 +39,16 @@ def find(model: Model, embedded: Path) -> Places:
     Raises PortraitistError when something named is not there or cannot be read, and when publishers' files leave a
     part out that nothing else gives.
     """
-    layout = LAYOUTS.get(model.family)
+    refuse_tokens(model)
+    layout = layouts.of(model.family)
     folder = place(model.base) if model.base else embedded
     if folder is None or not folder.exists():
         what = f"model.base = {model.base!r}" if model.base else f"No base of {model.family} comes with portraitist"
         where = f" ({folder})" if folder else ", and the Hugging Face cache has no such model"
-        fetch = "" if folder else f"fetch it first with hf download {model.base}, or "
+        fetch = "" if folder else f"portraitist encode downloads it, and so does hf download {model.base}. Or "
         raise PortraitistError(
             f"{what}: there is no such folder{where}",
-            f"Nothing is downloaded: {fetch}give the folder that holds model_index.json and the parts, or a file: "
+            f"{fetch}{'G' if folder else 'g'}ive the folder that holds model_index.json and the parts, or a file: "
             "--set model.base=FOLDER",
         )
     if (folder / "split_files").is_dir():  # as Comfy-Org publishes them
@@ -76,20 +78,31 @@ def find(model: Model, embedded: Path) -> Places:
 def place(text: str) -> Path | None:
     """The path a recipe names, or the folder of a cached model of that name (owner/name); None without either.
 
-    Nothing is asked of the network: a model that is not cached is not there.
+    Nothing is asked of the network here (bases.fetching does): a model that is not cached is not there.
     """
-    path = Path(text).expanduser()
+    path = durable.expanded(text)
     if path.exists() or not NAME.fullmatch(text):
         return path
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(text, local_files_only=True))
+        # by no pattern of ours: what of it is whole is looked at part by part, and the client knows all or nothing
+        return Path(snapshot_download(text, local_files_only=True, allow_patterns=["model_index.json.none"]))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     except OSError as error:
         raise durable.refusal(error, path, "look in the Hugging Face cache for") from error
+
+
+def refuse_tokens(model: Model) -> None:
+    """Refuse an access token in a recipe, where everyone who gets the recipe or its run would get it too."""
+    for key, text in {"base": model.base, "tokenizers": model.tokenizers, **model.parts.model_dump()}.items():
+        if TOKEN.search(text):
+            raise PortraitistError(
+                f"model.{key} holds an access token of the Hub",
+                "Take it out, and renew it if the recipe went anywhere. hf auth login keeps one for you, or HF_TOKEN.",
+            )
 
 
 def inside(file: Path, family: str, layout: Layout) -> dict[str, Path]:
@@ -136,7 +149,7 @@ def part_place(part: str, text: str, family: str, layout: Layout) -> Path:
         raise PortraitistError(
             f"model.parts.{part}: a base of {family} has no such part", f"Its parts: {', '.join(layout.weights)}."
         )
-    path = Path(text).expanduser()
+    path = durable.expanded(text)
     if not path.exists():
         raise PortraitistError(f"model.parts.{part} = {text!r}: there is no such file or folder", "Correct the path.")
     if path.is_dir():
@@ -217,7 +230,8 @@ def within(places: Places) -> list[Path]:
     inside = [folder]
     if index.is_file():
         named = durable.read_json(index)
-        inside = [folder / name for name in named if (folder / name).is_dir()] if isinstance(named, dict) else []
+        plain = [name for name in named if name == Path(name).name] if isinstance(named, dict) else []  # not ../ or /
+        inside = [folder / name for name in plain if name and (folder / name).is_dir()]
     found = {path for place in inside for path in kept(place, folder)}
     return sorted(path for path in found if path.relative_to(folder).parts[0] not in places.elsewhere)
 

@@ -22,7 +22,7 @@ V, ZERO = "v_pred", "ztsnr"
 
 EDM = ("edm_mean", "edm_vpred.sigma_max")
 KEY = "modelspec.prediction_type"
-OTHER = "Give a base that predicts noise or v over Stable Diffusion's noise process."
+OTHER = "Give a base that predicts noise or v as SDXL does, or set model.family if it is a base of another family."
 
 
 class Said(NamedTuple):

@@ -15,10 +15,9 @@ from accelerate import init_empty_weights
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from portraitist.bases import headers
+from portraitist.bases import headers, layouts
 from portraitist.bases.forms import FORMS
-from portraitist.bases.layouts import LAYOUTS, Written
-from portraitist.configs import config
+from portraitist.bases.layouts import Written
 from portraitist.errors import PortraitistError
 
 
@@ -28,10 +27,14 @@ def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> A
     kind  the class to read it as. Raises PortraitistError when the file is damaged, stores weights in 8 bits, lacks
     weights of the class or has others, or has them of another size.
     """
-    layout = LAYOUTS[family]
+    layout = layouts.of(family)
+    if layout is None:
+        raise PortraitistError(
+            f"No part of {family} is read out of a file", "Give it as a folder in diffusers' layout."
+        )
     header = headers.read(path)
     headers.refuse_rounded(header)
-    model = empty(kind, config(layout.configs, part))
+    model = empty(kind, dict(layout.config(part)))
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(full) for name, full in names(header, layout.weights[part]).items()}
         fill(model, named(model, tensors, layout.weights[part]), path, dtype)
@@ -48,7 +51,8 @@ def named(model: nn.Module, tensors: Mapping[str, Tensor], how: Written) -> dict
     """The tensors by the class's names, which some files have already."""
     if set(tensors) == set(model.state_dict()):
         return dict(tensors)
-    return FORMS[how.form](tensors, model)
+    form = FORMS[how.form] if isinstance(how.form, str) else how.form
+    return form(tensors, model)
 
 
 def empty(kind: Any, values: dict[str, Any]) -> Any:
@@ -59,10 +63,22 @@ def empty(kind: Any, values: dict[str, Any]) -> Any:
 
 def fill(model: Any, tensors: dict[str, Tensor], path: Path, dtype: torch.dtype) -> None:
     """Put tensors into a model, by name; every one has its place, and every place its tensor."""
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    lacking = sorted(set(wanted) - set(tensors))
-    over = sorted(set(tensors) - set(wanted))
-    sized = sorted(name for name in wanted if name in tensors and tensors[name].shape != wanted[name])
+    check(model, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
+    kept = kept_whole(model, dtype)
+    for name in tensors:
+        exact = any(word in name.split(".") for word in kept)
+        tensors[name] = tensors[name].to(torch.float32 if exact else dtype)
+    model.load_state_dict(tensors, assign=True)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+
+
+def check(model: Any, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Refuse tensors, by name and shape, that are not all of a model's and no others."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    lacking = sorted(set(wanted) - set(shapes))
+    over = sorted(set(shapes) - set(wanted))
+    sized = sorted(name for name in wanted if name in shapes and shapes[name] != wanted[name])
     for found, what in ((lacking, "lacks {} weights"), (over, "has {} unknown weights")):
         if found:
             raise PortraitistError(
@@ -73,16 +89,9 @@ def fill(model: Any, tensors: dict[str, Tensor], path: Path, dtype: torch.dtype)
         name = sized[0]
         raise PortraitistError(
             f"{path} has {len(sized)} weights of another size than {type(model).__name__}'s, such as {name}: "
-            f"{tuple(tensors[name].shape)}, not {tuple(wanted[name])}",
+            f"{shapes[name]}, not {wanted[name]}",
             "Is it of another family or variant? Else copy the file again.",
         )
-    kept = kept_whole(model, dtype)
-    for name in wanted:
-        exact = any(word in name.split(".") for word in kept)
-        tensors[name] = tensors[name].to(torch.float32 if exact else dtype)
-    model.load_state_dict(tensors, assign=True)
-    if hasattr(model, "tie_weights"):
-        model.tie_weights()
 
 
 def kept_whole(model: Any, dtype: torch.dtype) -> set[str]:

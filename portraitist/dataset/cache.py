@@ -22,21 +22,37 @@ import torch
 from torch import Tensor
 
 from portraitist import durable
+from portraitist.dataset import references
 from portraitist.dataset.intake import weigh
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family, Sample
 from portraitist.pictures import Crop, Picture
-from portraitist.project import Project
+from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
 
 if TYPE_CHECKING:
     from portraitist.family import Conditions
 
-Placed = tuple[str, Crop]
-
 FORMAT = 1
 TEMPLATE = 1
 """Raised whenever captions are put to the encoder in another way than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One crop of a picture and the keys of what is cached of it.
+
+    nouns  of each caption variant as the noun tells it, "" for one without the trigger; empty where none is needed
+    """
+
+    key: str
+    crop: Crop
+    nouns: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of all that is cached of the crop."""
+        return (self.key, *(key for key in self.nouns if key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,7 @@ class Entry:
 
     weight         exposures of this crop per pass, relative to others
     width, height  of the crop as trained, pixels
+    nouns          keys of the conditions of its captions as the noun tells them, "" for one without the trigger
     """
 
     key: str
@@ -56,6 +73,7 @@ class Entry:
     loss_weight: float
     width: int
     height: int
+    nouns: tuple[str, ...] = ()
 
 
 def sample_key(
@@ -168,24 +186,39 @@ class Cache:
             mask=tensors.get("mask"),
         )
 
+    def read_noun(self, key: str) -> Conditions | None:
+        """The conditions of a caption as the noun tells it, None for "". Raises PortraitistError when absent."""
+        found = self.read(key) if key else None
+        if key and found is None:
+            raise absent(self.folder)
+        return found
+
     def write_prompt(self, key: str, conditions: Conditions) -> None:
         """Store the conditions of a prompt, without batch dimension."""
         self.write(key, {name: tensor.clone() for name, tensor in conditions.items()})
 
-    def listing(self, recipe: Recipe) -> Path:
-        """Where the listing for a recipe's cuts lies: recipes that cut alike share one."""
-        cuts = {"resolution": recipe.data.resolution, "aspect": recipe.data.aspect, "crops": recipe.data.crops}
+    def listing(self, facts: Facts, recipe: Recipe) -> Path:
+        """Where the listing for a recipe's samples lies: recipes that cut and tell pictures alike share one."""
+        cuts: dict[str, Any] = {name: getattr(recipe.data, name) for name in ("resolution", "aspect", "crops")}
+        if recipe.training.preserve:
+            cuts["noun"] = [facts.trigger, facts.noun]
+        if recipe.references:
+            cuts["references"] = [recipe.data.references, [(s.name, s.references) for s in recipe.data.sets]]
         return self.folder / f"samples-{key_of(**cuts)[:8]}.json"
 
-    def write_index(self, recipe: Recipe, pictures: Sequence[Picture], crops: Mapping[str, Sequence[Placed]]) -> None:
+    def write_index(
+        self, project: Project, recipe: Recipe, pictures: Sequence[Picture], crops: Mapping[str, Sequence[Placed]]
+    ) -> None:
         """Write the listing that training and judging read: per picture name the crops with their keys."""
         lines = [
-            {"key": key, "picture": name, "width": crop.to_width, "height": crop.to_height}
+            {"key": placed.key, "picture": name, "width": placed.crop.to_width, "height": placed.crop.to_height}
+            | ({"nouns": placed.nouns} if placed.nouns else {})
             for name in sorted(crops)
-            for key, crop in crops[name]
+            for placed in crops[name]
         ]
         value = {"format": FORMAT, "pictures": pictures_digest(pictures), "samples": lines}
-        durable.write_json(self.listing(recipe), value)
+        stamps = references.stamps(project, recipe, pictures)
+        durable.write_json(self.listing(project.facts, recipe), value | ({"references": stamps} if stamps else {}))
 
 
 def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
@@ -195,22 +228,25 @@ def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
     Raises PortraitistError when nothing has been encoded for this base and these cuts, or when pictures, captions or
     the split have changed since.
     """
-    path = Cache.of(project, recipe.model.family, base).listing(recipe)
+    path = Cache.of(project, recipe.model.family, base).listing(project.facts, recipe)
     again = f"Run: portraitist encode {project.folder}"
     if not path.is_file():
         raise PortraitistError(
-            f"{project.folder} has no samples for {recipe.model.family} with this recipe's crops", again
+            f"{project.folder} has no samples for {recipe.model.family} as this recipe cuts and tells them", again
         )
     value, pictures = durable.read_json(path), project.read_manifest()
     if value.get("format") != FORMAT or value.get("pictures") != pictures_digest(pictures):
         raise PortraitistError(
             f"Pictures, captions or the split of {project.folder} have changed since they were encoded", again
         )
+    if value.get("references", {}) != references.stamps(project, recipe, pictures):
+        raise PortraitistError(f"Reference pictures of {project.folder} have changed since they were encoded", again)
     by_name, found = {p.name: p for p in pictures}, Counter(line["picture"] for line in value["samples"])
     entries = []
     for line in value["samples"]:
         picture = by_name[line["picture"]]
         weight, loss_weight, role = weigh(picture, found[picture.name], recipe)
+        line = {**line, "nouns": tuple(line.get("nouns", ()))}
         entries.append(
             Entry(set=picture.set, split=picture.split, role=role, weight=weight, loss_weight=loss_weight, **line)
         )
@@ -226,8 +262,8 @@ def load_samples(project: Project, family: Family, base: Base, recipe: Recipe, s
     cache, samples = Cache.of(project, family.name, base), []
     for entry in load_index(project, recipe, base):
         if entry.split == split:
-            sample = cache.read_sample(entry.key)
-            facts = {k: v for k, v in asdict(entry).items() if k not in ("key", "width", "height")}
+            sample = replace(cache.read_sample(entry.key), nouns=tuple(map(cache.read_noun, entry.nouns)))
+            facts = {k: v for k, v in asdict(entry).items() if k not in ("key", "width", "height", "nouns")}
             samples.append(replace(sample, mask=floored(sample.mask, recipe.data.masks), **facts))
     return samples
 

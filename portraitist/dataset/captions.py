@@ -44,6 +44,17 @@ def holds(caption: str, trigger: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", rendered(caption, trigger)) is not None
 
 
+def by_noun(caption: str, trigger: str, noun: str) -> str:
+    """A caption as the encoder gets it, with the noun in the trigger's place; "" for one without the trigger.
+
+    "portrait of zorblax, a woman, smiling" becomes "portrait of a woman, smiling": the noun is not said twice.
+    """
+    if not holds(caption, trigger):
+        return ""
+    word = rf"(?<!\w){re.escape(trigger)}(?!\w)"
+    return re.sub(rf"{word}(,? {re.escape(noun)}(?!\w))?", lambda _: noun, rendered(caption, trigger))
+
+
 def plain(trigger: str, noun: str) -> str:
-    """The caption that claims nothing about a picture but who is in it."""
-    return f"{trigger}, {noun}" if noun else trigger
+    """The caption that claims nothing about a picture but who is in it; without a trigger, somebody of the noun."""
+    return ", ".join(word for word in (trigger, noun) if word)

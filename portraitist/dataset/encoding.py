@@ -11,11 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from portraitist.errors import PortraitistError
 from portraitist.family import Encoder, Prompt, Sample
 from portraitist.pictures import Crop, Opened, cut
 
 if TYPE_CHECKING:
     from portraitist.family import Conditions
+
+    Known = dict[tuple[str, Crop | None, tuple[str, ...]], Conditions]
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -29,19 +32,33 @@ def cell_mask(alpha: np.ndarray, height: int, width: int) -> Tensor:
     return torch.from_numpy(np.asarray(small).copy())[None].clamp(0, 255) / 255
 
 
+def require_finite(tensor: Tensor, text: str) -> Tensor:
+    """A condition, refused where the text encoder's precision could not hold it."""
+    if not torch.isfinite(tensor).all():
+        raise PortraitistError(
+            f"The text encoder finds numbers in {tensor.dtype} that are not finite, for {text[:60]!r}",
+            "Use a wider precision: --set model.precision=bfloat16, or float32.",
+        )
+    return tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoder and the conditions it has already found: most captions' empty twin is the same."""
+    """An encoder and the conditions it has already found: most captions' empty twin is the same.
+
+    encoder  of words for conditions; of pictures for a sample whose conditions are known; or of both
+    """
 
     encoder: Encoder
-    known: dict[tuple[str, Crop | None, tuple[str, ...]], Conditions] = field(default_factory=dict)
+    known: Known = field(default_factory=dict)
 
     def conditions(self, text: str, crop: Crop | None = None, references: Sequence[Opened] = ()) -> Conditions:
         """Of a text at a crop and with references, without batch dimension."""
         key = (text, crop, tuple(picture.digest for picture in references))
         if key not in self.known:
             shown = tuple(to_tensor(picture.pixels) for picture in references)
-            self.known[key] = self.encoder.conditions(Prompt(text, crop, shown))
+            found = self.encoder.conditions(Prompt(text, crop, shown))
+            self.known[key] = {name: require_finite(tensor, text).cpu() for name, tensor in found.items()}
         return self.known[key]
 
     @torch.no_grad()

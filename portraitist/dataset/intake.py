@@ -6,7 +6,7 @@ trainers do it, `40_maya`, is seen 40 times per pass.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from portraitist.dataset.buckets import exposures
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES, Picture, open_upright
 from portraitist.recipe import Recipe
+from portraitist.sections import Set
 
 REPEATS = re.compile(r"([1-9]\d{0,3})_(.+)")
 LONGEST_NAME = 120
@@ -212,12 +213,35 @@ def safe_name(name: str) -> str:
     return kept.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(" .") or "picture"
 
 
+def named(folder: str, recipe: Recipe) -> Set | None:
+    """What the recipe says of the set in a folder, named with or without its `40_` prefix; None when nothing."""
+    return next((one for one in recipe.data.sets if one.name in (folder, bare(folder))), None)
+
+
+def require_sets(recipe: Recipe, folders: Collection[str]) -> None:
+    """Refuse a set of the recipe that no picture is of: whatever is said of it would count for nothing."""
+    known = {*folders, *map(bare, folders)}
+    for one in recipe.data.sets:
+        if one.name not in known:
+            there = ", ".join(repr(bare(name)) for name in sorted(folders))
+            raise PortraitistError(
+                f"data.sets names {one.name!r}, and no picture lies in a folder of that name", f"Sets here: {there}."
+            )
+
+
+def unseen(recipe: Recipe, folders: Collection[str]) -> list[str]:
+    """Sets that lie there and that no stage of the recipe sees, by their names without a prefix."""
+    seen = {bare(name) for stage in recipe.stages for name in stage.sets}
+    everything = any(not stage.sets for stage in recipe.stages)
+    return [] if everything else sorted({bare(name) for name in folders} - seen)
+
+
 def weigh(picture: Picture, found: int, recipe: Recipe) -> tuple[int, float, str]:
     """A picture's exposures per crop and pass, its loss weight and its role, by the recipe's sets.
 
     found  crops it has. A set is named by its folder, with or without the `40_` prefix; weight 0 is that prefix.
     """
-    chosen = next((s for s in recipe.data.sets if s.name in (picture.set, bare(picture.set))), None)
+    chosen = named(picture.set, recipe)
     weight = chosen.weight if chosen is not None and chosen.weight else picture.repeats
     loss_weight = chosen.loss_weight if chosen is not None else 1.0
     return exposures(weight, found, recipe.data.crops), loss_weight, chosen.role if chosen else picture.role

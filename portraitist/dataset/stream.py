@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,17 +66,28 @@ class Stream:
             sample = self.samples[number]
             groups.setdefault(shape(sample), []).append((step * self.per_step + place, sample))
         return [
-            stack([(i, sample, self.caption(sample, i)) for i, sample in group[at : at + self.batch]])
+            self.batched(group[at : at + self.batch])
             for group in groups.values()
             for at in range(0, len(group), self.batch)
         ]
+
+    def batched(self, group: Sequence[tuple[int, Sample]]) -> Batch:
+        """The batch of exposures of one shape, and with it the same ones as the noun tells them."""
+        batch = stack([(i, sample, self.caption(sample, i)) for i, sample in group])
+        told = [(i, sample, sample.nouns[self.variant(sample, i)]) for i, sample in group if sample.nouns]
+        nouns = [(i, sample, conditions) for i, sample, conditions in told if conditions is not None]
+        return replace(batch, nouns=stack(nouns)) if nouns else batch
 
     def caption(self, sample: Sample, index: int) -> Conditions:
         """The conditions an exposure takes: one of its caption variants, or now and then the empty caption."""
         if self.dropout > 0 and torch.rand((), generator=generator(self.seed, "dropout", index)) < self.dropout:
             return sample.empty
-        variant = torch.randint(len(sample.captions), (), generator=generator(self.seed, "caption", index))
-        return sample.captions[int(variant)]
+        return sample.captions[self.variant(sample, index)]
+
+    def variant(self, sample: Sample, index: int) -> int:
+        """Which of its caption variants an exposure takes."""
+        draw = generator(self.seed, "caption", index)
+        return int(torch.randint(len(sample.captions), (), generator=draw))
 
 
 @lru_cache(maxsize=8)
@@ -214,8 +225,13 @@ class Weighed(Protocol):
         """Factor on its loss."""
         ...
 
+    @property
+    def nouns(self) -> Sequence[str]:
+        """Digests of its captions as the noun tells them."""
+        ...
+
 
 def digest(samples: Sequence[Weighed]) -> str:
     """SHA-256 over what a stream depends on: content, set and weights of its samples, in order."""
-    facts = [[s.key, plain(s.set), s.weight, s.loss_weight] for s in samples]
+    facts = [[s.key, plain(s.set), s.weight, s.loss_weight, *([list(s.nouns)] if s.nouns else [])] for s in samples]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

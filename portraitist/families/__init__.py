@@ -1,40 +1,36 @@
-"""Which model families there are, where a base lies, and how its parts are read. Loads no torch until asked for one.
-
-Families outside the package register under the entry point group `portraitist.families`, as "name = module:Class".
-"""
+"""A family and its base: where it lies, and how its parts are read. Loads no torch until asked for one."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import import_module, resources
-from importlib.metadata import entry_points
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
 from portraitist.bases import headers
+from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.layouts import UNREAD
 from portraitist.bases.places import Places, files, find, refuse_empty
 from portraitist.errors import PortraitistError
+from portraitist.events import Emit
 from portraitist.family import Base, Family
+from portraitist.registry import FAMILIES, get
 from portraitist.sections import Model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-FAMILIES = {
-    "mini": "portraitist.families.mini:Mini",
-    "sdxl": "portraitist.families.sdxl:Sdxl",
-    "flux": "portraitist.families.flux:Flux",
-    "qwen-image": "portraitist.families.qwen:QwenImage",
-    "qwen-image-edit": "portraitist.families.qwen:QwenImageEdit",
-}
-GROUP = "portraitist.families"
+__all__ = [
+    "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
+]  # fmt: skip
+
+DENOISERS = ("transformer", "unet")  # parts that may be quantised
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
 LETTERS = 4
@@ -42,25 +38,14 @@ LETTERS = 4
 rare names it counts 1.12 to 1.6 times too many; 5 letters would count too few for one list in a hundred."""
 
 
-def get(name: str) -> Family:
-    """The family of a name. Raises PortraitistError for an unknown one, with the nearest that is known."""
-    known = {entry.name: entry.value for entry in entry_points(group=GROUP)} | FAMILIES
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        remedy = f"Did you mean {near[0]}? " if near else ""
-        raise PortraitistError(
-            f"model.family = {name!r}: there is no such family", f"{remedy}Families: {', '.join(sorted(known))}."
-        )
-    module, _, kind = known[name].partition(":")
-    family: Family = getattr(import_module(module), kind)()
-    return family
-
-
-def pair(model: Model) -> tuple[Family, Base]:
+def pair(model: Model, emit: Emit | None = None) -> tuple[Family, Base]:
     """The family as it is for the recipe's base, and the base.
 
+    emit  who is told while a base that the cache lacks is downloaded; without one nothing is downloaded
     Raises PortraitistError as `resolve` does, and when recipe and base say different things of what is predicted.
     """
+    if emit is not None:
+        fetch(model, emit)
     family, base = get(model.family), resolve(model)
     suited = getattr(family, "suited", None)
     if suited is not None:
@@ -84,7 +69,16 @@ def resolve(model: Model) -> Base:
     except OSError as error:
         raise durable.refusal(error, places.folder, "read") from error
     elsewhere = tuple(sorted(places.elsewhere.items()))
-    return Base(places.folder, digest(facts), model.precision, elsewhere, model.family)
+    device = "cpu" if model.offload else model.device  # a base that lies away from the card is not made on it
+    return Base(
+        places.folder,
+        digest(facts),
+        model.precision,
+        elsewhere,
+        model.family,
+        quantised=model.quantised,
+        device=device,
+    )
 
 
 def found(model: Model) -> Places:
@@ -114,48 +108,84 @@ def digest(files: tuple[tuple[str, Path, int, int], ...]) -> str:
 def part(base: Base, kind: Any, name: str, **how: Any) -> Any:
     """A part of a base, from its folder or a publisher's file: a model frozen and in evaluation mode, or a tokenizer.
 
+    None for an encoder that is not what the base is needed for. A denoiser is held as the base says, and stands on its
+    device when that is in fewer bits.
+
     kind  the class to read it with, of diffusers or transformers
     how   the type its weights are held in, by the name the class knows it: torch_dtype or dtype
-    Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or lacks weights of its class.
+    Raises PortraitistError when the part is missing, damaged, stored in 8 bits, or has other weights than its class.
     """
     import diffusers
     import transformers
 
+    if how and base.needs and base.needs != ("pictures" if name == "vae" else "words"):
+        return None
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    folder, lacking = base.place(name), []
-    if folder.is_file():
-        from portraitist.bases import reading
-
-        return reading.read(folder, kind, base.family, name, *how.values())
-    if not folder.is_dir():
+    folder = base.place(name)
+    if not folder.exists():
         raise PortraitistError(
-            f"{base.folder} has no part {name!r}", "Is it a base of another family? Then set model.family to that one."
+            f"{base.folder} has no part {name!r}",
+            "Copy this part there too. Is it a base of another family? Then set model.family to that one.",
         )
-    if how:
-        half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
-        whole = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
-        for path in sorted(whole or half):
-            headers.refuse_rounded(headers.read(path))
-        if not whole:
-            how["variant"] = "fp16"
+    if folder.is_file() or (base.quantised and name in DENOISERS):
+        return by_tensors(base, kind, name, how)
+    if how and not whole(folder):
+        how["variant"] = "fp16"
     try:
         if not how:
             return kind.from_pretrained(folder, local_files_only=True)
         found, facts = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **how
         )
-        lacking = sorted(facts["missing_keys"])
     except MemoryError:
         raise
     except Exception as error:  # the libraries raise whatever their parsers do
         why = " ".join(str(error).split())[:200]
         raise PortraitistError(f"{folder} cannot be read: {why}", "Copy this part of the base again.") from error
-    if lacking:
-        raise PortraitistError(
-            f"{folder} lacks {len(lacking)} weights, such as {lacking[0]}", "Copy this part of the base again."
-        )
+    refuse_misfits(folder, facts)
     return found.requires_grad_(False).eval()
+
+
+def refuse_misfits(folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse a part whose files lack weights of its class, or have some that it would not take."""
+    over = [name for name in facts["unexpected_keys"] if not name.endswith(UNREAD)]
+    for names, what in (
+        (facts["missing_keys"], "lacks {} weights, such as {}"),
+        (over, "has {} weights that its config.json has no place for, such as {}"),
+    ):
+        if names:
+            raise PortraitistError(
+                f"{folder} {what.format(len(names), min(names))}", "Copy this part of the base again."
+            )
+
+
+def refuse_more_inputs(denoiser: Any, base: Base, name: str) -> None:
+    """Refuse a denoiser that takes more than the picture it gives back: a mask, or another picture beside it."""
+    taken, given = denoiser.config.in_channels, denoiser.config.out_channels
+    if given is not None and taken != given:
+        raise PortraitistError(
+            f"{base.place(name)} takes {taken} channels and gives {given}: it is for inpainting, or wants a picture",
+            "Give a base that draws from words alone.",
+        )
+
+
+def whole(folder: Path) -> bool:
+    """Whether a part's weights lie there under their plain names; the half ones else. Refuses weights of 8 bits."""
+    half = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." in path.name]
+    plain = [path for path in folder.glob(f"*{WEIGHTS}") if ".fp16." not in path.name]
+    for path in sorted(plain or half):
+        headers.refuse_rounded(headers.read(path))
+    return bool(plain)
+
+
+def by_tensors(base: Base, kind: Any, name: str, how: dict[str, Any]) -> Any:
+    """A part that is not read by its class: out of a publisher's file, or into fewer bits."""
+    from portraitist.bases import reading, streaming
+
+    if base.quantised and name in DENOISERS:
+        return streaming.read(base, kind, name)
+    return reading.read(base.place(name), kind, base.family, name, *how.values())
 
 
 def estimate(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from einops import rearrange
 
-from portraitist.families import estimate, part
+from portraitist.families import estimate, part, refuse_more_inputs
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Flux:
     guidance: float = 1.0
     name = "flux"
     profile = Profile(resolution=1024, guidance=3.5, sampling_steps=28, true_guidance=False, token_limit=TOKENS - 1)
+    references = 0
     pixel_multiple = 16  # the VAE divides by 8, packing by 2
     targets = ("to_q", "to_k", "to_v", "to_out.0")
     tokenizer = "tokenizer_2"  # T5's; of CLIP only the pooled vector is used
@@ -90,6 +91,7 @@ class Flux:
         from diffusers import FluxTransformer2DModel
 
         denoiser = part(base, FluxTransformer2DModel, "transformer", torch_dtype=getattr(torch, base.dtype))
+        refuse_more_inputs(denoiser, base, "transformer")
         denoiser.enable_gradient_checkpointing()
         return denoiser  # type: ignore[no-any-return]
 

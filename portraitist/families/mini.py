@@ -21,6 +21,7 @@ from portraitist.families import part
 from portraitist.family import Base, Profile, Prompt
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
     from torch import Tensor, nn
 
@@ -45,6 +46,7 @@ class Mini:
         "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
         "img_mlp.net.0.proj", "img_mlp.net.2", "txt_mlp.net.0.proj", "txt_mlp.net.2",
     )  # fmt: skip
+    references = 1  # at most
     shift = 3.0  # of the sampling schedule; the base was taught with the same
 
     @property
@@ -76,7 +78,9 @@ class Mini:
 
         from portraitist.families.mini_autoencoder import Autoencoder
 
-        vae = part(base, Autoencoder, "vae", torch_dtype=torch.float32).to(memory_format=torch.channels_last)
+        vae = part(base, Autoencoder, "vae", torch_dtype=torch.float32)
+        if vae is not None:
+            vae = vae.to(memory_format=torch.channels_last)
         text = part(base, Qwen2Model, "text_encoder", dtype=torch.float32)
         return MiniEncoder(vae, text, tokenizer(base.folder))
 
@@ -132,14 +136,14 @@ class MiniEncoder:
         import torch
 
         with torch.no_grad():
-            return self.vae.encode(pixels).contiguous()
+            return self.vae.encode(pixels.to(place(self.vae))).contiguous()
 
     def pixels(self, latents: Tensor) -> Tensor:
         """(B, 16, h, w) to (B, 3, H, W) in [-1, 1]."""
         import torch
 
         with torch.no_grad():
-            return self.vae.decode(latents.float()).clamp(-1, 1).contiguous()
+            return self.vae.decode(latents.float().to(place(self.vae))).clamp(-1, 1).contiguous()
 
     def conditions(self, prompt: Prompt) -> Conditions:
         """`tokens` (T, 192), the text encoder's last states, and `tokens_mask` (T,); a text over the limit is cut.
@@ -152,7 +156,8 @@ class MiniEncoder:
         if len(prompt.references) > 1:
             raise PortraitistError(*ONE_REFERENCE)
         with torch.no_grad():
-            found = self.text(input_ids=torch.tensor([ids(self.tokenizer, prompt.text)])).last_hidden_state[0]
+            told = torch.tensor([ids(self.tokenizer, prompt.text)], device=place(self.text))
+            found = self.text(input_ids=told).last_hidden_state[0]
         return {"tokens": found.float(), "tokens_mask": torch.ones(len(found), dtype=torch.bool)}
 
     def reference(self, picture: Tensor) -> Tensor:
@@ -164,6 +169,11 @@ class MiniEncoder:
                 "Scale or cut it, best to the size of what is drawn.",
             )
         return self.latents(picture[None])[0]
+
+
+def place(model: nn.Module) -> torch.device:
+    """Where a network lies."""
+    return next(model.parameters()).device
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portraitist.adapters.layouts import ldm as native
 from portraitist.bases import prediction
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part
+from portraitist.families import estimate, part, refuse_more_inputs
 from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
 
@@ -38,6 +38,7 @@ class Sdxl:
     zero_snr: bool = False
     name = "sdxl"
     profile = Profile(resolution=1024, guidance=7.0, sampling_steps=30, token_limit=TOKENS - 2)
+    references = 0
     pixel_multiple = 64  # the VAE divides by 8, the UNet by 4; its authors' buckets step by 64
     targets = ("to_q", "to_k", "to_v", "to_out.0")
     tokenizer = "tokenizer"  # both CLIPs read the same vocabulary
@@ -117,6 +118,7 @@ class Sdxl:
         from diffusers import UNet2DConditionModel
 
         denoiser = part(base, UNet2DConditionModel, "unet", torch_dtype=getattr(torch, base.dtype))
+        refuse_more_inputs(denoiser, base, "unet")
         denoiser.enable_gradient_checkpointing()
         return denoiser  # type: ignore[no-any-return]
 

@@ -2,16 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portraitist import families
 from portraitist.adapters.modules import Reached, parameters
+from portraitist.bases import headers
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import LDM
 from portraitist.errors import PortraitistError
+from portraitist.forecast.memory import stored
+from portraitist.forecast.published import Blocks
 from portraitist.recipe import Recipe
 
 
@@ -22,6 +25,7 @@ class Layout:
     parameters  all numbers in it
     widths      the inputs of its matrix products, together
     added       numbers that are trained
+    blocks      its layers that may be held in fewer bits
     cell        pixels along the side of what a matrix product sees once: 16 in transformers (a VAE by 8, packing by 2);
                 in a UNet 32, since most of its weights lie where the picture is smallest
     """
@@ -29,7 +33,18 @@ class Layout:
     parameters: int
     widths: int
     added: int
+    blocks: Blocks
     cell: int
+
+    def frozen(self, size: int, how: str) -> int:
+        """Bytes of all its weights, each of `size` but those of its blocks in int8, fp8 or nf4; "" is none of these."""
+        if not how:
+            return self.parameters * size
+        return stored(self.blocks, how) + (self.parameters - self.blocks.numbers) * size
+
+
+BLOCKS = {"transformer_blocks", "single_transformer_blocks", "double_blocks", "single_blocks"}
+"""What the paths of repeated blocks hold, by diffusers' names and by publishers'."""
 
 
 def listed(recipe: Recipe) -> dict[str, Path]:
@@ -65,23 +80,25 @@ def read_layout(files: Mapping[str, Sequence[Path]], recipe: Recipe, on: Reached
             if on(module, len(shape)):
                 added += parameters(recipe.adapter, shape)
         trained = total if recipe.adapter.kind == "full" and added else added
-        layout = Layout(total, widths, trained, 32 if folded > total / 10 else 16)
+        layout = Layout(total, widths, trained, in_blocks(there), 32 if folded > total / 10 else 16)
         if added and (best is None or layout.parameters > best.parameters):
             best = layout
     return best
 
 
-def header(path: Path) -> Iterator[tuple[str, list[int]]]:
+def in_blocks(shapes: Mapping[str, Sequence[int]]) -> Blocks:
+    """The linear layers of the repeated blocks among these tensors."""
+    found = [s for n, s in shapes.items() if len(s) == 2 and n.endswith(".weight") and BLOCKS & set(n.split("."))]
+    sizes = [math.prod(shape) for shape in found]
+    return Blocks(sum(sizes), sum(shape[0] for shape in found), len(found), max(sizes, default=0))
+
+
+def header(path: Path) -> Mapping[str, tuple[int, ...]]:
     """Names and shapes in a safetensors file; none when it is damaged or cannot be read."""
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            value: Any = json.loads(file.read(size)) if size < 100_000_000 else {}
-    except (OSError, ValueError):
-        return
-    for name, facts in value.items():
-        if isinstance(facts, dict) and isinstance(facts.get("shape"), list):
-            yield name, facts["shape"]
+        return headers.read(path).shapes
+    except PortraitistError:
+        return {}
 
 
 def settings(path: Path | None) -> dict[str, Any]:
@@ -95,7 +112,7 @@ def settings(path: Path | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def shapes(paths: Sequence[Path]) -> dict[str, list[int]]:
+def shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a part's weights; of two precisions side by side the plain one is read."""
     plain = [path for path in paths if ".fp16." not in path.name]
-    return dict(shape for path in sorted(plain or paths) for shape in header(path))
+    return {name: shape for path in sorted(plain or paths) for name, shape in header(path).items()}

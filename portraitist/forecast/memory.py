@@ -7,12 +7,14 @@ from functools import cache
 from importlib import resources
 
 from portraitist.adapters.dialects import TREE_OF
+from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
-from portraitist.forecast.published import PUBLISHED, Published
+from portraitist.forecast.published import PUBLISHED, Blocks, Published
+from portraitist.judge.overfit import LEVELS
 from portraitist.recipe import Recipe
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0 + 4 / 1024, "nf4": 0.5 + 4 / 64}
-"""Bytes a frozen number takes. The quantised count their scales: a float32 a row of at least 1024, or a block of 64."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a frozen number takes where it is not quantised."""
 
 RUNTIME_GB = 0.6
 """A process's own share of a card: CUDA's context, kernels, their workspaces. Judged; usual reports are 0.3 to 0.6."""
@@ -23,10 +25,11 @@ SLACK = 0.05
 DOUBT = 0.3
 """Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged."""
 
-CERTAIN = ("frozen weights", "adapter")
+CERTAIN = ("frozen weights", "rebuilt weight", "adapter")
 
-LEVELS = 8
-"""Pictures in one forward pass of judging: held-out losses take a picture at eight noise levels."""
+REFERENCE, SEEN = 1024, 202
+"""Of a reference picture: the side of the square whose area edit bases scale it to, and its tokens among the text's
+(14 x 14 patches of some 384 x 384 pixels, and six that name it)."""
 
 CARDS_GB = (12, 16, 24, 32, 48, 80)
 """Sizes people buy. Taken as so many 1e9 bytes, which leaves a consumer card 7 % and one with ECC nothing over."""
@@ -61,8 +64,9 @@ class Base:
     source: str = "as published"
 
 
-STATES = {"adamw": 2, "adafactor": 0, "prodigy": 4, "schedulefree": 2}
-"""Numbers that an optimiser keeps for each one trained; Adafactor's rows and columns are next to nothing."""
+STATES = {"adamw": 2, "adafactor": 0, "adamw8bit": 0.51, "prodigy": 4, "schedulefree": 2}
+"""Float32 numbers that an optimiser keeps for each one trained, or room for such; Adafactor's rows and columns are next
+to nothing. Parameters below 4096 numbers, which adamw8bit keeps in float32, are not told apart."""
 
 
 @cache
@@ -77,69 +81,116 @@ def known(family: str) -> Base | None:
     return Base(published, Laws.of(json.loads(text)), published.trained.parameters, encoders)
 
 
-def point(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> Point:
-    """What a recipe's batch is to the laws, at the longest captions; references by their sides in pixels."""
-    cells = sum((one // base.published.cell) ** 2 for one in (side, *references))
-    return Point(recipe.training.batch, cells, base.published.text, recipe.adapter.rank)
+def point(base: Base, recipe: Recipe, side: int) -> Point:
+    """What a recipe's batch is to the laws, at the longest captions and with the most references."""
+    cells = sum((one // base.published.cell) ** 2 for one in (side, *[REFERENCE] * recipe.references))
+    text = base.published.text + recipe.references * SEEN
+    return Point(recipe.training.batch, cells, text, recipe.adapter.rank)
 
 
 def usual(base: Base, recipe: Recipe, side: int) -> Point:
     """The same with captions as long as usual, for work: only the longest one decides the peak."""
-    return replace(point(base, recipe, side), text=base.published.usual)
+    return replace(point(base, recipe, side), text=base.published.usual + recipe.references * SEEN)
 
 
-def training(base: Base, recipe: Recipe, side: int, references: tuple[int, ...] = ()) -> list[Share]:
+def stored(blocks: Blocks, how: str) -> int:
+    """Bytes that layers take which are held in int8, fp8 or nf4, with their scales; the layers' sizes as published.
+
+    A float32 for each row; of nf4 a byte for each block of 64 numbers, a float32 for each 256 of those bytes, and one a
+    layer. Held to what lies in memory by tests/integration/test_quantise.py.
+    """
+    if how == "nf4":
+        return blocks.numbers // 2 + blocks.numbers // 64 + 4 * (blocks.numbers // (64 * 256) + blocks.layers)
+    return blocks.numbers + 4 * blocks.rows
+
+
+def weights(base: Base, recipe: Recipe) -> list[Share]:
+    """The denoiser as it is frozen; where it is quantised, with the one layer that is rebuilt at a time."""
+    size, how, blocks = BYTES[recipe.model.precision], recipe.model.quantised, base.published.blocks
+    if not how:
+        words = f"{base.numbers:,} numbers {base.source} x {size} bytes"
+        return [Share(base.numbers * size / 1e9, "frozen weights", words)]
+    rest = base.numbers - blocks.numbers
+    words = f"{blocks.numbers:,} numbers in {how} with their scales, {rest:,} {base.source} x {size} bytes"
+    scales = blocks.largest // 8 if how == "nf4" else 0  # two float32 for each 64 numbers while they are rebuilt
+    return [
+        Share((stored(blocks, how) + rest * size) / 1e9, "frozen weights", words),
+        Share((blocks.largest * size + scales) / 1e9, "rebuilt weight", f"one layer's {blocks.largest:,} numbers"),
+    ]
+
+
+def training(base: Base, recipe: Recipe, side: int) -> list[Share]:
     """The parts of the peak of `train` on a card, for a LoRA on the family's own targets."""
-    at, model = point(base, recipe, side, references), recipe.model
+    at, model = point(base, recipe, side), recipe.model
     law = base.laws.wide if model.precision == "float32" else base.laws.recomputed
+    wider, again = 1, "with gradient checkpointing"
+    if recipe.training.recompute == "off":
+        law, wider, again = base.laws.kept, 2 if model.precision == "float32" else 1, "all of them kept"
     kept_by, ema = STATES[recipe.training.optimiser], int(recipe.training.ema > 0)
     trained, copies = base.laws.adapter * recipe.adapter.rank, 2 + kept_by + ema
     words = f"weight, gradient, {kept_by} of {recipe.training.optimiser}{', and the average' if ema else ''}"
-    kept = bytes_at(law, at) / 1e9
+    kept = bytes_at(law, at) * wider / 1e9
     pictures = f"{at.batch} picture{'s' if at.batch > 1 else ''} of {at.cells:,} cells and {at.text:,} text tokens"
-    size = BYTES[model.precision]
-    return [
-        Share(
-            base.numbers * size / 1e9, "frozen weights", f"{base.numbers:,} numbers {base.source} x {size:.4g} bytes"
-        ),
-        Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies}: {words}"),
-        Share(kept, "activations", f"counted with gradient checkpointing, for {pictures}"),
+    shares = [
+        *weights(base, recipe),
+        Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies:g}: {words}"),
+        Share(kept, "activations", f"counted, {again}, for {pictures}"),
         Share(kept * SLACK, "slack", f"{SLACK:.0%} of activations for the allocator, judged"),
         Share(RUNTIME_GB, "runtime", "CUDA's context and workspaces, judged"),
     ]
+    return placement.spared(shares, recipe, in_blocks(base, recipe, shares[0].gb))
 
 
 def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
-    """The parts of the peak of `evaluate`, which `run` keeps beside the training on the same card, its weights too."""
+    """The parts of the peak of `evaluate`, which `run` keeps beside the training on the same card, its weights too.
+
+    Most pictures are in one forward pass where a held-out loss takes one at so many noise levels.
+    """
     at = point(base, recipe, side)
-    at, size = Point(LEVELS, at.cells, at.text, at.rank), BYTES[recipe.model.precision]
+    at = Point(LEVELS, at.cells, at.text, at.rank)
     wider = 2 if recipe.model.precision == "float32" else 1  # the law is of half precision
-    return [
-        Share(base.numbers * size / 1e9, "frozen weights", "a second copy"),
-        Share(bytes_at(base.laws.drawn, at) * wider / 1e9, "forward pass", f"{LEVELS} pictures, nothing kept"),
+    forward = bytes_at(base.laws.drawn, at) * wider / 1e9
+    shares = [
+        *(replace(part, basis=f"a second copy: {part.basis}") for part in weights(base, recipe)),
+        Share(forward, "forward pass", f"{LEVELS} pictures, nothing kept"),
+        Share(
+            max(0.0, decoding(base, side) - forward), "decoder", "of a picture, in float32: what it takes beyond that"
+        ),
         Share(RUNTIME_GB, "runtime", "of a second process, judged"),
     ]
+    return placement.spared(shares, recipe, in_blocks(base, recipe, shares[0].gb))
 
 
-def encoding(base: Base, recipe: Recipe) -> list[Share]:
-    """The parts of the peak of `encode`, which works on the CPU: memory of the machine, not of the card."""
-    size, vae = BYTES[recipe.model.precision], base.encoders.get("vae", 0)
+def decoding(base: Base, side: int) -> float:
+    """GB of the autoencoder while it decodes a picture; it needs less to encode one."""
+    name = next(name for name, one in PUBLISHED.items() if one.trained == base.published.trained)
+    return (base.encoders.get("vae", 0) * 4 + placement.DECODED[TREE_OF.get(name, name)] * side * side) / 1e9
+
+
+def crowded(base: Base | None, recipe: Recipe, side: int, free_gb: float) -> str:
+    """Why judging has no room beside training on a card with so many GB free, in words; "" where it has."""
+    if base is None:
+        return "What judging takes beside it is not known for this base"
+    both = total(training(base, recipe, side)) + total(judging(base, recipe, side))
+    return f"Training and judging need {both:.1f} GB, and {free_gb:.1f} are free" if both > free_gb else ""
+
+
+def encoding(base: Base, recipe: Recipe, side: int) -> list[Share]:
+    """What `encode` takes, one after the other: on the card, or in the machine's memory where that has no room."""
+    size = BYTES[recipe.model.precision]
     text = sum(numbers for name, numbers in base.encoders.items() if name != "vae")
     return [
-        Share(text * size / 1e9, "text encoders", f"{text:,} numbers x {size:.4g} bytes"),
-        Share(vae * 4 / 1e9, "autoencoder", f"{vae:,} numbers in float32"),
-        Share(
-            RUNTIME_GB,
-            "runtime",
-            "Python with torch, diffusers and transformers: all of this on the CPU, not on the card",
-        ),
+        Share(text * size / 1e9, "text encoders", f"{text:,} numbers x {size:.4g} bytes, let go before the pictures"),
+        Share(decoding(base, side), "autoencoder", "in float32, with one picture"),
+        Share(RUNTIME_GB, "runtime", "beside either; what a card has no room for works on the CPU, in main memory"),
     ]
 
 
 def disk(base: Base, recipe: Recipe, side: int, samples: int, checkpoints: int) -> str:
     """GB that checkpoints and cache of so many samples take, in words; each sample holds its own empty caption."""
-    trained, states = base.laws.adapter * recipe.adapter.rank * 4 / 1e9, 4 if recipe.training.ema else 3
-    kept = min(checkpoints, recipe.training.keep)
+    trained, how = base.laws.adapter * recipe.adapter.rank * 4 / 1e9, recipe.training
+    states = 1 + STATES[how.optimiser] + int(how.ema > 0)
+    kept = min(checkpoints, how.keep)
     what, size = base.published, BYTES[recipe.model.precision]
     sample = (what.channels * (side // 8) ** 2 * 4 + 2 * what.usual * what.width * size) / 1e9
     says = (
@@ -154,27 +205,62 @@ def total(shares: list[Share]) -> float:
 
 
 def changes(recipe: Recipe, side: int, multiple: int) -> Iterator[tuple[str, Recipe, int]]:
-    """Recipes that need less, the least change first: words, recipe and side. Exposures stay as they are."""
-    half = recipe.model_copy(update={"model": recipe.model.model_copy(update={"precision": "bfloat16"})})
-    firsts = [("model.precision=bfloat16", half)] if recipe.model.precision == "float32" else []
-    for words, one in [("", recipe), *firsts]:
-        batch = one.training.batch
-        parts = [part for part in range(batch - 1, 0, -1) if batch % part == 0]
-        smaller = [
-            (
-                f"training.batch={part} training.accumulate={one.training.accumulate * batch // part}",
-                one.model_copy(update={"training": one.training.model_copy(update={"batch": part})}),
-            )
-            for part in parts
-        ]
-        if words:
-            yield words, one, side
-        for more, less in smaller:
+    """Recipes that need less, the least change first: words, recipe and side. Exposures stay as they are.
+
+    What ends in the same numbers goes before what does not, and int8, which is near, before what takes time; nf4 is
+    coarser. Fewer pixels come last: with all else the adapter learns the same picture.
+    """
+    words, again = placement.recomputed(recipe)
+    kinds = [(f"{words} {more}".strip(), one) for more, one in held(again)]
+    if words:
+        yield from batches("", recipe, side)
+    for coarse in (False, True):
+        group = [kind for kind in kinds if (kind[1].model.quantised == "nf4") == coarse]
+        for more, one in group:
+            if one != recipe:
+                yield more, one, side
+            yield from batches(more, one, side)
+        for more, one in group:
+            least, less = smaller(one, 1)
+            for lightly, light in placement.lighter(less) if less.model.precision != "float32" else ():
+                yield " ".join(filter(None, (more, least, lightly))), light, side
+    for low in (768, 512):
+        for more, one in kinds if low < side and low % multiple == 0 else ():
+            least, less = smaller(one, 1)
+            yield " ".join(filter(None, (more, least, f"data.resolution={low}"))), less, low
+
+
+def batches(words: str, recipe: Recipe, side: int) -> Iterator[tuple[str, Recipe, int]]:
+    """The recipe with ever fewer pictures in a forward pass."""
+    batch = recipe.training.batch
+    for part in range(batch - 1, 0, -1):
+        if batch % part == 0:
+            more, less = smaller(recipe, part)
             yield f"{words} {more}".strip(), less, side
-        more, less = smaller[-1] if smaller else ("", one)
-        for low in (768, 512):
-            if low < side and low % multiple == 0:
-                yield f"{words} {more} data.resolution={low}".strip().replace("  ", " "), less, low
+
+
+def smaller(recipe: Recipe, batch: int) -> tuple[str, Recipe]:
+    """A recipe with so many pictures in a forward pass, and as many in a step as before."""
+    if batch == recipe.training.batch:
+        return "", recipe
+    more = recipe.training.accumulate * recipe.training.batch // batch
+    training = recipe.training.model_copy(update={"batch": batch, "accumulate": more})
+    return f"training.batch={batch} training.accumulate={more}", recipe.model_copy(update={"training": training})
+
+
+def held(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """A recipe, and the same with its frozen weights in fewer and fewer bits.
+
+    fp8 is not among them: it takes what int8 takes, and is coarser.
+    """
+    words: dict[str, str] = {}
+    steps = [("precision", "bfloat16")] if recipe.model.precision == "float32" else []
+    ways = {"": ("int8", "nf4"), "int8": ("nf4",), "fp8": ("nf4",), "nf4": ()}[recipe.model.quantised]
+    yield "", recipe
+    for key, value in steps + [("quantised", way) for way in ways]:
+        words[key] = value
+        model = recipe.model.model_copy(update=words)
+        yield " ".join(f"model.{k}={v}" for k, v in words.items()), recipe.model_copy(update={"model": model})
 
 
 def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float) -> str:
@@ -190,8 +276,19 @@ def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float
         parts = training(base, less, low)
         if total(parts) <= card_gb:
             setting = " ".join(f"--set {word}" for word in words.split())
-            return f"{short}; fits{closely(parts, card_gb)} with {setting}: {total(parts):.1f} GB"
+            return f"{short}; fits{closely(parts, card_gb)} with {setting}: {total(parts):.1f} GB{cost(base, less)}"
     return f"{short}; nothing in a recipe makes it fit"
+
+
+def cost(base: Base, recipe: Recipe) -> str:
+    """What a recipe's blocks in main memory cost in time."""
+    return placement.price(recipe, in_blocks(base, recipe, weights(base, recipe)[0].gb))
+
+
+def in_blocks(base: Base, recipe: Recipe, frozen_gb: float) -> float:
+    """Of so many GB of frozen weights, those in blocks that may lie away: what is outside them has its own type."""
+    outside = base.numbers - placement.blocks(recipe).numbers
+    return frozen_gb - outside * BYTES[recipe.model.precision] / 1e9
 
 
 def closely(parts: list[Share], card_gb: float) -> str:

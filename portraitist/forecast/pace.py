@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from portraitist.adapters.dialects import TREE_OF
 from portraitist.errors import PortraitistError
 from portraitist.forecast.laws import Laws, Point, operations_at
-from portraitist.forecast.memory import known
+from portraitist.forecast.memory import Base, known, usual
+from portraitist.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,13 @@ def operations(laws: Laws, at: Point, *, recomputed: bool = True) -> float:
     """Floating-point operations of one batch, there and back."""
     again = laws.again * operations_at(laws.work_drawn, at) if recomputed else 0.0
     return operations_at(laws.work, at) + again
+
+
+def batch_work(base: Base, recipe: Recipe, side: int) -> float:
+    """Operations of one batch as the recipe trains it: to preserve is to predict twice more, and to go back once."""
+    at = usual(base, recipe, side)
+    once = operations(base.laws, at, recomputed=recipe.training.recompute != "off")
+    return 2 * once + operations_at(base.laws.work_drawn, at) if recipe.training.preserve else once
 
 
 def reached(timed: Timed) -> float:

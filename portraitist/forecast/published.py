@@ -1,7 +1,7 @@
 """The published bases: what their config.json files say, and how many numbers are in each part. Loads no torch.
 
-`parameters` are counted on the meta device from the classes named
-(tests/integration/test_counting.py) and are those of the files their publishers hand out.
+`parameters` and `blocks` are counted on the meta device from the classes named
+(tests/integration/test_counting.py); the first are those of the files their publishers hand out.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocks:
+    """The linear layers of a denoiser's repeated blocks, which may be held in fewer bits (`learn.quantise`).
+
+    numbers, rows, layers  in their weights, together
+    largest                numbers in the largest
+    """
+
+    numbers: int = 0
+    rows: int = 0
+    layers: int = 0
+    largest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """A base of a family.
 
@@ -37,6 +51,7 @@ class Published:
     usual      the same of a usual caption, which tells time: all of them where captions are padded, else judged
     pooled     numbers of the pooled text; 0 when it is given none
     targets    where the family puts an adapter
+    blocks     its layers that may be held in fewer bits
     one        settings that leave one block of each kind
     more       for each kind, how many blocks more the real one has, and the setting that adds the first of them
     """
@@ -50,6 +65,7 @@ class Published:
     width: int
     pooled: int
     targets: tuple[str, ...]
+    blocks: Blocks
     parts: Mapping[str, Part]
     one: Mapping[str, Any]
     more: tuple[tuple[int, Mapping[str, Any]], ...]
@@ -97,6 +113,7 @@ SDXL = Published(
     width=2048,
     pooled=1280,
     targets=ATTENTION,
+    blocks=Blocks(2_183_987_200, 1_414_400, 700, 13_107_200),
     one={"transformer_layers_per_block": (1, 1, 1)},
     more=((1, {"transformer_layers_per_block": (1, 2, 1)}), (9, {"transformer_layers_per_block": (1, 1, 2)})),
     parts=parts(
@@ -120,6 +137,7 @@ FLUX = Published(
     width=4096,
     pooled=768,
     targets=ATTENTION,
+    blocks=Blocks(11_834_228_736, 3_035_136, 494, 56_623_104),
     one={"num_layers": 1, "num_single_layers": 1},
     more=((18, {"num_layers": 2}), (37, {"num_single_layers": 2})),
     parts=parts(
@@ -143,6 +161,7 @@ QWEN_IMAGE = Published(
     width=3584,
     pooled=0,
     targets=BOTH_STREAMS,
+    blocks=Blocks(20_384_317_440, 5_529_600, 840, 56_623_104),
     parts=parts(
         "qwen-image",
         {

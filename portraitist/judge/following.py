@@ -13,9 +13,10 @@ SLACK = 5.0
 
 @dataclass(slots=True)
 class Training:
-    """The last training that a run's record tells of."""
+    """The last training that a run's record tells of, or the last of another verb."""
 
     run: RunFolder
+    verb: str = "train"
     offset: int = 0
     began: Started | None = None
     ended: bool = False
@@ -31,9 +32,9 @@ class Training:
 
     def heed(self, event: Event) -> None:
         """Take one event in."""
-        if isinstance(event, Started) and event.verb == "train":
+        if isinstance(event, Started) and event.verb == self.verb:
             self.began, self.ended = event, False
-        elif isinstance(event, Finished | Failed) and event.verb == "train":
+        elif isinstance(event, Finished | Failed) and event.verb == self.verb:
             self.ended = True
 
 

@@ -33,6 +33,7 @@ class Grid:
     screened             how many of `choosing`, from its start, the cheap screen draws
     kinds                known attribute values, which asked ones are held against
     guidance, steps      of the sampler; width, height in pixels
+    references           SHA-256 of the reference pictures that every picture is drawn with
     """
 
     choosing: tuple[Shot, ...]
@@ -43,6 +44,7 @@ class Grid:
     steps: int
     width: int
     height: int
+    references: tuple[str, ...] = ()
 
     def shots(self, stage: Stage) -> tuple[Shot, ...]:
         """The pictures of a stage."""
@@ -51,7 +53,9 @@ class Grid:
     @property
     def digest(self) -> str:
         """Names the grid, and what is measured on it, in scorecards: equal digests mean that numbers compare."""
-        parts = {"grid": asdict(self), "measures": list(MEASURES)}
+        own = asdict(self)
+        own |= {} if own.pop("references") == () else {"references": self.references}
+        parts = {"grid": own, "measures": list(MEASURES)}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 

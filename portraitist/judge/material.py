@@ -137,7 +137,7 @@ def recipe_facts(dossier: Dossier) -> list[Fact]:
     stages = ", then ".join(f"{stage.name} {stage.steps:,}" for stage in recipe.stages)
     accumulated = f" {TIMES} accumulate {training.accumulate}" if training.accumulate > 1 else ""
     return [
-        ("Base", f"{recipe.model.family}, {recipe.model.precision}"),
+        ("Base", ", ".join(filter(None, (recipe.model.family, recipe.model.precision, recipe.model.quantised)))),
         ("Trains", kind),
         (
             "Budget",

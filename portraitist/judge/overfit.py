@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from portraitist.family import Family, Sample
 
 LEVELS = 8
+"""Noise levels at which a loss is taken, all in one forward pass."""
+
 MOST = 16
 """Samples of a split whose loss is taken: the interval then is narrow enough, and a checkpoint costs seconds."""
 

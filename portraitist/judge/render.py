@@ -21,10 +21,11 @@ from torch.nn.functional import avg_pool2d
 from portraitist import durable
 from portraitist.dataset.cache import Cache, prompt_key
 from portraitist.dataset.draws import generator
+from portraitist.dataset.encoding import require_finite, to_tensor
 from portraitist.family import Base, Encoder, Family, Prompt, collate
 from portraitist.judge.grid import Grid, Shot
 from portraitist.learn import memory
-from portraitist.pictures import Crop
+from portraitist.pictures import Crop, Opened
 
 PIXELS = 16 * 128 * 128
 """Of the pictures drawn side by side: sixteen of the small base, one of a megapixel."""
@@ -108,33 +109,56 @@ def as_long(guided: Tensor, asked: Tensor, side: int) -> Tensor:
 
 @dataclass(slots=True)
 class Prompts:
-    """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept."""
+    """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept.
+
+    words       within it there are text encoders, and after it none
+    references  pictures that every prompt is asked with
+    """
 
     family: Family
     base: Base
     cache: Cache
-    encoder: Callable[[], Encoder]
+    words: Callable[[], AbstractContextManager[Encoder]]
     crop: Crop
+    references: Sequence[Opened] = ()
     known: dict[str, Conditions] = field(default_factory=dict)
 
     def __call__(self, text: str) -> Conditions:
         """The conditions of a text, without batch dimension."""
-        if text not in self.known:
-            key = prompt_key(self.family.name, self.base, text, self.crop)
-            found = self.cache.read(key)
-            if found is None:
-                with torch.no_grad():
-                    found = self.encoder().conditions(Prompt(text, self.crop))
-                self.cache.write_prompt(key, found)
-            self.known[text] = found
+        self.prepare([text])
         return self.known[text]
+
+    @torch.no_grad()
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Have the conditions of all these at hand, so that the text encoders come but once, before the denoiser."""
+        missing = []
+        for text in dict.fromkeys(texts):
+            if text not in self.known:
+                found = self.cache.read(self.key(text))
+                if found is None:
+                    missing.append(text)
+                else:
+                    self.known[text] = found
+        if missing:
+            shown = tuple(to_tensor(reference.pixels) for reference in self.references)
+            with self.words() as encoder:
+                for text in missing:
+                    conditions = encoder.conditions(Prompt(text, self.crop, shown))
+                    self.known[text] = {name: require_finite(value, text).cpu() for name, value in conditions.items()}
+                    self.cache.write_prompt(self.key(text), self.known[text])
+
+    def key(self, text: str) -> str:
+        """The content key of a text's conditions, with the references."""
+        digests = [reference.digest for reference in self.references]
+        return prompt_key(self.family.name, self.base, text, self.crop, digests)
 
 
 @dataclass(slots=True)
 class Artist:
     """Draws shots into a folder, some side by side, and passes over what lies there already.
 
-    sampler, encoder  loaded when they are first needed
+    sampler  loaded when it is first needed; so is
+    encoder  of pictures, for their decoder
     """
 
     family: Family
@@ -144,11 +168,14 @@ class Artist:
     encoder: Callable[[], Encoder]
     prompts: Prompts
     precision: str
+    kept_references: list[Tensor] | None = None
 
     def mark(self, shot: Shot, adapter: str, strength: float) -> str:
         """Digest of all that decides a picture; `adapter` is the SHA-256 of the adapter's file, "" for the base."""
         parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
         parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
+        parts += self.grid.references
+        parts += [self.base.quantised] if self.base.quantised else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def draw(
@@ -171,17 +198,26 @@ class Artist:
                 self.prompts(self.family.profile.negative),
             )
             noise = torch.stack([sampler.noise(shot) for shot, _ in batch])
+            shown = [one.expand(len(batch), *one.shape) for one in self.references()]
             with adapted():
-                latents = sampler.latents(given, negative, noise)
+                latents = sampler.latents(given, negative, noise, shown)
             for (_, path), mark, pixels in zip(batch, marks, self.pixels(latents), strict=True):
                 durable.write_bytes(path, png(pixels, mark))
             yield len(batch)
 
     @torch.no_grad()
+    def references(self) -> list[Tensor]:
+        """Latents of the reference pictures, each (C, h', w'), encoded once."""
+        if self.kept_references is None:
+            pictures = [to_tensor(reference.pixels) for reference in self.prompts.references]
+            self.kept_references = [self.encoder().reference(picture).float() for picture in pictures]
+        return self.kept_references
+
+    @torch.no_grad()
     def pixels(self, latents: Tensor) -> np.ndarray:
         """Latents (B, C, h, w) through the decoder: (B, H, W, 3) uint8."""
         found = self.encoder().pixels(latents).float().clamp(-1, 1)
-        return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+        return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def png(pixels: np.ndarray, mark: str) -> bytes:

@@ -3,11 +3,12 @@
 Models are loaded when the first picture is missing; where all is judged nothing heavy is touched.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from portraitist.adapters import files, inject
@@ -21,7 +22,8 @@ from portraitist.judge.grid import Grid, Shot
 from portraitist.judge.panel import Panel, References
 from portraitist.judge.render import Artist, Prompts, Sampler
 from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
-from portraitist.learn import memory
+from portraitist.learn import encoders, memory, offload
+from portraitist.pictures import Opened
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
@@ -42,6 +44,7 @@ class Sitting:
     looks: Looks
     record: Emit
     stop: Stop
+    references: Sequence[Opened] = ()
     drawn: int = 0
     cards: dict[tuple[int, float, Stage], Scorecard] = field(default_factory=dict)
     losses: dict[int, Losses] = field(default_factory=dict)
@@ -186,28 +189,43 @@ class Sitting:
         if self.kept_artist is None:
             crop = render.whole(self.grid.width, self.grid.height)
             cache = Cache.of(self.project, self.family.name, self.base)
-            prompts = Prompts(self.family, self.base, cache, self.encoder, crop)
+            prompts = Prompts(self.family, self.base, cache, self.words, crop, self.references)
             precision = self.recipe.model.precision
             self.kept_artist = Artist(self.family, self.base, self.grid, self.sampler, self.encoder, prompts, precision)
         return self.kept_artist
 
+    def device(self) -> torch.device:
+        """Where judging works."""
+        return memory.place(self.recipe.model.device)
+
+    @contextmanager
+    def words(self) -> Iterator[Encoder]:
+        """Within: the base's text encoders, for prompts that are not in the cache."""
+        encoder = encoders.read(self.family, self.base, "words", self.device(), self.record)
+        yield encoder
+        encoders.let_go(encoder)
+
     def encoder(self) -> Encoder:
-        """The base's encoder, loaded when something is not in the cache or has to be decoded."""
+        """The base's decoder of pictures."""
         if self.kept_encoder is None:
-            self.kept_encoder = self.family.load_encoder(self.base)
+            pixels, device = self.grid.width * self.grid.height, self.device()
+            self.kept_encoder = encoders.read(self.family, self.base, "pictures", device, self.record, pixels)
         return self.kept_encoder
 
     def sampler(self) -> Sampler:
-        """The base's denoiser, ready to draw."""
+        """The base's denoiser, ready to draw; all prompts are encoded before it comes."""
         if self.kept_sampler is None:
-            device = memory.place(self.recipe.model.device)
+            device = self.device()
             memory.autocast(device, self.recipe.model.precision)  # refuses before anything is loaded
+            offload.check(device, self.recipe.model.offload)
+            shots = [*self.grid.choosing, *self.grid.reporting]
+            self.artist().prompts.prepare([shot.prompt.text for shot in shots] + [self.family.profile.negative])
             entry = caching.load_index(self.project, self.recipe, self.base)[0]
             latents = Cache.of(self.project, self.family.name, self.base).read_sample(entry.key).latents
             cell = entry.width // latents.shape[-1]
             self.kept_sampler = Sampler(
                 family=self.family,
-                denoiser=self.family.load_denoiser(self.base).to(device),
+                denoiser=offload.settle(self.family.load_denoiser(self.base), self.recipe.model.offload, device),
                 latent=(int(latents.shape[0]), self.grid.height // cell, self.grid.width // cell),
                 width=self.grid.width,
                 height=self.grid.height,

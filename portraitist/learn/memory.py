@@ -4,14 +4,18 @@ import contextlib
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 
 from portraitist.errors import PortraitistError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LOSS_SCALE = 2.0**12  # lifts float16 gradients off the subnormals; a power of two, so that dividing it out is exact
+SCALE = 2.0**16  # where a float16 loss scale begins: torch's own, as is all below but the floor
+GROWTH = 2000
+LEAST = 1.0  # below it scaling no longer helps: what overflows is too large itself
 
 
 def place(name: str) -> torch.device:
@@ -43,10 +47,15 @@ def place(name: str) -> torch.device:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context in which the denoiser runs: float32 as it is, else autocast.
 
-    Raises PortraitistError for float16 on a CPU, which has no arithmetic for it.
+    Raises PortraitistError for float16 on a CPU, which has no arithmetic for it, and for bfloat16 on a card without.
     """
     if precision == "float32":
         return contextlib.nullcontext()
+    if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16(device):
+        raise PortraitistError(
+            f"model.precision = 'bfloat16': {torch.cuda.get_device_name(device)} has no arithmetic for it",
+            "Use float16, whose loss is then scaled: --set model.precision=float16",
+        )
     if precision == "float16" and device.type == "cpu":
         raise PortraitistError(
             "model.precision = 'float16' does not train on a CPU",
@@ -55,12 +64,68 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, DTYPES[precision])
 
 
-def loss_scale(precision: str) -> float:
-    """What the loss is multiplied by before going back; gradients are divided by it before anyone sees them.
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a CUDA device computes in bfloat16 itself; older ones only imitate it, slowly."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
-    Constant, so that there is no scaler's state to save: float16 alone needs it.
+
+@dataclass(slots=True)
+class Scaler:
+    """What a float16 loss is multiplied by before going back, so that small gradients do not vanish.
+
+    As torch.amp.GradScaler does it: halved when a gradient overflows, and that step is not taken; doubled after so
+    many good steps in a row. A power of two, so that dividing it out is exact. The scale is at 1 and stays there where
+    nothing is scaled.
+
+    scale  now
+    good   steps in a row that did not overflow
     """
-    return LOSS_SCALE if precision == "float16" else 1.0
+
+    scale: float = 1.0
+    good: int = 0
+    growth: int = 0
+
+    @classmethod
+    def of(cls, precision: str) -> "Scaler":
+        """For a precision: float16 alone needs one."""
+        return cls(SCALE, 0, GROWTH) if precision == "float16" else cls()
+
+    def overflowed(self) -> bool:
+        """Halve the scale; whether a step may be tried again with it."""
+        self.scale, self.good = self.scale / 2, 0
+        return self.growth > 0 and self.scale >= LEAST
+
+    def went_well(self) -> None:
+        """Count a step that was taken; double the scale when it is time."""
+        self.good += 1
+        if self.growth and self.good == self.growth:
+            self.scale, self.good = self.scale * 2, 0
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Scale and count, by name; nothing where nothing is scaled."""
+        found = {"scale": torch.tensor(self.scale, dtype=torch.float64), "good": torch.tensor(self.good)}
+        return {f"scaler/{name}": value for name, value in found.items()} if self.growth else {}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take what `state()` gave, among other tensors."""
+        if self.growth and "scaler/scale" in state:
+            self.scale, self.good = float(state["scaler/scale"]), int(state["scaler/good"])
+
+
+def roomy(device: torch.device, gb: float) -> bool:
+    """Whether a device has so many GB free, and a tenth more; asked of CUDA alone, where memory is the card's own."""
+    return device.type != "cuda" or torch.cuda.mem_get_info(device)[0] >= gb * 1.1e9
+
+
+def free_gb(device: torch.device) -> dict[str, float]:
+    """What a card has free, as a fact of a start; nothing where there is no card."""
+    return {"free_gb": round(torch.cuda.mem_get_info(device)[0] / 1e9, 3)} if device.type == "cuda" else {}
+
+
+def empty() -> None:
+    """Give back to the card what torch keeps of it for later; elsewhere nothing."""
+    torch.cuda.empty_cache()
 
 
 def set_threads(count: int) -> int:

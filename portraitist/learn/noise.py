@@ -194,8 +194,8 @@ def snr_weights(process: Process, level: Tensor, gamma: float) -> Tensor:
         return torch.ones_like(level)
     if not isinstance(process, Ddpm):
         raise no_ddpm("training.snr_gamma")
-    alpha = alphas(process.steps, process.low, process.high).to(level.device)[process.timestep(level)]
-    ratio = alpha / (1 - alpha)
+    picture, rest = process.signal(level, level)
+    ratio = (picture / rest).square()
     return ratio.clamp(max=gamma) / (ratio if process.prediction == "epsilon" else ratio + 1)
 
 

@@ -1,7 +1,8 @@
 """The optimisers, the rate as a function of the step alone, and averaged weights."""
 
+import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from portraitist.errors import PortraitistError
 from portraitist.sections import Training
 
-PACKAGES = {"prodigy": "prodigyopt", "schedulefree": "schedulefree"}
+PACKAGES = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedulefree": "schedulefree"}
 """Where the optimisers come from that neither torch nor transformers has."""
 
 MOVING = {
@@ -40,10 +41,15 @@ def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> tor
                   paper does, hardly moves factors that begin at zero
     prodigy       arXiv 2306.06101, its authors', with what they advise for diffusion: bias correction, safe warm-up
     schedulefree  arXiv 2405.15682, AdamW by its authors
+    adamw8bit     arXiv 2110.02861, bitsandbytes': both averages in 8 bits by blocks of 256, of parameters from 4096 on
+    Where some are held in bfloat16 each has a group of its own, for portraitist.learn.rounding.
     Raises PortraitistError when its package is not installed.
     """
     available(training)
-    given, betas = list(parameters.values()), (training.beta1, training.beta2)
+    given: list[Any] = list(parameters.values())
+    betas = (training.beta1, training.beta2)
+    if any(parameter.dtype == torch.bfloat16 for parameter in given):
+        given = [{"params": [parameter]} for parameter in given]
     if training.optimiser == "adamw":
         return torch.optim.AdamW(given, lr=training.rate, betas=betas, weight_decay=training.weight_decay)
     found: Any
@@ -55,6 +61,11 @@ def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> tor
         from prodigyopt import Prodigy
 
         found = Prodigy(given, lr=training.rate, betas=betas, use_bias_correction=True, safeguard_warmup=True)
+    elif training.optimiser == "adamw8bit":
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that nothing here calls
+        from bitsandbytes.optim import AdamW8bit
+
+        found = AdamW8bit(given, lr=training.rate, betas=betas)
     else:
         from schedulefree import AdamWScheduleFree
 
@@ -65,15 +76,16 @@ def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> tor
     return found  # type: ignore[no-any-return]
 
 
-def take(optimiser: torch.optim.Optimizer, rate: float) -> float:
+def take(optimiser: torch.optim.Optimizer, rate: float, step: Callable[[], object] | None = None) -> float:
     """One step at `rate` with the gradients at hand, which are cleared; returns the rate that the weights moved at.
 
-    Of Prodigy that is `rate` times what it had found so far.
+    step  how it is taken, where that is not the optimiser's own way
+    Of Prodigy the rate is `rate` times what it had found so far.
     """
     for group in optimiser.param_groups:
         group["lr"] = rate
     found = float(optimiser.param_groups[0].get("d", 1.0))
-    optimiser.step()
+    (step or optimiser.step)()
     optimiser.zero_grad(set_to_none=True)
     return rate * found
 
@@ -119,7 +131,7 @@ def scalar(value: float) -> Tensor:
 def load_state(
     optimiser: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], kind: str, state: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `state_of` gave, among other tensors."""
+    """Put back what `state_of` gave, among other tensors; they are copied, as they may be a file's own pages."""
     for full, value in state.items():
         place, _, name = full.partition("/")
         what, _, key = place.partition(".")
@@ -131,7 +143,7 @@ def load_state(
             optimiser.state[parameters[name]][key.removeprefix("number.")] = value.item()
         else:
             parameter = parameters[name]
-            optimiser.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device)
+            optimiser.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device, copy=True)
 
 
 def rate(training: Training, step: int, horizon: int) -> float:

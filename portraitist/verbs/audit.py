@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from portraitist import durable, families
 from portraitist.audit import Finding, Rules, Seen, balance, quality
 from portraitist.audit.survey import blocking, survey, write_record
-from portraitist.dataset.intake import bare
+from portraitist.dataset.intake import bare, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
@@ -34,7 +34,7 @@ class AuditResult:
 def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
     """Measure what is new or changed, split, judge, and write the manifest and the findings.
 
-    Raises PortraitistError when `pictures/` holds nothing readable.
+    Raises PortraitistError when `pictures/` holds nothing readable, and for a set of the recipe that no picture is of.
     """
     began, rules = time.monotonic(), Rules()
     family = families.get(recipe.model.family)
@@ -47,6 +47,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
             f"{project.pictures} holds no readable picture{reason}",
             f"Add some: portraitist add {project.folder} FOLDER_OR_PICTURES",
         )
+    require_sets(recipe, {picture.set for picture in found.pictures})
     roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
     pictures = [replace(p, role=roles.get(p.set, roles.get(bare(p.set), p.role))) for p in found.pictures]
     kept = held_out(pictures, recipe.data.held_out)

@@ -31,7 +31,7 @@ class CaptionResult:
 
 
 def caption(project: Project, recipe: Recipe, emit: Emit = ignore) -> CaptionResult:
-    """Write the trigger and the noun beside every picture that has no caption.
+    """Write the trigger and the noun beside every picture without a caption; in sets of the role prior the noun alone.
 
     That is all that is known without looking: framing, pose or light are not guessed. What we wrote is remembered in
     captions.jsonl by its SHA-256; such a caption is written anew when the trigger or the noun has changed, and any
@@ -44,17 +44,19 @@ def caption(project: Project, recipe: Recipe, emit: Emit = ignore) -> CaptionRes
             f"{project.pictures} holds no pictures", f"Add some: portraitist add {project.folder} FOLDER_OR_PICTURES"
         )
     emit(Started(verb="caption", total=len(sources)))
-    text = captions.plain(project.facts.trigger, project.facts.noun)
     ours = ledger(project)
     written: list[str] = []
     kept: list[str] = []
     without: list[str] = []
     for source in sources:
+        chosen = intake.named(source.set, recipe)
+        trigger = "" if chosen is not None and chosen.role == "prior" else project.facts.trigger
+        text = captions.plain(trigger, project.facts.noun)
         beside = captions.sidecar(source.path)
         words = content(beside)
         if words.strip() and (digest_of(words) not in ours or words == text + "\n"):
             kept.append(source.name)
-            if not captions.holds(words, project.facts.trigger):
+            if trigger and not captions.holds(words, trigger):
                 without.append(source.name)
             continue
         # remembered first: if we are cut short, a caption of ours never looks like a person's

@@ -9,6 +9,7 @@ from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, ignore
 from portraitist.judge import choosing, scorecard, settings
+from portraitist.judge.scorecard import BASE
 from portraitist.project import Project
 
 FORMAT = 1
@@ -44,6 +45,9 @@ def choose(
     judging = settings.read(found)
     wanted = prefer or judging.prefer
     cards, losses = scorecard.read(found), scorecard.read_losses(found)
+    if found.checkpoints.is_dir():
+        gone = {card.step for card in cards} - {BASE, *found.steps()}
+        cards = [card for card in cards if card.step not in gone]
     base, candidates = choosing.latest(cards, "grid")
     if base is None or not candidates:
         base, candidates = choosing.latest(cards, "screen")

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portraitist import durable
+from portraitist.bases.headers import WEIGHTS
 from portraitist.errors import PortraitistError
-
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ def convert(file: Path, out: Path, to: str = "", family: str = "", overwrite: bo
     """
     from portraitist.adapters import content, dialects, facts, files, trees
 
-    if out.suffix != SUFFIX:
-        raise PortraitistError(f"{out} does not end in {SUFFIX}", f"Name it {out.name or 'adapter'}{SUFFIX}.")
+    if out.suffix != WEIGHTS:
+        raise PortraitistError(f"{out} does not end in {WEIGHTS}", f"Name it {out.name or 'adapter'}{WEIGHTS}.")
     if out.exists() and not overwrite:
         raise PortraitistError(f"{out} is there already", "Choose another name, or say --overwrite.")
     tensors, metadata = files.read(file)

@@ -2,16 +2,18 @@
 
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
+from portraitist.dataset import references
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
 from portraitist.judge import choosing, settings
 from portraitist.judge.following import Training
 from portraitist.judge.grid import Grid, grid
 from portraitist.judge.scorecard import BASE, WHOLE
+from portraitist.pictures import open_upright
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sections import Judging
@@ -92,12 +94,25 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     from portraitist.learn import memory
     from portraitist.sight import eyes
 
-    family, base = families.pair(recipe.model)
+    refuse_other_bits(recipe, run)
+    family, base = families.pair(recipe.model, record)
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)
+    shown = [open_upright(path) for path in references.fixed(project, recipe)]
+    shots = replace(shots, references=tuple(opened.digest for opened in shown))
     looks = eyes.load(family.name) or eyes.Plain()
-    return Sitting(project, recipe, run, family, base, shots, looks, record, stop)
+    return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
+
+
+def refuse_other_bits(recipe: Recipe, run: runs.RunFolder) -> None:
+    """Refuse to judge a run on a base that is held in other bits than it was trained on: losses would not compare."""
+    ours, theirs = recipe.model.quantised, run.recipe().model.quantised
+    if ours != theirs:
+        raise PortraitistError(
+            f'Run {run.name} was trained with model.quantised = "{theirs}", and the recipe says "{ours}"',
+            f"Judge it as it was trained: --set model.quantised={theirs or chr(34) * 2}",
+        )
 
 
 def started(sitting: "Sitting", follow: bool) -> Started:
@@ -164,7 +179,8 @@ def take_over_threads(sitting: "Sitting") -> None:
 def contest(sitting: "Sitting") -> list[int]:
     """Put the contenders through the full grid at every strength; returns their steps."""
     judging = sitting.recipe.judging
-    cards = sitting.of_stage("screen")
+    there = sitting.run.steps()  # of a whole denoiser not every checkpoint that was judged is kept
+    cards = [card for card in sitting.of_stage("screen") if card.step in there]
     if not cards:
         return []
     base = sitting.judge(BASE, 0.0, "screen")

@@ -14,6 +14,7 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+from portraitist.registry import said
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,11 +37,11 @@ VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image
 class ExportResult:
     """The file that is handed out, and how to use it.
 
-    lora       its path
+    lora       its path; of a whole denoiser the model's
     trigger    the word that calls the character
-    strength   the recommended one
+    strength   the recommended one; in a whole denoiser it is folded in
     run, step  which checkpoint of which run it is
-    modules    layers it changes
+    modules    layers it changes; of a whole denoiser its tensors
     megabytes  of the file, 1e6 bytes
     """
 
@@ -57,8 +58,9 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
     """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
-    compared before it is named. Raises PortraitistError without consent, without a choice, when the checkpoint is
-    damaged, and when the disk refuses.
+    compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
+    strength, for a model has none of its own. Raises PortraitistError without consent, without a choice, when the
+    checkpoint is damaged, and when the disk refuses.
     """
     from portraitist.adapters import files
 
@@ -76,17 +78,60 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
     emit(Started(verb="export", total=1))
     family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
-    named = {name: tensor.contiguous() for name, tensor in files.to_comfy(tensors, family).items()}
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, step, strength)
     with durable.lock(target.parent):
         durable.sweep(target.parent)
-        files.write(target, named, facts | files.hashes(files.packed(named, {})))
-        verify(target, tensors, family)
+        if recipe.adapter.kind == "full":
+            modules = write_model(target, recipe, tensors, strength, facts)
+        else:
+            modules = write_adapter(target, family, tensors, facts)
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
-    modules = len({name.rpartition(".alpha")[0] for name in named if name.endswith(".alpha")}) or len(named)
     size = target.stat().st_size / 1e6
     return ExportResult(str(target), project.facts.trigger, strength, folder.name, step, modules, round(size, 3))
+
+
+def write_adapter(path: Path, family: "Family", tensors: "Mapping[str, Tensor]", facts: Mapping[str, str]) -> int:
+    """Write an adapter by ComfyUI's names and read it back; returns how many layers it changes."""
+    from portraitist.adapters import files
+
+    named = {name: tensor.contiguous() for name, tensor in files.to_comfy(tensors, family).items()}
+    files.write(path, named, {**facts, **files.hashes(files.packed(named, {}))})
+    verify(path, tensors, family)
+    return len({name.rpartition(".alpha")[0] for name in named if name.endswith(".alpha")})
+
+
+def write_model(
+    path: Path, recipe: Recipe, tensors: "Mapping[str, Tensor]", strength: float, facts: Mapping[str, str]
+) -> int:
+    """Write a whole denoiser at a strength, tensor by tensor, and read it back; returns how many tensors it has.
+
+    What an SDXL base predicts is said in the file, by the marks that ComfyUI and this package read.
+    """
+    import torch
+
+    from portraitist import tensorfile
+    from portraitist.adapters.inject import between
+    from portraitist.bases import prediction, writing
+
+    family, base = families.pair(recipe.model)
+    names = {name.removeprefix(tensorfile.WHOLE): tensor for name, tensor in tensors.items()}
+    own = dict(family.load_denoiser(base).named_parameters()) if strength != 1 else {}
+
+    def planned(name: str, tuned: "Tensor") -> tensorfile.Planned:
+        before = own[name].detach() if own else tuned
+        return tensorfile.Planned(tuple(tuned.shape), tuned.dtype, lambda: between(before, tuned, strength))
+
+    plans = writing.published(family.name, {name: planned(name, tensor) for name, tensor in names.items()})
+    if said := getattr(family.process, "prediction", ""):
+        facts = {**facts, prediction.KEY: said}
+        marks = [prediction.V] * (said == "v") + [prediction.ZERO] * bool(getattr(family.process, "zero_snr", False))
+        plans |= {mark: tensorfile.planned(torch.zeros(1)) for mark in marks}
+    tensorfile.write(path, plans, facts)
+    back = tensorfile.read(path)
+    if back.keys() != plans.keys() or any(not torch.equal(back[name], plan.make()) for name, plan in plans.items()):
+        raise unlike(path)
+    return len(plans)
 
 
 def chosen(project: Project, folder: runs.RunFolder) -> dict[str, Any]:
@@ -122,20 +167,21 @@ def metadata(
     Nothing of when or where: no date, no path, no caption. Equal exports are equal files.
     """
     trigger, name, training = project.facts.trigger, family.name, recipe.training
-    side = recipe.data.resolution or family.profile.resolution
+    side, lora = recipe.data.resolution or family.profile.resolution, recipe.adapter.kind != "full"
     pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
+    architecture = ARCHITECTURES.get(name) or said(name, "architecture", name)
     found = {
         "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": f"{ARCHITECTURES.get(name, name)}/lora",
+        "modelspec.architecture": architecture + ("/lora" if lora else ""),
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": project.facts.name,
         "modelspec.resolution": f"{side}x{side}",
         "modelspec.trigger_phrase": trigger,
-        "modelspec.usage_hint": f"Put {trigger} into the prompt; strength {strength:g}.",
+        "modelspec.usage_hint": f"Put {trigger} into the prompt{f'; strength {strength:g}' if lora else ''}.",
         "modelspec.tags": "character",
         "trained_words": json.dumps([trigger], ensure_ascii=False),
         "ss_output_name": plain(trigger),
-        "ss_base_model_version": VERSIONS.get(name, name),
+        "ss_base_model_version": VERSIONS.get(name) or said(name, "version", name),
         "ss_v2": "False",
         "ss_tag_frequency": json.dumps({plain(trigger): {trigger: len(pictures)}}, ensure_ascii=False),
         "ss_num_train_images": str(len(pictures)),
@@ -155,7 +201,7 @@ def metadata(
     }
     if begun := folder.locked().get("start"):
         found["portraitist.start"] = str(begun)
-    if recipe.adapter.kind != "full":
+    if lora:
         found["ss_network_module"] = "networks.lora" if recipe.adapter.kind == "lora" else "lycoris.kohya"
         found["ss_network_dim"] = str(recipe.adapter.rank)
         found["ss_network_alpha"] = f"{recipe.adapter.alpha or recipe.adapter.rank:g}"
@@ -172,10 +218,14 @@ def verify(path: Path, tensors: "Mapping[str, Tensor]", family: "Family") -> Non
 
     modules = {name.removesuffix(files.DOWN) for name in tensors if name.endswith(files.DOWN)}
     modules |= set(files.products(tensors))
-    modules |= {name.removeprefix(files.FULL).rpartition(".")[0] for name in tensors if name.startswith(files.FULL)}
     back = files.from_comfy(files.read(path)[0], family, sorted(modules))
     if any(name not in back or not torch.equal(back[name], tensor) for name, tensor in tensors.items()):
-        durable.remove(path)
-        raise PortraitistError(
-            f"{path} did not read back as it was written, and was removed", "Check the disk, then run export again."
-        )
+        raise unlike(path)
+
+
+def unlike(path: Path) -> PortraitistError:
+    """Remove a file that is not what was written, and say so."""
+    durable.remove(path)
+    return PortraitistError(
+        f"{path} did not read back as it was written, and was removed", "Check the disk, then run export again."
+    )

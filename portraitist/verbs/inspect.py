@@ -1,6 +1,7 @@
 """inspect: what an adapter file is - family, dialect, layers, ranks, health - and what ComfyUI will do with it."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ def inspect(file: Path, family: str = "") -> Inspection:
         of=len(trees.layers(family)) if family else 0,
         text_encoders=dict(encoders),
         rank=spread([fact.rank for fact in found.values() if fact.rank]),
-        alpha=spread([fact.alpha for fact in found.values() if fact.alpha is not None]),
+        alpha=spread([fact.alpha for fact in found.values() if fact.alpha is not None and math.isfinite(fact.alpha)]),
         types=dict(Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())),
         dead=tuple(name for name, fact in found.items() if fact.dead and name not in still),
         comfyui=comfyui,

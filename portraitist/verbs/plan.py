@@ -12,11 +12,12 @@ import numpy as np
 
 from portraitist import durable, families, runs
 from portraitist.adapters.modules import reached
-from portraitist.dataset import intake
+from portraitist.dataset import intake, references
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
+from portraitist.family import Family
 from portraitist.forecast import layout as files
-from portraitist.forecast import memory, pace
+from portraitist.forecast import memory, pace, room
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -94,11 +95,13 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     run = begun(project, recipe)
     trained = max(run.steps(), default=0) if run else 0
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
-    saves = (s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps)
+    saved = [s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps]
     total = recipe.steps * recipe.pictures_per_step
     on = reached(recipe.adapter, recipe.model.family, family.targets)
     layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
-    tokens = (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
+    pictured = 1 + recipe.references  # on the bases that a CPU trains a reference is as large as the picture
+    tokens = pictured * (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
+    notes += referred(project, recipe, pictures, family)
     base = published(recipe, notes)
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
     needed, needed_basis = peak if peak else held(recipe, layout, tokens)
@@ -116,7 +119,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
         run=run.name if run else "",
         trained=trained,
         left=left,
-        checkpoints=tuple(saves),
+        checkpoints=tuple(saved),
         parameters=layout.added if layout else None,
         minutes=minutes,
         minutes_basis=minutes_basis,
@@ -124,6 +127,8 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
         memory_basis=needed_basis,
         notes=(*notes, *missing),
     )
+    if recipe.adapter.kind == "full" and layout:
+        found = replace(found, disk=room.needed(recipe, layout.parameters, len(saved))[1])
     asked = Asked(card, price, hours)
     return told(found, recipe, base, side, family.pixel_multiple, asked, measured=peak is not None)
 
@@ -168,7 +173,7 @@ def told(
     sizes = (chosen.gb,) if chosen else (size,) if size else memory.CARDS_GB
     some = [chosen] if chosen else [card for card in pace.CARDS.values() if card.gb == size or not size]
     parts = memory.training(base, recipe, side)
-    work = pace.operations(base.laws, memory.usual(base, recipe, side)) * recipe.training.accumulate * found.left
+    work = pace.batch_work(base, recipe, side) * recipe.training.accumulate * found.left
     name, samples = recipe.model.family, (found.pictures + found.held_out) * recipe.data.crops
     if not measured and recipe.model.device != "cpu":
         found = replace(
@@ -178,7 +183,7 @@ def told(
         found,
         parameters=base.laws.adapter * recipe.adapter.rank,
         shares={part.what: part.says for part in parts},
-        encoding={part.what: part.says for part in memory.encoding(base, recipe)},
+        encoding={part.what: part.says for part in memory.encoding(base, recipe, side)},
         disk=memory.disk(base, recipe, side, samples, len(found.checkpoints)),
         cards={f"{gb} GB": memory.verdict(base, recipe, side, multiple, gb) for gb in sizes},
         hours={card.name: pace.foretold(name, work, card, asked.price) for card in some} if found.left else {},
@@ -230,6 +235,20 @@ def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
     return found, notes
 
 
+def referred(project: Project, recipe: Recipe, pictures: list[Picture], family: Family) -> list[str]:
+    """How many pictures are shown with how many references, or what stands against that."""
+    if not recipe.references:
+        return []
+    try:
+        references.require_able(family.name, getattr(family, "references", 0), recipe)
+        found = references.shown(project, recipe, pictures)
+    except PortraitistError as error:
+        return [f"{error.problem}. {error.remedy}"]
+    counts = Counter(map(len, found.values()))
+    told = [f"{number} with {count} each" for count, number in sorted(counts.items())]
+    return [f"Of {len(pictures)} pictures {', '.join(told) or 'none'} are shown with references"]
+
+
 def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float], list[str]]:
     """How often each picture of a set is shown over all stages, by set; and stages that have no picture to show."""
     shown: dict[str, float] = {}
@@ -246,6 +265,7 @@ def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float]
         for name, weight in chosen:
             part = stage.steps * recipe.pictures_per_step * weight / whole / members[name]
             shown[name] = shown.get(name, 0.0) + part
+    missing += [f"No stage sees the set {name!r}: it is not trained on" for name in intake.unseen(recipe, members)]
     return {name or "pictures": round(count, 2) for name, count in sorted(shown.items())}, missing
 
 
@@ -294,7 +314,7 @@ def duration(
             if base is not None and near is None:
                 usual = families.get(recipe.model.family).profile.resolution
                 asked = ((theirs, theirs.data.resolution or usual), (recipe, side))
-                then, now = (pace.operations(base.laws, memory.usual(base, r, s)) / r.training.batch for r, s in asked)
+                then, now = (pace.batch_work(base, r, s) / r.training.batch for r, s in asked)
                 near = (
                     round(minutes * now / then, 2),
                     f"{basis}, at another resolution: x {now / then:.3g} by operations",
@@ -315,6 +335,7 @@ def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: in
     if recipe.model.device not in ("auto", "cpu") or (recipe.model.device == "auto" and Path("/dev/nvidia0").exists()):
         return None, "unknown until two steps have been taken on this accelerator"
     passes = 6 if recipe.adapter.kind == "full" else 4
+    passes = 2 * passes + 2 if recipe.training.preserve else passes
     work = passes * layout.parameters * tokens * recipe.pictures_per_step * left
     speed = matrix_speed()
     basis = f"estimate, good to a factor of 3: {layout.parameters / 1e6:,.3g} M parameters x {tokens} tokens x {passes}"
@@ -330,7 +351,9 @@ def unknown(recipe: Recipe) -> str:
 def alike(recipe: Recipe) -> list[Any]:
     """What two recipes must agree in, beside resolution, for one's seconds per picture to tell the other's."""
     model = recipe.model
-    return [model.family, model.base, model.precision, model.device, recipe.adapter.kind]
+    preserving = recipe.training.preserve > 0
+    held = [model.precision, model.quantised]
+    return [model.family, model.base, *held, model.device, recipe.adapter.kind, preserving]
 
 
 def matrix_speed(side: int = 768, seconds: float = 0.1) -> float:
@@ -348,13 +371,17 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     if layout is None:
         return None, unknown(recipe)
     size = 4 if recipe.model.precision == "float32" else 2
-    frozen = layout.parameters * (8 if recipe.adapter.kind == "full" else size)
-    kept_by = memory.STATES[recipe.training.optimiser]
-    moved = layout.added * 4 * (2 + kept_by + int(recipe.training.ema > 0))  # weight, gradient, its states, average
+    whole = recipe.adapter.kind == "full"
+    own = 2 if recipe.adapter.weights == "bfloat16" else 4  # of a trained weight, and of its gradient
+    frozen = 0 if whole else layout.frozen(size, recipe.model.quantised)
+    states = memory.STATES[recipe.training.optimiser] + int(recipe.training.ema > 0)  # float32: the average is too
+    cast = size if whole and size < own else 0  # autocast keeps a copy of a step's weights in half precision
+    moved = layout.added * (2 * own + cast + 4 * states)
     kept = KEPT * layout.widths * tokens * recipe.training.batch * size
     parts = [f"{RUNTIME_GB:g} runtime"]
     parts += [
         f"{value / 1e9:.2g} {word}"
-        for value, word in ((frozen, "base"), (moved, "adapter and optimiser"), (kept, "activations"))
+        for value, word in ((frozen, "base"), (moved, "what is trained"), (kept, "activations"))
+        if value
     ]
     return round(RUNTIME_GB + (frozen + moved + kept) / 1e9, 2), f"estimate in GB: {' + '.join(parts)}"

@@ -1,7 +1,7 @@
 """Train: cached samples to checkpoints in a run folder; cut and continued, it ends in the bytes of the uncut run."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def train(
 
     project.require_consent()
     refuse_blocked(project)
-    family, base = families.pair(recipe.model)
+    family, base = families.pair(recipe.model, emit)
     data = stream.digest([entry for entry in cache.load_index(project, recipe, base) if entry.split == "train"])
     run = runs.intended(project, recipe, data, run_name)
     with durable.lock(run.path):
@@ -99,42 +99,38 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, optimise, state
+    from portraitist.learn import loop, memory, noise, optimise, quantise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    quantise.available(recipe.model.quantised, device)
     optimise.available(recipe.training)
     noise.agree(family.process, recipe.training)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
+    free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
     facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
     horizon, changed = runs.enter(run, recipe, facts)
-    course = stream.course(cache.load_samples(project, family, base, recipe, "train"), recipe)
+    samples = cache.load_samples(project, family, base, recipe, "train")
+    course = stream.course(samples, recipe)
     trainee = adapted(family, base, recipe, device)
     if recipe.adapter.start:
         trainee.start_from(start_weights(project, recipe, run, family, trainee))
     if recipe.parent:
         trainee.start_from(parent_weights(project, recipe, run, base))
-    warned: list[Event] = []
+    write = saver(recipe, run, family, base, trainee)
+    warned: list[Event] = list(unseen(recipe, {sample.set for sample in samples}))
     state.restore(run, trainee, warned.append)
-    started = {
-        "run": run.name,
-        "family": family.name,
-        "trained": sum(p.numel() for p in trainee.parameters.values()),
-        "exposures": recipe.steps * recipe.pictures_per_step,
-        "precision": recipe.model.precision,
-        **machine,
-    }
-    record(Started(verb="train", total=recipe.steps, done=trainee.step, facts=started))
-    for event in warned:
-        record(event)
     if changed and trainee.step:
         remedy = "Nothing to do unless you need the uncut run's very bytes: then continue where it was begun."
-        record(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
+        warned.append(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
+    record(opening(run, family, recipe, trainee, {**free, **machine}))
+    for event in warned:
+        record(event)
 
     def checkpoint(trainee: "Trainee") -> None:
         began = time.monotonic()
-        path = state.save(run, trainee, writer(family, base, recipe, trainee.step))
+        path = write(trainee)
         name = str(path.relative_to(run.path))
         record(Saved(step=trainee.step, path=name, seconds=time.monotonic() - began))
 
@@ -147,14 +143,62 @@ def follow(
     return ending, trainee.step
 
 
+def opening(
+    run: runs.RunFolder, family: "Family", recipe: Recipe, trainee: "Trainee", facts: Mapping[str, object]
+) -> Started:
+    """What the record of a training begins with; `facts` are of the machine."""
+    own = {
+        "run": run.name,
+        "family": family.name,
+        "trained": sum(p.numel() for p in trainee.parameters.values()),
+        "exposures": recipe.steps * recipe.pictures_per_step,
+        "precision": recipe.model.precision,
+    } | ({"quantised": recipe.model.quantised} if recipe.model.quantised else {})
+    return Started(verb="train", total=recipe.steps, done=trainee.step, facts={**own, **facts})
+
+
+def unseen(recipe: Recipe, sets: set[str]) -> Iterator[Warned]:
+    """A warning for every set that no stage sees."""
+    from portraitist.dataset import intake
+
+    for name in intake.unseen(recipe, sets):
+        says = f"No stage sees the set {name!r}: it is not trained on"
+        yield Warned(says=says, remedy="Name it in one, if it should be.")
+
+
+def saver(
+    recipe: Recipe, run: runs.RunFolder, family: "Family", base: "Base", trainee: "Trainee"
+) -> "Callable[[Trainee], Path]":
+    """How a checkpoint is saved, and which are then let go. Refuses a whole denoiser that the disk has no room for."""
+    from portraitist.forecast import room
+    from portraitist.judge import keeping
+    from portraitist.judge.following import Training
+    from portraitist.learn import state
+
+    whole, judge = recipe.adapter.kind == "full", Training(run, "evaluate")
+    if whole:
+        numbers = sum(p.numel() for p in trainee.parameters.values())
+        room.refuse_full(recipe, numbers, -(-recipe.steps // recipe.training.save_every), run.checkpoints)
+
+    def save(trainee: "Trainee") -> Path:
+        held = keeping.held(run, judge) if whole else None
+        return state.save(run, trainee, writer(family, base, recipe, trainee.step), held)
+
+    return save
+
+
 def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.device") -> "Trainee":
     """The base's denoiser on the device, with the recipe's adapter in it."""
     from portraitist.adapters import inject
+    from portraitist.learn import memory, offload
     from portraitist.learn.state import Trainee
 
-    denoiser = family.load_denoiser(base).to(device)
+    offload.check(device, recipe.model.offload)
+    denoiser = family.load_denoiser(base)
+    offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
-    return Trainee(denoiser, trained, recipe.training)
+    offload.settle(denoiser, recipe.model.offload, device)
+    return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(recipe.model.precision))
 
 
 def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callable[[Path, "Mapping[str, Tensor]"], None]:
@@ -173,7 +217,7 @@ def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callabl
 
 def start_file(project: Project, recipe: Recipe) -> Path:
     """The adapter file that the recipe starts from."""
-    return project.folder / Path(recipe.adapter.start).expanduser()
+    return project.folder / durable.expanded(recipe.adapter.start)
 
 
 def start_digest(project: Project, recipe: Recipe, run: runs.RunFolder) -> str:
@@ -196,17 +240,14 @@ def start_weights(
 
     Raises PortraitistError when the file does not fit the base or the recipe.
     """
-    import safetensors.torch
-
+    from portraitist import tensorfile
     from portraitist.adapters import inject, start
-    from portraitist.learn import state
 
     path = run.path / START
     if not path.is_file():
         found = start.weights(start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
-        raw = {f"raw/{name}": tensor.contiguous() for name, tensor in found.items()}
-        durable.write_bytes(path, safetensors.torch.save(raw))
-    return state.read(path)
+        tensorfile.write(path, {f"raw/{name}": tensor for name, tensor in found.items()})
+    return tensorfile.read(path)
 
 
 def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> dict[str, "Tensor"]:
@@ -214,13 +255,12 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
 
     Raises PortraitistError when the parent is of another base, or has nothing to resume from.
     """
-    import safetensors.torch
-
+    from portraitist import tensorfile
     from portraitist.learn import state
 
     path = run.path / START
     if path.is_file():
-        return state.read(path)
+        return tensorfile.read(path)
     parent = runs.find(project, recipe.parent)
     if parent.path == run.path:
         raise PortraitistError(f"Run {run.name} cannot be its own parent", "Give the fork another name.")
@@ -231,9 +271,9 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
     for step in reversed(parent.steps()):
         source = parent.checkpoint(step) / state.RESUME
         if source.is_file() and not parent.damage(step):
-            raw = {name: tensor for name, tensor in state.read(source).items() if name.startswith("raw/")}
-            durable.write_bytes(path, safetensors.torch.save(raw))
-            return raw
+            raw = {name: tensor for name, tensor in state.saved_state(source.parent).items() if name.startswith("raw/")}
+            tensorfile.write(path, raw)
+            return tensorfile.read(path)
     raise PortraitistError(
         f"Parent {parent.name} has no checkpoint with resume.safetensors", f"Train it first: --run {parent.name}"
     )

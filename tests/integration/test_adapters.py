@@ -158,38 +158,49 @@ def test_only_the_adapter_learns_and_with_full_everything_does():
     trained = inject.attach(whole, Adapter(kind="full"), family, 0)
     assert set(trained.parameters()) == {name for name, _ in whole.named_parameters()}
     assert all(p.requires_grad and p.dtype == torch.float32 for p in whole.parameters())
-    assert not any(t.any() for t in trained.tensors().values())
+    with pytest.raises(PortraitistError, match="No weight has moved"):
+        trained.tensors()
+    narrow = family.load_denoiser(Base(BASE.folder, BASE.digest, "bfloat16"))
+    inject.attach(narrow, Adapter(kind="full", weights="bfloat16"), family, 0)
+    assert all(p.requires_grad and p.dtype == torch.bfloat16 for p in narrow.parameters())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_whole_denoiser_comes_back_from_its_differences(dtype):
+def test_a_whole_denoiser_is_loaded_itself_and_between_it_and_the_base_by_strength(dtype):
     family, base = Painter(), Base(BASE.folder, BASE.digest, dtype)
     tuned = family.load_denoiser(base)
-    trained = inject.attach(tuned, Adapter(kind="full"), family, 0)
+    trained = inject.attach(tuned, Adapter(kind="full", weights=dtype), family, 0)
     draw = torch.Generator().manual_seed(1)
     for parameter in trained.parameters().values():
         parameter.data += 0.01 * torch.randn(parameter.shape, generator=draw)
-    fresh = family.load_denoiser(base)
-    with inject.loaded(fresh, family, trained.tensors(), 1.0):
-        torch.testing.assert_close(predicted(family, fresh), predicted(family, tuned), rtol=1e-5, atol=1e-6)
-        assert {p.dtype for p in fresh.parameters()} == {torch.float32}
-    assert {str(p.dtype) for p in fresh.parameters()} == {f"torch.{dtype}"}
+    fresh, tensors = family.load_denoiser(base), trained.tensors()
+    before = {name: p.detach().clone() for name, p in fresh.named_parameters()}
+    with inject.loaded(fresh, family, tensors, 1.0):
+        assert all(torch.equal(p, dict(tuned.named_parameters())[name]) for name, p in fresh.named_parameters())
+    with inject.loaded(fresh, family, tensors, 0.25):
+        for name, parameter in fresh.named_parameters():
+            middle = 0.75 * before[name].double() + 0.25 * dict(tuned.named_parameters())[name].detach().double()
+            torch.testing.assert_close(
+                parameter.double(), middle, rtol=2**-8 if dtype == "bfloat16" else 1e-6, atol=1e-7
+            )
+    assert all(torch.equal(p, before[name]) and p.dtype == before[name].dtype for name, p in fresh.named_parameters())
+    tensors.popitem()
+    with pytest.raises(PortraitistError, match="does not fit this base"), inject.loaded(fresh, family, tensors, 1.0):
+        pass
 
 
 @pytest.mark.parametrize("family", FAMILIES, **by_name)
-@pytest.mark.parametrize("kind", ["lora", "full"])
-def test_comfyuis_names_lead_there_and_back(family, kind):
-    _, _, tensors = fitted(family, Adapter(kind=kind, rank=3, alpha=5))
+def test_comfyuis_names_lead_there_and_back(family):
+    _, _, tensors = fitted(family, Adapter(rank=3, alpha=5))
     there = files.to_comfy(tensors, family)
     modules = [name for name, _ in family.load_denoiser(BASE).named_modules()]
     back = files.from_comfy(there, family, modules)
     assert back.keys() == tensors.keys()
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
-    if kind == "lora":
-        up = ".lora_up.weight" if isinstance(family, Painter) else ".lora_B.weight"
-        names = {name.removesuffix(up) for name in there if name.endswith(up)}
-        assert {name + ".alpha" for name in names} == {name for name in there if name.endswith(".alpha")}
-        assert len(there) == 3 * len(names)
+    up = ".lora_up.weight" if isinstance(family, Painter) else ".lora_B.weight"
+    names = {name.removesuffix(up) for name in there if name.endswith(up)}
+    assert {name + ".alpha" for name in names} == {name for name in there if name.endswith(".alpha")}
+    assert len(there) == 3 * len(names)
     assert all(name.startswith(("lora_unet_", "transformer.")) for name in there)
 
 
@@ -263,7 +274,7 @@ def damage(name, whole):
         "no header": b"\xff" * 64,
         "a list for a header": with_header([1]),
         "deep": (200_000).to_bytes(8, "little") + b"[" * 200_000 + whole,
-        "integers": save({"a.lora_A.weight": torch.ones(2, 2, dtype=torch.int64)}),
+        "a list for a type": with_header({**head, first: {**head[first], "dtype": ["F32"]}}),
         "many dimensions": save({"a.lora_A.weight": torch.ones([1] * 9)}),
         "too many tensors": with_header({f"t{i}": {"dtype": "F32", "shape": [0]} for i in range(20_001)}),
         "metadata that are not text": with_header({**head, "__metadata__": {"step": 3}}),
@@ -275,7 +286,7 @@ def damage(name, whole):
 
 DAMAGES = [
     "empty", "cut short", "cut in the header", "a header of exabytes", "no header", "a list for a header", "deep",
-    "integers", "many dimensions", "too many tensors", "metadata that are not text", "offsets beyond the end",
+    "a list for a type", "many dimensions", "too many tensors", "metadata that are not text", "offsets beyond the end",
     "a shape that is none", "not finite",
 ]  # fmt: skip
 
@@ -288,6 +299,15 @@ def test_a_damaged_file_is_refused_by_its_name(name, tmp_path):
     path.write_bytes(damage(name, path.read_bytes()))
     with pytest.raises(PortraitistError, match=r"adapter\.safetensors is damaged"):
         files.read(path)
+
+
+@pytest.mark.parametrize(("kind", "word"), [(torch.int64, "I64"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_values_of_another_type_are_told_as_such(kind, word, tmp_path):
+    """The file is whole: nobody should fetch it again."""
+    (tmp_path / "a.safetensors").write_bytes(save({"a.lora_A.weight": torch.ones(2, 2).to(kind)}))
+    with pytest.raises(PortraitistError, match=f"holds values of type {word}, such as a.lora_A.weight") as told:
+        files.read(tmp_path / "a.safetensors")
+    assert "BF16" in told.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, Qwen2_5_VLF
 from portraitist import configs, families, run
 from portraitist.adapters.modules import reached
 from portraitist.bases import forms
-from portraitist.bases.layouts import LAYOUTS
+from portraitist.bases.layouts import of
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.forecast import layout
@@ -241,7 +241,7 @@ def test_a_cached_model_goes_by_its_name_and_nothing_is_asked_of_the_network(she
     monkeypatch.setattr(socket.socket, "connect", refused)
     with pytest.raises(PortraitistError, match="the Hugging Face cache has no such model") as caught:
         families.resolve(Model(family="sdxl", base="maker/tiny-sdxl"))
-    assert "Nothing is downloaded: fetch it first with hf download maker/tiny-sdxl" in caught.value.remedy
+    assert "portraitist encode downloads it, and so does hf download maker/tiny-sdxl" in caught.value.remedy
     with pytest.raises(PortraitistError, match=r"model\.tokenizers = 'maker/tiny-sdxl'"):
         families.resolve(published(shelf, "sdxl", tokenizers="maker/tiny-sdxl"))
     cached = tmp_path / "models--maker--tiny-sdxl"
@@ -305,6 +305,16 @@ def test_a_file_that_is_damaged_is_named(shelf, tmp_path, damage):
         families.resolve(published(shelf, "sdxl", base=str(path)))
 
 
+@pytest.mark.parametrize(
+    "header", [b"[1]", b"[" * 200_000, b'{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 0]}}']
+)
+def test_a_header_that_says_the_impossible_is_told_in_a_line(tmp_path, header):
+    path = tmp_path / "sdxl.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(PortraitistError, match=r"sdxl\.safetensors cannot be read"):
+        families.resolve(Model(family="sdxl", base=str(path)))
+
+
 def test_weights_in_eight_bits_are_refused_in_folders_too(shelf, tmp_path):
     """diffusers would read them without their scales, and say nothing."""
     copy = shutil.copytree(shelf / "flux", tmp_path / "flux")
@@ -321,6 +331,9 @@ def test_weights_in_eight_bits_are_refused_in_folders_too(shelf, tmp_path):
         ({"base": "PICKLE.ckpt"}, "is a pickle"),
         ({"base": "MODEL.gguf"}, r"is not a \.safetensors file"),
         ({"base": "FOLDER"}, "is a pickle"),
+        ({"base": "~nobody-at-all/base"}, "no such user's home"),
+        ({"tokenizers": "~nobody-at-all/base"}, "no such user's home"),
+        ({"parts": {"vae": "~nobody-at-all/vae.safetensors"}}, "no such user's home"),
         ({"family": "flux"}, "holds no part of a base of flux"),
         ({"tokenizers": ""}, "lacks parts of a base of sdxl: tokenizer, tokenizer_2"),
         ({"tokenizers": "FOLDER"}, "has no folder tokenizer"),
@@ -367,5 +380,7 @@ def test_of_several_files_for_a_part_the_person_says_which(shelf, tmp_path):
 def test_every_part_of_a_layout_has_its_sizes_and_its_form():
     folder = Path(configs.__file__).parent
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
-    assert there == {f"{layout.configs}/{part}.json" for layout in LAYOUTS.values() for part in layout.weights}
-    assert {how.form for layout in LAYOUTS.values() for how in layout.weights.values()} == set(forms.FORMS)
+    layouts = [layout for layout in map(of, families.FAMILIES) if layout]
+    parts = [(layout, part, how) for layout in layouts for part, how in layout.weights.items()]
+    assert there == {f"{layout.configs}/{part}.json" for layout, part, how in parts if how.config is None}
+    assert {how.form for _, _, how in parts if isinstance(how.form, str)} == set(forms.FORMS)

@@ -15,6 +15,7 @@ from portraitist.family import Prompt
 from portraitist.forecast import counting, memory
 from portraitist.forecast.counting import Case, count, deep, inputs, point
 from portraitist.forecast.laws import bytes_at, operations_at
+from portraitist.forecast.placement import BLOCKS, Blocks
 from portraitist.forecast.published import PUBLISHED, Part
 from portraitist.learn.loss import picture_losses
 from portraitist.sections import Adapter
@@ -33,6 +34,10 @@ def test_every_published_part_has_as_many_numbers_as_its_class(name, part):
     with torch.device("meta"):
         model = made(made.config_class(**facts.config)) if library == "transformers" else made(**facts.config)
     assert sum(p.numel() for p in model.parameters()) == facts.parameters
+    if part == PUBLISHED[name].denoiser:
+        found = [block for block in model.modules() if type(block).__name__ in model._repeated_blocks]
+        numbers = [sum(p.numel() for p in block.parameters()) for block in found]
+        assert Blocks(len(found), sum(numbers), max(numbers)) == BLOCKS[name]
 
 
 def test_what_cuda_widens_is_what_torch_says():

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from PIL import Image
 
 from portraitist import families
@@ -16,83 +14,15 @@ from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache, load_index, load_samples
 from portraitist.errors import PortraitistError
 from portraitist.events import Encoded
-from portraitist.family import Base, Profile
 from portraitist.project import Project
-from portraitist.recipe import Recipe
 from portraitist.sections import Data, Set
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.caption import caption
 from portraitist.verbs.encode import encode
 from portraitist.verbs.new import new
+from tests.encoding import BASE, TinyEncoder
 from tests.pictures import saved, scenery
-
-BASE = Base(folder=SimpleNamespace(), digest="ab" * 32)  # type: ignore[arg-type] - nothing is read from it
-
-
-@dataclass(frozen=True)
-class TinyEncoder:
-    """A real VAE of 4 x 4 pixel cells, and bytes of the text as tokens."""
-
-    vae: AutoencoderKL
-
-    @torch.no_grad()
-    def latents(self, pixels):
-        return self.vae.encode(pixels).latent_dist.mode()
-
-    @torch.no_grad()
-    def conditions(self, prompt):
-        data = list(prompt.text.encode()) or [0]
-        crop = prompt.crop
-        sizes = [crop.source_height, crop.source_width, crop.top, crop.left] if crop else [0] * 4
-        tokens = torch.tensor(data, dtype=torch.bfloat16)[:, None].expand(-1, 4)
-        return {"tokens": tokens, "tokens_mask": torch.ones(len(data), dtype=torch.bool), "sizes": torch.tensor(sizes)}
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """A family of that encoder; what it loaded is counted."""
-
-    loaded: list
-    name = "tiny"
-    profile = Profile(resolution=32, guidance=1, sampling_steps=2, token_limit=60)
-    pixel_multiple = 8
-
-    def count_tokens(self, text):
-        return len(text.encode())
-
-    def load_encoder(self, base):
-        self.loaded.append(base)
-        torch.manual_seed(0)
-        blocks = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
-        vae = AutoencoderKL(block_out_channels=(8, 8, 8), latent_channels=4, norm_num_groups=2, **blocks)
-        return TinyEncoder(vae.eval())
-
-
-@pytest.fixture
-def family(monkeypatch):
-    tiny = Tiny([])
-    monkeypatch.setattr(families, "get", lambda name: tiny, raising=False)
-    monkeypatch.setattr(families, "resolve", lambda model: BASE, raising=False)
-    return tiny
-
-
-@pytest.fixture
-def recipe():
-    return Recipe(model={"family": "tiny", "threads": 1}, data=Data(resolution=32))  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def project(tmp_path, family, recipe):
-    """Ten pictures of several sizes and modes, captioned, audited."""
-    for i in range(10):
-        width, height = [(48, 48), (64, 40), (40, 64)][i % 3]
-        saved(tmp_path / "from" / f"{i}.png", scenery(i, width, height))
-        (tmp_path / "from" / f"{i}.txt").write_text(f"zorblax, scene {i}\n" + (f"zorblax again {i}" if i == 1 else ""))
-    made = new(tmp_path / "maya", trigger="zorblax", subject="fictional", preset="mini")
-    add(made, [tmp_path / "from"])
-    audit(made, recipe)
-    return made
 
 
 def tree(folder):
@@ -108,7 +38,23 @@ def test_everything_is_encoded_once_and_a_second_time_costs_nothing(project, rec
     second = encode(project, recipe)
     assert (second.encoded, second.cached) == (0, 10)
     assert tree(second.folder) == before
-    assert len(family.loaded) == 1, "an encoder was loaded for nothing"
+    assert [needs for needs, _ in family.loaded] == ["words", "pictures"], "an encoder was loaded for nothing"
+
+
+@pytest.mark.parametrize("what", ["latents", "conditions"])
+def test_what_encoders_make_that_is_not_finite_is_told_by_its_picture_and_not_kept(what, project, recipe, monkeypatch):
+    whole = getattr(TinyEncoder, what)
+
+    def broken(self, given):
+        found = whole(self, given)
+        return found * float("nan") if what == "latents" else {**found, "tokens": found["tokens"] * float("inf")}
+
+    monkeypatch.setattr(TinyEncoder, what, broken)
+    says = {"latents": r"^0\.png: the base's VAE gives NaN", "conditions": "The text encoder finds numbers"}
+    with pytest.raises(PortraitistError, match=says[what]) as told:
+        encode(project, recipe)
+    assert "float32" in told.value.remedy or BASE.dtype == "float32"
+    assert not list(project.cache.rglob("*.safetensors"))
 
 
 def test_encoding_again_from_nothing_gives_the_same_bytes(project, recipe):
@@ -173,6 +119,15 @@ def test_only_what_changed_is_encoded_again(project, recipe):
     audit(project, recipe)
     result = encode(project, recipe)
     assert (result.encoded, result.cached) == (1, 9)
+
+
+def test_a_picture_that_changes_while_others_are_encoded_is_refused(project, recipe):
+    def change(event):
+        if isinstance(event, Encoded) and event.done == 1:
+            saved(project.pictures / "4.png", scenery(77, 64, 40))
+
+    with pytest.raises(PortraitistError, match=r"4\.png changed since the audit"):
+        encode(project, recipe, change)
 
 
 def test_training_refuses_samples_of_yesterdays_pictures(project, recipe, family, tmp_path):

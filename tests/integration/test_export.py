@@ -11,25 +11,19 @@ import safetensors
 import safetensors.torch
 import torch
 
-from portraitist import families
 from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.project import Project
-from portraitist.sections import Adapter
 from portraitist.verbs.export import export, plain
 from tests.projects import made
-from tests.tiny import tiny
+from tests.tiny import KNOWN, PIPELINES
 
-PIPELINES = {
-    "sdxl": (diffusers.StableDiffusionXLPipeline, "unet"),
-    "flux": (diffusers.FluxPipeline, "transformer"),
-    "qwen-image": (diffusers.QwenImagePipeline, "transformer"),
-    "qwen-image-edit": (diffusers.QwenImageEditPlusPipeline, "transformer"),
-}
+EDIT = "qwen-image-edit"
+LOADERS = PIPELINES | {EDIT: diffusers.QwenImageEditPlusPipeline}
 
 
-@pytest.fixture(scope="module", params=PIPELINES)
+@pytest.fixture(scope="module", params=LOADERS)
 def trained(request, tmp_path_factory):
     """A project trained on a tiny base, step 2 at strength 0.7 chosen from it."""
     return made(tmp_path_factory.mktemp(request.param), request.param)
@@ -38,8 +32,7 @@ def trained(request, tmp_path_factory):
 @torch.no_grad()
 def predicted(family, base, denoiser):
     given = family.load_encoder(base).conditions(Prompt("zorblax on a beach"))
-    channels = 16 if family.name.startswith("qwen") else 4
-    noisy = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(1))
+    noisy = torch.randn(1, KNOWN[family.name].channels, 8, 8, generator=torch.Generator().manual_seed(1))
     batched = {name: value[None] for name, value in given.items()}
     return family.predict(denoiser, noisy, torch.tensor([0.6]), batched)
 
@@ -62,17 +55,17 @@ def test_read_back_it_is_the_judged_adapter_and_predicts_exactly_the_same(traine
 
 def test_diffusers_pipeline_loads_the_file_and_predicts_the_same(trained):
     """By its own converters, from ComfyUI's names, at the strength that was chosen."""
-    kind, part = PIPELINES[trained.family.name]
+    kind = LOADERS[trained.family.name]
     path = export(trained.project).lora
     judged, _ = files.read(trained.run.adapter(2))
     denoiser = trained.family.load_denoiser(trained.base)
     with inject.loaded(denoiser, trained.family, judged, 0.7):
         expected = predicted(trained.family, trained.base, denoiser)
-    unused = {"processor": None} if trained.family.name == "qwen-image-edit" else {}
+    unused = {"processor": None} if trained.family.name == EDIT else {}
     pipeline = kind.from_pretrained(trained.base.folder, **unused)
     pipeline.load_lora_weights(safetensors.torch.load_file(path), adapter_name="maya")
     pipeline.set_adapters("maya", 0.7)
-    theirs = getattr(pipeline, part)
+    theirs = getattr(pipeline, KNOWN[trained.family.name].denoiser)
     injected = {name.rpartition(".lora_A")[0] for name, _ in theirs.named_modules() if name.endswith("lora_A.maya")}
     assert injected == {name.removesuffix(files.DOWN) for name in judged if name.endswith(files.DOWN)}
     torch.testing.assert_close(predicted(trained.family, trained.base, theirs), expected, rtol=1e-5, atol=1e-6)
@@ -80,12 +73,9 @@ def test_diffusers_pipeline_loads_the_file_and_predicts_the_same(trained):
 
 def test_its_names_are_those_that_comfyui_loads_and_every_module_has_an_alpha(trained):
     tensors, _ = files.read(trained.project.folder / export(trained.project).lora)
-    style = {
-        "sdxl": ("lora_unet_", (".lora_up.weight", ".lora_down.weight", ".alpha")),
-        "flux": ("transformer.", (".lora_B.weight", ".lora_A.weight", ".alpha")),
-        "qwen-image": ("diffusion_model.", (".lora_B.weight", ".lora_A.weight", ".alpha")),
-    }
-    prefix, suffixes = style[trained.family.name.removesuffix("-edit")]
+    prefix = KNOWN[trained.family.name].prefix
+    halves = ("lora_up", "lora_down") if prefix.endswith("_") else ("lora_B", "lora_A")
+    suffixes = (*(f".{half}.weight" for half in halves), ".alpha")
     modules = {name.removesuffix(suffixes[0]) for name in tensors if name.endswith(suffixes[0])}
     assert all(module.startswith(prefix) for module in modules)
     assert tensors.keys() == {module + suffix for module in modules for suffix in suffixes}
@@ -160,20 +150,6 @@ def test_a_name_never_leads_out_of_its_folder(name):
     assert len(made) <= 80
     assert not set(made) & set("/\\\0 ")
     assert not made.startswith(".")
-
-
-def test_a_whole_denoiser_goes_out_as_differences_and_comes_back(tmp_path):
-    base, family = tiny("sdxl", tmp_path / "base"), families.get("sdxl")
-    denoiser = family.load_denoiser(base)
-    trained = inject.attach(denoiser, Adapter(kind="full"), family, 0)
-    for i, parameter in enumerate(trained.parameters().values()):
-        parameter.data += 0.001 * (1 + i % 3)
-    tensors = trained.tensors()
-    there = files.to_comfy(tensors, family)
-    assert {name.rpartition(".")[2] for name in there} == {"diff", "diff_b"}
-    assert len(there) == len(tensors), "two modules have one name"
-    back = files.from_comfy(there, family, [name for name, _ in denoiser.named_modules()])
-    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
 def test_a_project_opened_again_exports_by_name(trained):

@@ -110,6 +110,10 @@ def test_fused_or_refused_but_never_changed(ranks, alpha, dtype, blank, seed):
         each = parts.get(module)
         expected = probed(each["down"], each["up"], scale(each)) if each else torch.zeros(end - start).double()
         torch.testing.assert_close(whole[start:end], expected)
+    for module, each in apart(layer.name, layer.entry, layer.tensors, NARROW).items():
+        start = starts[list(NARROW).index(module)]
+        told = probed(each["down"], each["up"], scale(each))
+        torch.testing.assert_close(told, whole[start : start + len(told)])
     if not content.lost(singles("flux", parts), said, NARROW):
         for module, each in apart(layer.name, layer.entry, layer.tensors, NARROW).items():
             equal(each, parts[module])

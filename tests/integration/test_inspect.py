@@ -73,10 +73,11 @@ def test_a_healthy_file_is_told_in_a_table(tmp_path):
         (lambda t: t.update({next(iter(t)): torch.full_like(t[next(iter(t))], float("nan"))}), "not_finite"),
         (lambda t: t.pop(next(iter(t))), "missing"),
         (lambda t: t.update({next(iter(t)): torch.ones(2, 7)}), "shape"),
+        (lambda t: t.update({f"transformer.{MODULES[0]}.alpha": torch.ones(2)}), "shape"),
         (lambda t: t.update({name: torch.zeros_like(part) for name, part in t.items()}), "nothing"),
         (lambda t: [t.update({f"some_{i}.weight": torch.ones(2)}) for i in range(4)], "family"),
     ],
-    ids=["not finite", "half", "shape", "zero", "another family"],
+    ids=["not finite", "half", "shape", "alpha of two", "zero", "another family"],
 )
 def test_what_forbids_its_use_blocks_and_leaves_with_one(spoil, check, tmp_path, capsys):
     tensors = mini()
@@ -288,9 +289,27 @@ def test_an_alpha_that_only_diffusers_header_states_is_written_beside_its_factor
     said = content.read({f"transformer.{name}": part for name, part in thin.items()}, words)
     with pytest.raises(PortraitistError, match=r"alpha / sqrt\(3\)"):
         content.explicit(said, {content.METADATA: json.dumps(stated)})
-    for broken in ("[1]", "{", '{"transformer.lora_alpha": "x"}', '{"transformer.lora_alpha": NaN}'):
+    open_ = '{"transformer.lora_alpha": 3, "transformer.alpha_pattern": {"(": 6}}'
+    for broken in ("[1]", "{", '{"transformer.lora_alpha": "x"}', '{"transformer.lora_alpha": NaN}', open_):
         with pytest.raises(PortraitistError, match="cannot be understood"):
             content.explicit(said, {content.METADATA: broken})
+
+
+def test_a_factor_without_a_side_beside_such_a_header_is_told_as_a_shape(tmp_path):
+    tensors = mini()
+    tensors[f"transformer.{MODULES[0]}.lora_A.weight"] = torch.ones(())
+    header = {content.METADATA: json.dumps({"transformer.lora_alpha": 3})}
+    assert "shape" in checks(inspect(saved(tmp_path / "a.safetensors", tensors, header)), "block")
+
+
+def test_an_alpha_that_is_no_number_is_told_once_and_leaves_the_spread(tmp_path):
+    tensors = mini(alpha=2)
+    tensors[f"transformer.{MODULES[0]}.alpha"] = torch.tensor(float("nan"))
+    found = inspect(saved(tmp_path / "a.safetensors", tensors))
+    assert (found.alpha, checks(found, "block")) == (
+        {"least": 2, "median": 2, "largest": 2, "differ": 0},
+        {"not_finite"},
+    )
 
 
 def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path, capsys):

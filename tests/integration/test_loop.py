@@ -16,11 +16,11 @@ from portraitist.learn.state import Trainee
 from portraitist.pictures import Crop, Opened
 from portraitist.recipe import Recipe
 from tests.pictures import scenery
-from tests.tiny import tiny
+from tests.tiny import KNOWN, tiny
 
-NAMES = ["sdxl", "flux", "qwen-image", "qwen-image-edit", "mini"]
-STEPS = 40
-"""Enough for the loss to level off, so that how a processor rounds decides nothing."""
+STEPS = 20
+"""Enough for the loss to level off, so that how a processor rounds decides nothing: of an adapter it is then at 0.72 to
+0.89 of the first, of whole denoisers below."""
 
 
 def encoded(family, base):
@@ -55,7 +55,7 @@ def unreachable(family, trainee, batch, recipe):
 
 
 @pytest.mark.parametrize(("kind", "precision"), [("lora", "float32"), ("lora", "bfloat16"), ("full", "bfloat16")])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KNOWN)
 def test_every_family_learns_its_pictures_in_the_one_loop(name, kind, precision, tmp_path, monkeypatch):
     for size in ("CONDITION_IMAGE_SIZE", "VAE_IMAGE_SIZE"):  # of references: less than a megapixel
         monkeypatch.setattr(pipeline_qwenimage_edit_plus, size, 64 * 64)

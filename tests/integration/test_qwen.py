@@ -17,7 +17,8 @@ from portraitist.families import qwen
 from portraitist.family import Prompt, collate
 from portraitist.judge.render import Sampler, as_long
 from portraitist.sections import Adapter, Model
-from tests.tiny import CAPTIONS, tiny
+from tests.tiny import tiny
+from tests.vocabularies import CAPTIONS
 
 TEXT, OTHER, HEIGHT, WIDTH = "zorblax, a fox, waving, in a forest at night", "a robot", 64, 128
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -22,7 +22,8 @@ from portraitist.judge.render import Sampler, whole
 from portraitist.pictures import Opened
 from portraitist.sections import Adapter, Model
 from tests.pictures import scenery
-from tests.tiny import CAPTIONS, tiny
+from tests.tiny import tiny
+from tests.vocabularies import CAPTIONS
 
 TEXT, HEIGHT, WIDTH = "zorblax waves in a forest at night", 64, 128
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -15,10 +15,10 @@ from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 from portraitist import families
 from portraitist.errors import PortraitistError
 from portraitist.sections import Model
-from tests.tiny import CAPTIONS, tiny
+from tests.tiny import KNOWN, OUTSIDE, tiny
+from tests.vocabularies import CAPTIONS
 
-DENOISERS = {"sdxl": "unet", **dict.fromkeys(("flux", "qwen-image", "qwen-image-edit"), "transformer")}
-NAMES = list(DENOISERS)
+NAMES = OUTSIDE
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_an_unknown_family_is_refused_with_its_neighbour(wrong, near):
     with pytest.raises(PortraitistError) as caught:
         families.get("zzzzzzzz")
     assert "Did you mean" not in caught.value.remedy
-    assert "flux, mini, qwen-image, qwen-image-edit, sdxl" in caught.value.remedy
+    assert ", ".join(sorted(families.FAMILIES)) in caught.value.remedy
 
 
 def test_an_installed_package_may_bring_a_family_but_not_replace_ours(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_an_empty_folder_is_no_base(tmp_path):
 def test_the_digest_is_of_names_and_bytes_and_of_nothing_else(base, tmp_path):
     before = families.resolve(model(base))
     assert before == base
-    part = base.folder / DENOISERS[base.folder.name]
+    part = base.folder / KNOWN[base.folder.name].denoiser
     weights = part / "diffusion_pytorch_model.safetensors"
     (base.folder / "README.md").write_text("words")
     (base.folder / "whole_model.safetensors").write_bytes(b"beside the parts, and never read")
@@ -167,6 +167,41 @@ def test_weights_that_are_missing_are_not_made_up_at_random(base):
             read_all(base)
         save_file(tensors, path, metadata={"format": "pt"})
     read_all(base)
+
+
+def test_weights_that_the_configuration_has_no_place_for_are_not_passed_over(base):
+    """The libraries leave them out: of a model whose config.json says too few layers the rest would be missing."""
+    for path in sorted(base.folder.rglob("*.safetensors")):
+        tensors = load_file(path)
+        save_file({**tensors, "strange.weight": torch.ones(2)}, path, metadata={"format": "pt"})
+        with pytest.raises(PortraitistError, match=r"has 1 weights that its config.json has no place for, such as str"):
+            read_all(base)
+        unused = {"text_model.embeddings.position_ids": torch.arange(3)} if path.parent.name == "text_encoder" else {}
+        save_file(tensors | unused, path, metadata={"format": "pt"})
+    read_all(base)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "flux"])
+def test_a_denoiser_that_wants_more_than_the_picture_is_refused(shelf, name, tmp_path):
+    """SDXL for inpainting takes 9 channels, FLUX.1-Fill 384: words alone are no input of theirs."""
+    folder = shutil.copytree(shelf / name, tmp_path / name)
+    family, base = families.get(name), tiny(name, folder)
+    made = family.load_denoiser(base)
+    told = {**made.config, "in_channels": made.config.in_channels + 5, "out_channels": made.config.in_channels}
+    type(made).from_config(told).save_pretrained(base.place("unet" if name == "sdxl" else "transformer"))
+    with pytest.raises(PortraitistError, match=r"takes \d+ channels and gives \d+"):
+        family.load_denoiser(base)
+
+
+def test_nothing_beside_the_base_is_of_it_whatever_its_index_says(shelf, tmp_path):
+    copy = shutil.copytree(shelf / "flux", tmp_path / "flux")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.json").write_text("{}")
+    before, path = tiny("flux", copy).digest, copy / "model_index.json"
+    index = json.loads(path.read_text())
+    for name in ("../other", str(tmp_path / "other"), "", ".."):
+        path.write_text(json.dumps({**index, name: ["x", "y"]}))
+        assert tiny("flux", copy).digest == before
 
 
 def test_a_base_of_another_family_is_told_apart(shelf):

@@ -15,9 +15,8 @@ from portraitist.verbs.export import export
 from portraitist.verbs.train import train
 from tests.adapters import singles
 from tests.projects import made
-from tests.tiny import tiny
+from tests.tiny import KNOWN, tiny
 
-NAMES = ["sdxl", "flux", "qwen-image", "qwen-image-edit", "mini"]
 ROLES = {files.DOWN: "down", files.UP: "up", files.ALPHA: "alpha"}
 
 
@@ -26,7 +25,7 @@ def bases(tmp_path_factory):
     """Each family with the denoiser of its tiny base."""
     folder = tmp_path_factory.mktemp("bases")
     found = {}
-    for name in NAMES:
+    for name in KNOWN:
         family = families.get(name)
         found[name] = family, family.load_denoiser(tiny(name, folder / name))
     return found
@@ -59,7 +58,7 @@ def saved(path, tensors, row, layers, more=None):
     return path
 
 
-ROWS = [(name, row) for name in NAMES for row in dialects.of(dialects.TREE_OF.get(name, name)) if row.written]
+ROWS = [(name, row) for name in KNOWN for row in dialects.of(dialects.tree_of(name)) if row.written]
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: getattr(value, "name", value))

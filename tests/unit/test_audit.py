@@ -1,5 +1,6 @@
 """Measures are held to what they claim to see; findings to what they tell a person to do."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -162,6 +163,16 @@ def test_no_caption_with_the_trigger_blocks_and_some_without_it_warns():
     assert finding.severity == "warn"
     assert finding.pictures == tuple("01234")
     assert found(balance.trigger_missing, [made("x")]) == []
+
+
+def test_pictures_of_others_need_no_trigger_and_must_not_have_it():
+    others = [replace(made(str(i), "a fox in a wood"), role="prior") for i in range(5)]
+    assert found(balance.trigger_missing, [made("x"), *others]) == []
+    assert found(balance.trigger_in_prior, [made("x"), *others]) == []
+    (finding,) = found(balance.trigger_in_prior, [made("x"), *others, replace(made("y"), role="prior")])
+    assert (finding.severity, finding.pictures) == ("block", ("y",))
+    (finding,) = found(balance.trigger_missing, others)
+    assert finding.severity == "block", "pictures of others alone show no character"
 
 
 def test_a_caption_past_the_limit_is_told_with_its_count():

@@ -47,6 +47,26 @@ def test_what_only_looks_like_the_trigger_is_not_it(text):
     assert not captions.holds(text, "zorblax")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("portrait of zorblax, smiling", "portrait of a robot, smiling"),
+        ("zorblax, a robot, at night", "a robot, at night"),
+        ("zorblax a robot", "a robot"),
+        ("zorblax, a robotic arm", "a robot, a robotic arm"),
+        ("[trigger] and zorblax", "a robot and a robot"),
+        ("zorblaxian, a robot", ""),
+        ("", ""),
+    ],
+)
+def test_the_noun_takes_the_triggers_place_and_is_said_once(text, told):
+    assert captions.by_noun(text, "zorblax", "a robot") == told
+
+
+def test_a_noun_is_text_and_no_pattern():
+    assert captions.by_noun("z, smiling", "z", r"a \1 (x)") == r"a \1 (x), smiling"
+
+
 @given(trigger=words)
 def test_the_plain_caption_always_holds_its_trigger(trigger):
     assert captions.holds(captions.plain(trigger, "cartoon character"), trigger)

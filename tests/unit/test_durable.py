@@ -131,6 +131,14 @@ def test_a_byte_order_mark_is_not_part_of_the_text(tmp_path):
     assert durable.read_text(tmp_path / "a.txt") == "zorblax"
 
 
+def test_a_persons_home_is_found_and_nobodys_is_told(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert durable.expanded("~/a b") == Path("/somewhere/a b")
+    assert durable.expanded("a/~b") == Path("a/~b")
+    with pytest.raises(PortraitistError, match="no such user's home"):
+        durable.expanded("~nobody-at-all/a")
+
+
 def test_numbers_that_are_none_never_reach_a_file(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         durable.write_json(tmp_path / "a.json", {"loss": float("nan")})

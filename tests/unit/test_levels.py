@@ -7,6 +7,7 @@ from diffusers.training_utils import compute_density_for_timestep_sampling, comp
 
 from portraitist.dataset.stream import course
 from portraitist.errors import PortraitistError
+from portraitist.learn import memory
 from portraitist.learn.loop import batch_loss, train
 from portraitist.learn.noise import Ddpm, Flow, levels, snr_weights
 from portraitist.sections import Training
@@ -84,15 +85,18 @@ def test_on_timesteps_a_logit_normal_is_dense_in_the_middle_and_lies_on_them():
 
 
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_min_snr_weights_are_those_of_diffusers_training_script(prediction, gamma):
+@pytest.mark.parametrize(("prediction", "zero_snr"), [("epsilon", False), ("v", False), ("v", True)])
+def test_min_snr_weights_are_those_of_diffusers_training_script(prediction, zero_snr, gamma):
     """examples/text_to_image/train_text_to_image.py: min(SNR, gamma) / SNR, for v over SNR + 1."""
     times = torch.arange(1000)
-    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    scheduler = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", rescale_betas_zero_snr=zero_snr
+    )
     snr = compute_snr(scheduler, times)
     smaller = torch.stack([snr, gamma * torch.ones_like(snr)], dim=1).min(dim=1)[0]
     theirs = smaller / (snr if prediction == "epsilon" else snr + 1)
-    torch.testing.assert_close(snr_weights(Ddpm(prediction), (times + 1) / 1000, gamma), theirs, rtol=1e-4, atol=1e-7)
+    ours = snr_weights(Ddpm(prediction, zero_snr=zero_snr), (times + 1) / 1000, gamma)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_is_weighted_picture_by_picture(tmp_path):
@@ -106,6 +110,14 @@ def test_the_loss_is_weighted_picture_by_picture(tmp_path):
     assert len(set(factors)) > 1
     total = sum(loss * factor for loss, factor in zip(losses, factors, strict=True))
     assert float(batch_loss(Painter(), trainee, batch, weighted.recipe).detach()) == pytest.approx(total, rel=1e-4)
+
+
+def test_what_lifts_gradients_off_the_subnormals_is_taken_out_again(tmp_path, monkeypatch):
+    """float16's scale is a power of two: where nothing is near an edge, not a bit of a run depends on it."""
+    plain = job(tmp_path / "plain", Painter()).go()
+    monkeypatch.setattr(memory, "loss_scale", lambda precision: memory.LOSS_SCALE)
+    lifted = job(tmp_path / "lifted", Painter()).go()
+    assert all(torch.equal(value, lifted.parameters[name]) for name, value in plain.parameters.items())
 
 
 def batch_part(batch, i):

@@ -11,7 +11,7 @@ from portraitist.learn.optimise import at_rest, load_state, optimiser, state_of,
 from portraitist.learn.state import Trainee
 from portraitist.sections import Training
 
-KINDS = ["adamw", "adafactor", "prodigy", "schedulefree"]
+KINDS = ["adamw", "adafactor", "adamw8bit", "prodigy", "schedulefree"]
 
 
 def settings(kind, **more):
@@ -119,7 +119,8 @@ def test_a_schedule_free_warm_up_from_outside_is_its_own():
 @pytest.mark.parametrize("after", [20, 200])  # while Prodigy's estimate grows, and when it has grown
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_saved_is_all_that_the_next_step_depends_on(kind, after):
-    whole, training = parameters(), settings(kind)
+    training = settings(kind)
+    whole = parameters((64, 65) if kind == "adamw8bit" else (4, 3))  # its states are in 8 bits from 4096 numbers on
     found = optimiser(whole, training)
     for t in range(after):
         slope(whole, t)
@@ -134,6 +135,9 @@ def test_what_is_saved_is_all_that_the_next_step_depends_on(kind, after):
         assert all(torch.equal(whole[name], other[name]) for name in whole)
     if kind == "prodigy" and after == 200:
         assert saved["prodigy.group/d"] > 1e-3, "it has found a rate"
+    if kind == "adamw8bit":
+        assert {saved[f"adamw8bit.state{i}/a"].dtype for i in (1, 2)} == {torch.uint8}
+        assert sum(tensor.nbytes for name, tensor in saved.items() if name.endswith("/a")) < 3.6 * 64 * 65
     assert state_of(found, whole, kind).keys() == state_of(again, other, kind).keys() == saved.keys()
 
 
@@ -154,7 +158,7 @@ def test_prodigy_says_nothing_where_machines_read(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("kind", ["prodigy", "schedulefree"])
+@pytest.mark.parametrize("kind", ["adamw8bit", "prodigy", "schedulefree"])
 def test_without_its_package_it_is_refused_with_what_to_install(kind, monkeypatch):
     monkeypatch.setattr(optimise, "find_spec", lambda name: None)
     with pytest.raises(PortraitistError, match="is not installed") as caught:

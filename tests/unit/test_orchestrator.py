@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist import recipe
-from portraitist.run import changes, fingerprint, inline
+from portraitist.errors import PortraitistError
+from portraitist.events import Started
+from portraitist.project import Facts, Project
+from portraitist.recipe import Recipe
+from portraitist.run import Job, changes, fingerprint, inline
 
 CHANGES = [
     "training.rate=1e-5", "training.seed=7", "stages.0.steps=12", 'data.sets=[{name = "40_a", weight = 3}]',
@@ -44,3 +48,36 @@ def test_a_value_on_one_line_is_toml(value):
 def test_other_inputs_have_another_fingerprint(other):
     assert fingerprint("a", {"b": 1}) == fingerprint("a", {"b": 1})
     assert fingerprint("a", {"b": 1}) != fingerprint(*other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts", "beside", "says"),
+    [
+        ({}, {}, True, []),  # on a CPU
+        ({"beside": "never"}, {}, False, []),
+        ({"beside": "always"}, {"free_gb": 1.0}, True, []),
+        ({}, {"free_gb": 79.0}, True, []),
+        ({"patience": 2}, {"free_gb": 31.0}, False, ["and 31.0 are free: judging follows after training, so that pat"]),
+    ],
+)
+def test_judging_goes_beside_training_where_the_card_has_room(settings, facts, beside, says, tmp_path):
+    """Asked at every look at the children; told once."""
+    told = []
+    asked = Recipe.model_validate(
+        {"model": {"family": "flux", "base": "/no"}, "judging": settings, "training": {"batch": 1}}
+    )
+    job = Job(
+        Project(tmp_path, Facts(name="Zorblax", trigger="zorblax", subject="fictional")),
+        asked,
+        told.append,
+        lambda: False,
+    )
+    started = Started(verb="train", facts=facts)
+    assert [job.beside(started) for _ in range(3)] == [beside] * 3
+    assert len(told) == len(says)
+    assert all(words in event.says for words, event in zip(says, told, strict=True))
+
+
+def test_patience_without_judging_beside_the_training_is_refused():
+    with pytest.raises(PortraitistError, match=r"judging\.patience = 3 means nothing with judging\.beside"):
+        Recipe.model_validate({"judging": {"patience": 3, "beside": "never"}})

@@ -168,7 +168,7 @@ def test_an_estimate_grows_with_the_steps_and_the_pictures_side(project, tmp_pat
     assert minutes(stages=[{"steps": 200_000}]) > 1.5 * once
     assert minutes(data={"resolution": 256}) > 1.5 * once
     light, heavy = (plan(project, recipe(tmp_path / "base", adapter={"kind": k})).memory_gb for k in ("lora", "full"))
-    assert heavy == pytest.approx(0.6 + 1500**2 * (8 + 16) / 1e9, abs=0.01), "two copies, gradient and two moments"
+    assert heavy == pytest.approx(0.6 + 1500**2 * (8 + 8 + 2) / 1e9, abs=0.006), "gradient, two moments, half a copy"
     assert 0.6 < light < heavy
 
 
@@ -196,7 +196,12 @@ def test_nothing_is_refused_that_a_person_may_yet_do(project):
 
 def test_a_damaged_base_or_lock_is_no_reason_to_refuse_a_plan(project, tmp_path):
     weights(tmp_path / "base", "unet", **{"to_q.weight": (4, 4)})
-    for data in (b"", b"\xff" * 40, (10).to_bytes(8, "little") + b"not json!!"):
+    named = b'{"to_q.weight": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 0]}}'
+    for data in (
+        b"",
+        b"\xff" * 40,
+        *(len(h).to_bytes(8, "little") + h for h in (b"no json", b"[1]", b"[" * 9999, named)),
+    ):
         (tmp_path / "base" / "unet" / "model.safetensors").write_bytes(data)
         assert plan(project, recipe(tmp_path / "base")).parameters is None
     run = trained(project, recipe(), step=40)
@@ -221,7 +226,7 @@ def large(base="/nowhere", **sections):
 def test_a_large_base_is_foretold_for_cards_without_its_files(project):
     made = plan(project, large())
     assert list(made.cards) == ["12 GB", "16 GB", "24 GB", "32 GB", "48 GB", "80 GB"]
-    assert made.cards["24 GB"] == "does not fit: 3.7 GB short; nothing in a recipe makes it fit"
+    assert made.cards["24 GB"] == "does not fit: 3.7 GB short; fits with --set model.quantised=int8: 16.0 GB"
     assert made.cards["32 GB"].startswith("fits: ")
     assert made.memory_gb == pytest.approx(27.7, abs=0.1)
     assert made.parameters == 18_677_760

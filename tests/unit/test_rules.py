@@ -26,6 +26,7 @@ def refused(**sections):
         ({"level_mean": 0.5}, 'training.level_mean = 0.5 means nothing with training.level = "family"'),
         ({"level": "uniform", "level_spread": 0.5}, "training.level_spread = 0.5"),
         ({"level_shift": 3.0}, "training.level_shift = 3.0"),
+        ({"floor": 0.5}, 'training.floor = 0.5 means nothing with training.schedule = "constant"'),
     ],
 )
 def test_an_optimiser_or_a_distribution_refuses_what_is_not_of_it(training, says):
@@ -35,7 +36,7 @@ def test_an_optimiser_or_a_distribution_refuses_what_is_not_of_it(training, says
 @pytest.mark.parametrize(
     "training",
     [
-        {"optimiser": "prodigy", "rate": 1.0, "warmup": 5, "schedule": "cosine", "ema": 0.9},
+        {"optimiser": "prodigy", "rate": 1.0, "warmup": 5, "schedule": "cosine", "floor": 0.0, "ema": 0.9},
         {"optimiser": "schedulefree", "warmup": 5},
         {"optimiser": "adamw", "level": "logit-normal", "level_mean": 0.5, "level_spread": 0.5, "level_shift": 3.0},
         {"optimiser": "adafactor", "ema": 0.9, "weight_decay": 0.0},

@@ -1,0 +1,34 @@
+"""Which older checkpoints of a whole denoiser stay on disk beside the newest: those that judging has a use for."""
+
+import tomllib
+
+from portraitist import durable
+from portraitist.judge import choosing, scorecard, settings
+from portraitist.judge.following import Training
+from portraitist.runs import RunFolder
+
+
+def held(run: RunFolder, judge: Training) -> set[int]:
+    """Steps of checkpoints that are not to be let go.
+
+    judge  the last judging that the run's record tells of
+    They are those that a judging under way has not yet looked at, the best by what it has seen, as many as go through
+    the full grid, and the one that was chosen.
+    """
+    steps, how = set(run.steps()), settings.read(run)
+    base, cards = choosing.latest(scorecard.read(run), "screen")
+    there = [card for card in cards if card.step in steps]
+    found = set(choosing.contenders(base, there, how.contenders, how.max_drop)) if base is not None else set()
+    if not judge.over():
+        found |= steps - {card.step for card in cards}
+    return (found | chosen(run)) & steps
+
+
+def chosen(run: RunFolder) -> set[int]:
+    """The step that the run's choice names, if there is one; a damaged choice is told by what needs it."""
+    if not run.choice.is_file():
+        return set()
+    try:
+        return {int(tomllib.loads(durable.read_text(run.choice))["step"])}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError):
+        return set()
