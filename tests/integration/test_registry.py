@@ -145,8 +145,11 @@ def test_a_part_that_is_missing_is_named(base):
 def test_a_part_that_is_damaged_is_named_whichever_of_its_files_it_is(base, damage):
     """Cut short, emptied, overwritten: one problem and one remedy, whatever the libraries raise."""
     for path in sorted(base.folder.rglob("*")):
-        # tokenizers' settings have defaults for all that is in them, and of how to generate text nothing is used
-        if path.parent.name not in parts(base) or path.name in ("tokenizer_config.json", "generation_config.json"):
+        # tokenizers' settings have defaults for all that is in them, and of how to generate text nothing is used, nor
+        # of how to chat where the family has its own template
+        unread = ["tokenizer_config.json", "generation_config.json"]
+        unread += ["chat_template.jinja"] if base.family.startswith("qwen") else []
+        if path.parent.name not in parts(base) or path.name in unread:
             continue
         whole = path.read_bytes()
         path.write_bytes(damage(whole))

@@ -7,7 +7,6 @@ from diffusers.training_utils import compute_density_for_timestep_sampling, comp
 
 from portraitist.dataset.stream import course
 from portraitist.errors import PortraitistError
-from portraitist.learn import memory
 from portraitist.learn.loop import batch_loss, train
 from portraitist.learn.noise import Ddpm, Flow, levels, snr_weights
 from portraitist.sections import Training
@@ -110,14 +109,6 @@ def test_the_loss_is_weighted_picture_by_picture(tmp_path):
     assert len(set(factors)) > 1
     total = sum(loss * factor for loss, factor in zip(losses, factors, strict=True))
     assert float(batch_loss(Painter(), trainee, batch, weighted.recipe).detach()) == pytest.approx(total, rel=1e-4)
-
-
-def test_what_lifts_gradients_off_the_subnormals_is_taken_out_again(tmp_path, monkeypatch):
-    """float16's scale is a power of two: where nothing is near an edge, not a bit of a run depends on it."""
-    plain = job(tmp_path / "plain", Painter()).go()
-    monkeypatch.setattr(memory, "loss_scale", lambda precision: memory.LOSS_SCALE)
-    lifted = job(tmp_path / "lifted", Painter()).go()
-    assert all(torch.equal(value, lifted.parameters[name]) for name, value in plain.parameters.items())
 
 
 def batch_part(batch, i):
