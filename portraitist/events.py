@@ -58,7 +58,7 @@ class Captioned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded(Event):
-    """One sample or prompt went into the cache, or was found there."""
+    """A picture's words were read, or one sample or prompt went into the cache or was found there."""
 
     kind: ClassVar[str] = "encoded"
     name: str

@@ -172,6 +172,7 @@ class Profile:
     true_guidance  whether the negative is predicted too, and the prompt's prediction moved away from it
     norm_patch     with true guidance: side in latent cells of the patches in each of which the guided prediction is
                    scaled to the norm of the prompt's own, as Qwen-Image's pipelines do; 0 leaves it as it is
+    timesteps      whether its noise has timesteps, as denoising diffusion's; a flow's has none
     """
 
     resolution: int
@@ -181,6 +182,7 @@ class Profile:
     true_guidance: bool = True
     norm_patch: int = 0
     token_limit: int = 512
+    timesteps: bool = False
 
 
 class Family(Protocol):

@@ -12,6 +12,7 @@ A family's file may say, as attributes of its class and by the types of whoever 
     words         words by which metadata of other people's files name its base
     architecture  its ModelSpec name
     version       what kohya's readers tell bases apart by
+    pipeline      diffusers' class that its bases are for, as their model_index.json names it
 
 What it does not say, it does not have. Of the first families this stands in the tables of those who ask.
 """

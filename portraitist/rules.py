@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from portraitist.errors import PortraitistError
 
 if TYPE_CHECKING:
+    from portraitist.family import Profile
     from portraitist.recipe import Recipe
 
 ADAPTERS = ("lora", "loha", "lokr")
@@ -91,6 +92,26 @@ def about_memory(recipe: Recipe) -> None:
             "which moves all weights together",
             f"Set training.optimiser to one of {', '.join(ONE_BY_ONE)}, or adapter.weights to float32.",
         )
+
+
+def about_noise(profile: Profile, recipe: Recipe) -> None:
+    """Refuse a policy of noise levels that does not fit a family's process."""
+    training = recipe.training
+    if training.snr_gamma > 0 and not profile.timesteps:
+        raise no_timesteps("training.snr_gamma")
+    if training.level_shift != 1 and profile.timesteps:
+        raise PortraitistError(
+            f"training.level_shift = {training.level_shift:g} is of flows; this family's noise has timesteps",
+            "Set training.level_shift = 1.0; a logit-normal with training.level_mean moves levels here.",
+        )
+
+
+def no_timesteps(key: str) -> PortraitistError:
+    """The refusal of what needs signal-to-noise ratios of timesteps."""
+    return PortraitistError(
+        f"{key} is of denoising diffusion (SDXL); this family is a flow, whose levels training.level weighs",
+        f'Set {key} = 0, and choose training.level = "logit-normal" or leave the family\'s own.',
+    )
 
 
 def about_optimiser(recipe: Recipe) -> None:

@@ -113,14 +113,18 @@ class RunFolder:
             raise PortraitistError(f"{path} is damaged: it lists no files", f"Delete {path.parent} and train again.")
         return found
 
-    def damage(self, step: int) -> str:
+    def damage(self, step: int, alone: str = "") -> str:
         """What is wrong with the files of the checkpoint at `step`, or "": each must hold the bytes written into it.
+
+        alone  the name of the one file that is looked at; "" looks at all
 
         A resume file that was let go (only the newest are kept) is no damage.
         """
         folder = self.checkpoint(step)
         try:
             for name, sha in self.manifest(step)["files"].items():
+                if alone and name != alone:
+                    continue
                 if not (folder / name).exists():
                     if name != "resume.safetensors":
                         return f"{name} is missing"
@@ -151,6 +155,22 @@ def find(project: Project, name: str = "") -> RunFolder:
             return run
     known = ", ".join(run.name for run in found) or "none"
     raise PortraitistError(f"{project.folder} has no run named {name!r}", f"Its runs: {known}.")
+
+
+def start_path(project: Project, recipe: Recipe) -> Path:
+    """Where the adapter file lies that the recipe starts from."""
+    return project.folder / durable.expanded(recipe.adapter.start)
+
+
+def start_file(project: Project, recipe: Recipe) -> Path:
+    """The same. Raises PortraitistError when there is no such file."""
+    path = start_path(project, recipe)
+    if not path.is_file():
+        raise PortraitistError(
+            f"adapter.start = {recipe.adapter.start!r}: there is no such file ({path})",
+            "Give its path, absolute or from the character's folder.",
+        )
+    return path
 
 
 def name_for(recipe: Recipe, family: str, data: str = "") -> str:

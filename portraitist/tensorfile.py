@@ -75,9 +75,10 @@ def write(path: Path, tensors: Mapping[str, Tensor | Planned], metadata: Mapping
     durable.write_stream(path, chunks(tensors, metadata or {}))
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path, remedy: str = "Delete its folder and train again.") -> dict[str, Tensor]:
     """The tensors of a file of ours, on the CPU, mapped: pages are read when they are looked at.
 
+    remedy  what to do about one that is damaged
     The file may be let go or replaced meanwhile, never written into: durable writes do neither.
     Raises PortraitistError when it is none.
     """
@@ -89,4 +90,4 @@ def read(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
     except SafetensorError as error:
-        raise PortraitistError(f"{path} is damaged: {error}", "Delete its folder and train again.") from error
+        raise PortraitistError(f"{path} is damaged: {error}", remedy) from error

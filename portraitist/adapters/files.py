@@ -32,8 +32,12 @@ DOWN, UP, ALPHA = (dialects.PEFT[part] for part in PARTS)
 KOHYA = {dialects.PEFT[part]: dialects.KOHYA[part] for part in PARTS}
 PEFT = {DOWN: DOWN, UP: UP, ALPHA: ALPHA}
 
+SAYS = {"format", "family", "base", "kind", "step"}
+"""What the metadata of a checkpoint's adapter say: of no other program's file all five."""
+
 LARGEST_HEADER, MOST_TENSORS, MOST_DIMENSIONS = 10_000_000, 20_000, 8
 DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
+HELD = 1_000_000_000  # bytes of a file: a larger one is mapped, for it may be a base that was given by mistake
 FOREIGN = {**DTYPES, "F64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
 """Types that other people's files have; they can be looked at, not used."""
 
@@ -163,7 +167,7 @@ def changes(name: str, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of an adapter file, on the CPU; those of a whole denoiser are mapped, not held.
+    """The tensors and metadata of an adapter file, on the CPU; of a whole denoiser or a large file mapped.
 
     The header is checked before anything is allocated by its word. Raises PortraitistError for what is no safetensors
     file, for headers, counts and types beyond what an adapter has, and for values that are not finite.
@@ -182,8 +186,8 @@ def load(path: Path, types: Collection[str]) -> tuple[dict[str, Tensor], dict[st
             data = file.read(8)
             data += file.read(min(LARGEST_HEADER, int.from_bytes(data, "little")))
             metadata = header(path, data, types)
-            if f'"{WHOLE}'.encode() in data:
-                return tensorfile.read(path), metadata
+            if f'"{WHOLE}'.encode() in data or path.stat().st_size > HELD:
+                return tensorfile.read(path, "Take another checkpoint, or train again."), metadata
             data += file.read()
     except OSError as error:
         raise durable.refusal(error, path, "read") from error

@@ -3,7 +3,7 @@
 Held to the dialects' own writers by tests/integration/test_start.py.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.sections import Adapter
 
-NAMES = {DOWN: files.DOWN, UP: files.UP, **{role: f".{role}" for role in ROLES}}
+NAMES = {DOWN: files.DOWN, UP: files.UP, ALPHA: files.ALPHA, **{role: f".{role}" for role in ROLES}}
 """The ends of canonical names, by part."""
 
 
@@ -31,15 +31,10 @@ def weights(path: Path, adapter: Adapter, family: Family, layers: Shapes) -> dic
     Raises PortraitistError, with the setting to change, for a file of other layers, another kind, rank or scale than
     the recipe's; for one that also changes text encoders, which stay frozen; and for one that changes nothing.
     """
-    tree = dialects.tree_of(family.name)
-    if tree not in dialects.families():
-        raise PortraitistError(
-            f"adapter.start: the names of {family.name}'s adapter files are not known here", "Start from the base."
-        )
     on = reached(adapter, family.name, family.targets)
     wanted = {name for name, shape in layers.items() if on(name, len(shape))}
     found: dict[str, Tensor] = {}
-    loose = modules(path, tree, layers)
+    loose = modules(path, family.name, layers)
     if loose.keys() != wanted:
         raise elsewhere(path, adapter, family, layers, loose.keys(), wanted)
     for module, parts in loose.items():
@@ -54,13 +49,22 @@ def weights(path: Path, adapter: Adapter, family: Family, layers: Shapes) -> dic
     return found
 
 
-def modules(path: Path, tree: str, layers: Shapes) -> dict[str, Parts]:
+def modules(path: Path, family: str, layers: Shapes) -> dict[str, Parts]:
     """What a file has of each module of a denoiser, by canonical names. Refuses text encoders and what is of neither.
 
-    tree    the family whose dialects the file may be in
+    family  in whose dialects the file may be, if it is no checkpoint of ours
     layers  shapes of the denoiser's weights
     """
     tensors, metadata = files.read(path)
+    if own := canonical(tensors, metadata, layers):
+        return own
+    tree = dialects.tree_of(family)
+    if tree not in dialects.families():
+        raise PortraitistError(
+            f"adapter.start: the names of {family}'s adapter files are not known here, and {path} is no checkpoint of "
+            "a training of that base",
+            "Start from a checkpoint's adapter.safetensors, or from the base.",
+        )
     said = content.read(tensors, dialects.lexicon(tree, (*layers, *encoders(tree))))
     look = f"See what it is: portraitist inspect {path}"
     texts = [layer for layer in said.layers if is_encoder(layer.entry.modules[0])]
@@ -82,10 +86,26 @@ def modules(path: Path, tree: str, layers: Shapes) -> dict[str, Parts]:
     return found
 
 
+def canonical(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], layers: Shapes) -> dict[str, Parts]:
+    """The same of a checkpoint of ours, whose names are canonical already; empty for any other file."""
+    found: dict[str, dict[str, Tensor]] = {}
+    if not metadata.keys() >= files.SAYS:
+        return {}
+    for name, tensor in tensors.items():
+        role = next((role for role, end in NAMES.items() if name.endswith(end)), "")
+        module = name.removesuffix(NAMES.get(role, ""))
+        if not role or module not in layers:
+            return {}
+        found.setdefault(module, {})[role] = tensor
+    if any(lacks(parts) for parts in found.values()):
+        return {}
+    return dict(found.items())
+
+
 def fit(path: Path, module: str, parts: Parts, adapter: Adapter) -> None:
     """Refuse a module's parts that are of another kind, rank or scale than the recipe's."""
     what = {"LoRA": "lora", "LoHa": "loha", "LoKr": "lokr"}.get(kind(parts), "")
-    if not what or not parts.keys() <= {*NAMES, ALPHA}:
+    if not what or not parts.keys() <= NAMES.keys():
         raise PortraitistError(
             f"{path}: {module} is a {kind(parts)}, which is not trained here", "Start from a LoRA, LoHa or LoKr."
         )

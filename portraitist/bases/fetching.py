@@ -19,7 +19,7 @@ from typing import Any
 from portraitist import durable
 from portraitist.bases import layouts
 from portraitist.bases.headers import WEIGHTS
-from portraitist.bases.places import KEPT, NAME, place, refuse_tokens
+from portraitist.bases.places import KEPT, NAME, place, refuse_others, refuse_tokens
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Fetched
 from portraitist.sections import Model
@@ -54,7 +54,7 @@ def fetch(model: Model, emit: Emit) -> None:
         folder = place(name) if NAME.fullmatch(name) else Path()
         if folder is None or (cached(folder) and lacking(folder, weights, others)):
             with online(name):
-                download(name, weights, others, emit)
+                download(name, weights, others, emit, model.family if weights else "")
 
 
 @contextmanager
@@ -102,8 +102,8 @@ def complete(part: Path) -> bool:
     return False
 
 
-def download(name: str, weights: Sequence[str], words: Sequence[str], emit: Emit) -> None:
-    """Fetch the files of a model's parts that are not in the cache."""
+def download(name: str, weights: Sequence[str], words: Sequence[str], emit: Emit, family: str = "") -> None:
+    """Fetch the files of a model's parts that are not in the cache; no weights of a base that is another family's."""
     from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 
     facts = asked(name, lambda: HfApi().model_info(name, files_metadata=True))
@@ -127,7 +127,9 @@ def download(name: str, weights: Sequence[str], words: Sequence[str], emit: Emit
 
     for path in missing:
         tell(0)
-        asked(name, partial(one, path))
+        got = asked(name, partial(one, path))
+        if path == BESIDE[0]:
+            refuse_others(Path(got).parent, family)
         done += sizes[path]
     tell(0)
     exact = [

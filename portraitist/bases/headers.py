@@ -1,10 +1,11 @@
-"""What a safetensors file holds, by its header alone. Loads no torch."""
+"""What a base's files say of themselves: a safetensors file by its header alone, and JSON. Loads no torch."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
@@ -67,6 +68,19 @@ def parsed(path: Path, size: int, changed: int) -> Header:
 
 
 COPY = "Copy this file again."
+
+
+def table(path: Path) -> dict[str, Any]:
+    """The JSON table in a base's file; empty when there is no such file. Raises PortraitistError for a damaged one."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(durable.read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise PortraitistError(f"{path} is damaged: {' '.join(str(error).split())[:100]}", COPY) from error
+    if not isinstance(value, dict):
+        raise PortraitistError(f"{path} is damaged: it is no table", COPY)
+    return value
 
 
 def refuse_rounded(header: Header) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from portraitist import durable
+from portraitist import durable, registry
 from portraitist.bases import headers, layouts
 from portraitist.bases.headers import PICKLES, WEIGHTS
 from portraitist.bases.layouts import Layout
@@ -54,6 +54,7 @@ def find(model: Model, embedded: Path) -> Places:
     if (folder / "split_files").is_dir():  # as Comfy-Org publishes them
         folder = folder / "split_files"
     files = folder.is_file()
+    refuse_others(folder, model.family)
     comfy = not files and not (folder / "model_index.json").is_file() and (folder / COMFY[0]).is_dir()
     given = {part: path for part, path in model.parts.model_dump().items() if path}
     if layout is None:
@@ -73,6 +74,18 @@ def find(model: Model, embedded: Path) -> Places:
     if files or comfy:
         require(folder, model.family, layout, elsewhere)
     return Places(folder, elsewhere, files or comfy)
+
+
+def refuse_others(folder: Path, family: str) -> None:
+    """Refuse a folder that says it is for another pipeline than the family's: it may have the same parts, and read."""
+    kind = str(headers.table(folder / "model_index.json").get("_class_name", ""))
+    own = registry.said(family, "pipeline", "")
+    if kind and own and kind != own:
+        meant = [name for name in registry.saying("pipeline") if registry.said(name, "pipeline", "") == kind]
+        raise PortraitistError(
+            f"{folder} is a base for {kind}, not one of {family} ({own})",
+            f"Set model.family to {' or '.join(meant)}." if meant else "Name the folder of a base for this one.",
+        )
 
 
 def place(text: str) -> Path | None:
@@ -224,13 +237,13 @@ def within(places: Places) -> list[Path]:
 
     Whole-model files that publishers lay beside the parts are not of it.
     """
-    folder, index = places.folder, places.folder / "model_index.json"
+    folder = places.folder
     if places.published:
         return []
     inside = [folder]
-    if index.is_file():
-        named = durable.read_json(index)
-        plain = [name for name in named if name == Path(name).name] if isinstance(named, dict) else []  # not ../ or /
+    if (folder / "model_index.json").is_file():
+        named = headers.table(folder / "model_index.json")
+        plain = [name for name in named if name == Path(name).name]  # not ../ or /
         inside = [folder / name for name in plain if name and (folder / name).is_dir()]
     found = {path for place in inside for path in kept(place, folder)}
     return sorted(path for path in found if path.relative_to(folder).parts[0] not in places.elsewhere)

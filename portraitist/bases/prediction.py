@@ -1,9 +1,9 @@
 """What an SDXL base says of its noise process: in its scheduler's configuration, or in a publisher's file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from portraitist import durable
 from portraitist.bases import headers
 from portraitist.bases.headers import Header
 from portraitist.errors import PortraitistError
@@ -41,7 +41,7 @@ def said(unet: Path, folder: Path) -> Said:
     found = by_file(headers.read(unet)) if unet.is_file() else Said()
     scheduler = folder / "scheduler" / "scheduler_config.json"
     if not found.prediction and not found.zero_snr and scheduler.is_file():
-        return by_scheduler(scheduler, durable.read_json(scheduler))
+        return by_scheduler(scheduler, headers.table(scheduler))
     return found
 
 
@@ -61,9 +61,8 @@ def by_file(header: Header) -> Said:
     return Said(found, ZERO in header.shapes, header.path)
 
 
-def by_scheduler(path: Path, value: Any) -> Said:
+def by_scheduler(path: Path, facts: Mapping[str, Any]) -> Said:
     """What a scheduler's configuration says."""
-    facts = value if isinstance(value, dict) else {}
     kind = str(facts.get("prediction_type", "epsilon"))
     others = [f"{key} = {facts.get(key)!r}" for key, usual in BETAS.items() if facts.get(key) != usual]
     if kind not in NAMES or others:

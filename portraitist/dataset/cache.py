@@ -23,6 +23,7 @@ from torch import Tensor
 
 from portraitist import durable
 from portraitist.dataset import references
+from portraitist.dataset.captions import rendered
 from portraitist.dataset.intake import weigh
 from portraitist.errors import PortraitistError
 from portraitist.family import Base, Family, Sample
@@ -216,7 +217,7 @@ class Cache:
             for name in sorted(crops)
             for placed in crops[name]
         ]
-        value = {"format": FORMAT, "pictures": pictures_digest(pictures), "samples": lines}
+        value = {"format": FORMAT, "pictures": pictures_digest(pictures, project.facts.trigger), "samples": lines}
         stamps = references.stamps(project, recipe, pictures)
         durable.write_json(self.listing(project.facts, recipe), value | ({"references": stamps} if stamps else {}))
 
@@ -225,8 +226,8 @@ def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
     """The crops that a recipe trains on and is judged by; weights and roles as the recipe now says.
 
     Ordered by what is in the pictures, and by nothing of the base: two bases see a project's samples in one order.
-    Raises PortraitistError when nothing has been encoded for this base and these cuts, or when pictures, captions or
-    the split have changed since.
+    Raises PortraitistError when nothing has been encoded for this base and these cuts, or when pictures, captions,
+    the trigger in them or the split have changed since.
     """
     path = Cache.of(project, recipe.model.family, base).listing(project.facts, recipe)
     again = f"Run: portraitist encode {project.folder}"
@@ -235,9 +236,9 @@ def load_index(project: Project, recipe: Recipe, base: Base) -> list[Entry]:
             f"{project.folder} has no samples for {recipe.model.family} as this recipe cuts and tells them", again
         )
     value, pictures = durable.read_json(path), project.read_manifest()
-    if value.get("format") != FORMAT or value.get("pictures") != pictures_digest(pictures):
+    if value.get("format") != FORMAT or value.get("pictures") != pictures_digest(pictures, project.facts.trigger):
         raise PortraitistError(
-            f"Pictures, captions or the split of {project.folder} have changed since they were encoded", again
+            f"Pictures, captions, their trigger or the split of {project.folder} changed since they were encoded", again
         )
     if value.get("references", {}) != references.stamps(project, recipe, pictures):
         raise PortraitistError(f"Reference pictures of {project.folder} have changed since they were encoded", again)
@@ -275,9 +276,13 @@ def floored(mask: Tensor | None, background: float) -> Tensor | None:
     return background + (1 - background) * mask
 
 
-def pictures_digest(pictures: Sequence[Picture]) -> str:
-    """SHA-256 of everything about the pictures that training depends on."""
-    facts = sorted((p.name, p.digest, p.caption, p.variants, p.set, p.repeats, p.role, p.split) for p in pictures)
+def pictures_digest(pictures: Sequence[Picture], trigger: str) -> str:
+    """SHA-256 of everything about the pictures that training depends on, captions with the trigger in its place."""
+
+    def told(p: Picture) -> tuple[str, list[str]]:
+        return rendered(p.caption, trigger), [rendered(text, trigger) for text in p.variants]
+
+    facts = sorted((p.name, p.digest, *told(p), p.set, p.repeats, p.role, p.split) for p in pictures)
     return hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,9 @@ __all__ = [
     "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
 ]  # fmt: skip
 
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+"""diffusers imports it wherever it is installed, and it tells of kernels that nothing here calls."""
+
 DENOISERS = ("transformer", "unet")  # parts that may be quantised
 
 WORD = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]+")
@@ -50,11 +54,17 @@ def pair(model: Model, emit: Emit | None = None) -> tuple[Family, Base]:
     suited = getattr(family, "suited", None)
     if suited is not None:
         family = suited(base, model.prediction)
-    elif model.prediction:
-        raise PortraitistError(
-            f"model.prediction = {model.prediction!r}: bases of {family.name} have no choice of it", "Leave it out."
-        )
+    else:
+        refuse_declared(family.name, model.prediction)
     return family, base
+
+
+def refuse_declared(family: str, prediction: str) -> None:
+    """Refuse a prediction that is declared for bases that have no choice of it."""
+    if prediction:
+        raise PortraitistError(
+            f"model.prediction = {prediction!r}: bases of {family} have no choice of it", "Leave it out."
+        )
 
 
 def resolve(model: Model) -> Base:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from einops import rearrange
 
-from portraitist.families import estimate, part, refuse_more_inputs
+from portraitist.bases import headers
+from portraitist.errors import PortraitistError
+from portraitist.families import estimate, part, refuse_declared, refuse_more_inputs
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Flux:
     name = "flux"
     profile = Profile(resolution=1024, guidance=3.5, sampling_steps=28, true_guidance=False, token_limit=TOKENS - 1)
     references = 0
+    pipeline = "FluxPipeline"
     pixel_multiple = 16  # the VAE divides by 8, packing by 2
     targets = ("to_q", "to_k", "to_v", "to_out.0")
     tokenizer = "tokenizer_2"  # T5's; of CLIP only the pooled vector is used
@@ -47,6 +50,26 @@ class Flux:
         from portraitist.learn.noise import Flow
 
         return Flow("logit-normal")
+
+    def suited(self, base: Base, declared: str) -> Flux:
+        """The family, for a base whose transformer is told guidance.
+
+        Raises PortraitistError for a prediction declared, and for FLUX.1-schnell and the like, which are told none and
+        draw in a few steps by another schedule.
+        """
+        refuse_declared(self.name, declared)
+        place = base.place("transformer")
+        if place.is_file():
+            told = any("guidance_in." in name or "guidance_embedder." in name for name in headers.read(place).shapes)
+        else:
+            config = headers.table(place / "config.json")
+            told = not config or bool(config.get("guidance_embeds"))
+        if not told:
+            raise PortraitistError(
+                f"{place} is told no guidance, as FLUX.1-schnell is not; {self.name} is FLUX.1-dev's family",
+                "Give FLUX.1-dev, or a model made from it.",
+            )
+        return self
 
     def file_name(self, module: str) -> str:
         """diffusers' own name: ComfyUI maps it to the slices of its fused layers, 504 of 504 modules."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from einops import rearrange
 
-from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
 from portraitist.family import Base, Profile, Prompt, no_references
@@ -49,9 +48,6 @@ pipeline's own limit and the default of its call."""
 SEEN = "<|image_pad|>"  # stands for one patch of a picture that the text encoder sees
 REFERENCES = 3
 
-KINDS = {"QwenImagePipeline": "qwen-image", "QwenImageEditPlusPipeline": "qwen-image-edit"}
-"""Whose bases the families take, by what model_index.json says of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class QwenImage:
@@ -74,6 +70,7 @@ class QwenImage:
     """Attention and both MLPs, 720 layers: the defaults of musubi-tuner (which leaves modulation out) and OneTrainer's
     "attn-mlp". ai-toolkit adds `img_mod.1` and `txt_mod.1` for 840; they see the noise level alone, and neither the
     picture nor the words."""
+    pipeline = "QwenImagePipeline"
     tokenizer = "tokenizer"
     references = 0  # at most
 
@@ -117,9 +114,8 @@ class QwenImage:
     def load_encoder(self, base: Base) -> QwenEncoder:
         """The VAE in float32, Qwen2.5-VL in the base's type.
 
-        Raises PortraitistError for a base of another pipeline and for a tokenizer that is not Qwen2.5-VL's.
+        Raises PortraitistError for a tokenizer that is not Qwen2.5-VL's.
         """
-        meant_for(base, self.name)
         return QwenEncoder(**encoder_parts(base, TEMPLATE, DROPPED))
 
     def load_denoiser(self, base: Base) -> nn.Module:
@@ -175,16 +171,16 @@ class QwenImageEdit(QwenImage):
         norm_patch=2,
         token_limit=READ,
     )
+    pipeline = "QwenImageEditPlusPipeline"
     references = REFERENCES
 
     def load_encoder(self, base: Base) -> QwenEditEncoder:
         """The VAE in float32, Qwen2.5-VL in the base's type, and what cuts pictures into patches for its eyes.
 
-        Raises PortraitistError for a base of another pipeline and for a tokenizer that is not Qwen2.5-VL's.
+        Raises PortraitistError for a tokenizer that is not Qwen2.5-VL's.
         """
         from transformers import Qwen2VLImageProcessorPil  # the other one wants torchvision
 
-        meant_for(base, self.name)
         processor = part(base, Qwen2VLImageProcessorPil, "processor")
         return QwenEditEncoder(**encoder_parts(base, EDIT_TEMPLATE, EDIT_DROPPED), processor=processor)
 
@@ -348,13 +344,3 @@ def encoder_parts(base: Base, template: str, dropped: int) -> dict[str, Any]:
         "text": part(base, Qwen2_5_VLForConditionalGeneration, "text_encoder", dtype=getattr(torch, base.dtype)),
         "tokenizer": tokenizer,
     }
-
-
-def meant_for(base: Base, family: str) -> None:
-    """Refuse a base that another pipeline was made for: their prompts differ, and nothing else would tell."""
-    index = base.folder / "model_index.json"
-    facts = durable.read_json(index) if index.is_file() else {}
-    kind = str(facts.get("_class_name", "")) if isinstance(facts, dict) else ""
-    if kind and KINDS.get(kind) != family:
-        remedy = f"Set model.family to {KINDS[kind]}." if kind in KINDS else "Name the folder of a base for this one."
-        raise PortraitistError(f"{base.folder} is a base for {kind}, not one of {family}", remedy)

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from portraitist import durable
 from portraitist.adapters.dialects import AI_TOOLKIT, ALL, PEFT, PEFT_NAMED, Dialect
 from portraitist.adapters.layouts import Place
 from portraitist.adapters.modules import ALL_LINEAR, Layers
+from portraitist.bases import headers
 from portraitist.bases.layouts import LDM, Layout, Written
 from portraitist.configs import config
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part
+from portraitist.families import estimate, part, refuse_declared
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class ZImage:
     targets = ("to_q", "to_k", "to_v", "to_out.0", "w1", "w2", "w3")
     """Attention and MLP, 238 layers: musubi-tuner's, and the same in the refiners. ai-toolkit takes those of the 30
     blocks with their modulation, which sees the noise level alone."""
+    pipeline = "ZImagePipeline"
     tokenizer = "tokenizer"
     tree_of = "z-image"
     words = ("z-image", "z_image", "zimage")
@@ -146,19 +147,11 @@ class ZImage:
     def suited(self, base: Base, declared: str) -> ZImage:
         """The family with the shift that a base's scheduler says.
 
-        Raises PortraitistError for a prediction declared, for a base of another pipeline, and for another schedule.
+        Raises PortraitistError for a prediction declared, and for another schedule.
         """
-        if declared:
-            raise PortraitistError(
-                f"model.prediction = {declared!r}: bases of {self.name} have no choice of it", "Leave it out."
-            )
-        index, scheduler = base.folder / "model_index.json", base.folder / "scheduler" / "scheduler_config.json"
-        kind = table(index).get("_class_name", "ZImagePipeline")
-        if kind != "ZImagePipeline":
-            raise PortraitistError(
-                f"{base.folder} is a base for {kind}, not one of {self.name}", "Name the folder of a base for this one."
-            )
-        said = table(scheduler)
+        refuse_declared(self.name, declared)
+        scheduler = base.folder / "scheduler" / "scheduler_config.json"
+        said = headers.table(scheduler)
         shift = said.get("shift", self.shift)
         if said.get("use_dynamic_shifting") or not isinstance(shift, int | float) or not shift > 0:
             raise PortraitistError(
@@ -297,9 +290,3 @@ class ZImageEncoder:
     def reference(self, picture: Tensor) -> Tensor:
         """Refused."""
         raise no_references("z-image")
-
-
-def table(path: Any) -> dict[str, Any]:
-    """A file's JSON table; empty when there is no such file."""
-    found = durable.read_json(path) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from portraitist import durable, families
 from portraitist.adapters import inject
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 from portraitist.family import Batch
 from portraitist.forecast.laws import RANK, Counts, Laws, Point, fit
 from portraitist.forecast.published import PUBLISHED, Part, Published
@@ -328,7 +328,7 @@ def point(published: Published, case: Case) -> Point:
 
 def main(arguments: list[str]) -> None:
     """Count the published bases named (all without names) and write their laws beside this file."""
-    for name in arguments or [name for name in PUBLISHED if name not in TREE_OF]:
+    for name in arguments or [name for name in PUBLISHED if tree_of(name) == name]:
         found = laws(name, PUBLISHED[name], lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
         durable.write_json(Path(__file__).with_name(f"{name}.json"), found.as_json())
 

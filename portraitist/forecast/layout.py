@@ -43,7 +43,10 @@ class Layout:
         return stored(self.blocks, how) + (self.parameters - self.blocks.numbers) * size
 
 
-BLOCKS = {"transformer_blocks", "single_transformer_blocks", "double_blocks", "single_blocks"}
+BLOCKS = {
+    "transformer_blocks", "single_transformer_blocks", "double_blocks", "single_blocks",
+    "layers", "noise_refiner", "context_refiner",
+}  # fmt: skip
 """What the paths of repeated blocks hold, by diffusers' names and by publishers'."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
 from portraitist.forecast.published import PUBLISHED, Blocks, Published
@@ -75,7 +75,7 @@ def known(family: str) -> Base | None:
     if family not in PUBLISHED:
         return None
     published = PUBLISHED[family]
-    name = TREE_OF.get(family, family)
+    name = tree_of(family)
     text = (resources.files("portraitist") / "forecast" / f"{name}.json").read_text(encoding="utf-8")
     encoders = {part: facts.parameters for part, facts in published.encoders.items()}
     return Base(published, Laws.of(json.loads(text)), published.trained.parameters, encoders)
@@ -164,7 +164,7 @@ def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
 def decoding(base: Base, side: int) -> float:
     """GB of the autoencoder while it decodes a picture; it needs less to encode one."""
     name = next(name for name, one in PUBLISHED.items() if one.trained == base.published.trained)
-    return (base.encoders.get("vae", 0) * 4 + placement.DECODED[TREE_OF.get(name, name)] * side * side) / 1e9
+    return (base.encoders.get("vae", 0) * 4 + placement.DECODED[tree_of(name)] * side * side) / 1e9
 
 
 def crowded(base: Base | None, recipe: Recipe, side: int, free_gb: float) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 from portraitist.errors import PortraitistError
 from portraitist.forecast.laws import Laws, Point, operations_at
 from portraitist.forecast.memory import Base, known, usual
@@ -59,6 +59,7 @@ TIMED = (
     Timed("qwen-image", "L40S", 1024, 1, 3.377, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
     Timed("qwen-image", "RTX 5090", 1328, 1, 5.39, True, "musubi-tuner PR #722"),
     Timed("qwen-image", "RTX 5090", 1328, 1, 4.50, True, "musubi-tuner PR #722"),
+    Timed("z-image", "H100", 1024, 1, 0.479, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
 )
 
 BEST = 0.66
@@ -98,7 +99,7 @@ def shares(family: str, card: Card) -> tuple[float, float, str]:
     The card's own figures where there are some, else those of the family on any card. A single one is taken with a
     quarter either way.
     """
-    family = TREE_OF.get(family, family)
+    family = tree_of(family)
     of_family = [timed for timed in TIMED if timed.family == family]
     own = [timed for timed in of_family if timed.card == card.name]
     found = sorted(reached(timed) for timed in own or of_family)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 
 if TYPE_CHECKING:
     from portraitist.forecast.memory import Share
@@ -26,6 +26,7 @@ BLOCKS = {
     "sdxl": Blocks(70, 2_185_401_600, 34_755_840),
     "flux": Blocks(57, 11_837_283_328, 339_831_296),
     "qwen-image": Blocks(60, 20_389_877_760, 339_831_296),
+    "z-image": Blocks(34, 6_143_056_384, 180_910_336),
 }
 """Counted on the real classes (tests/integration/test_counting.py)."""
 
@@ -35,7 +36,7 @@ THERE = 3
 COPIED = 25.0
 """GB a second from main memory to a card: what PCIe 4 with 16 lanes reaches of its 32. Judged."""
 
-DECODED = {"sdxl": 3.1e3, "flux": 3.1e3, "qwen-image": 7e3}
+DECODED = {"sdxl": 3.1e3, "flux": 3.1e3, "qwen-image": 7e3, "z-image": 3.1e3}
 """Bytes for each pixel that a VAE's decoder in float32 holds at its peak, counted on fake tensors; its encoder less."""
 
 STEPS = (0.25, 0.5, 0.75, 1.0)
@@ -43,7 +44,7 @@ STEPS = (0.25, 0.5, 0.75, 1.0)
 
 def blocks(recipe: Recipe) -> Blocks:
     """The blocks of the recipe's base."""
-    return BLOCKS[TREE_OF.get(recipe.model.family, recipe.model.family)]
+    return BLOCKS[tree_of(recipe.model.family)]
 
 
 def spared(shares: list[Share], recipe: Recipe, block_gb: float) -> list[Share]:

@@ -6,8 +6,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from portraitist.bases import layouts
 from portraitist.configs import config
 
 
@@ -99,8 +101,10 @@ CLIP_L = "transformers.CLIPTextModel", 123_060_480
 
 
 def parts(family: str, known: Mapping[str, tuple[str, int]]) -> dict[str, Part]:
-    """The parts of a base, by folder, of its classes and their numbers."""
-    return {name: Part(kind, config(family, name), count) for name, (kind, count) in known.items()}
+    """The parts of a base, by folder, of its classes and their numbers; a family that says their sizes is asked."""
+    own = layouts.of(family)
+    sizes = own.config if own else partial(config, family)
+    return {name: Part(kind, sizes(name), count) for name, (kind, count) in known.items()}
 
 
 SDXL = Published(
@@ -176,5 +180,35 @@ QWEN_IMAGE = Published(
 
 QWEN_EDIT = replace(QWEN_IMAGE, name="Qwen-Image-Edit-2509", text=1029)
 
-PUBLISHED = {"sdxl": SDXL, "flux": FLUX, "qwen-image": QWEN_IMAGE, "qwen-image-edit": QWEN_EDIT}
+Z_IMAGE = Published(
+    name="Z-Image",
+    denoiser="transformer",
+    channels=16,
+    cell=16,
+    text=512,
+    usual=CAPTION,
+    width=2560,
+    pooled=0,
+    targets=(*ATTENTION, "w1", "w2", "w3"),
+    blocks=Blocks(6_142_033_920, 1_840_640, 270, 39_321_600),
+    parts=parts(
+        "z-image",
+        {
+            "transformer": ("diffusers.ZImageTransformer2DModel", 6_154_908_736),
+            "text_encoder": ("transformers.Qwen3Model", 4_022_468_096),
+            "vae": ("diffusers.AutoencoderKL", 83_819_683),
+        },
+    ),
+    one={"n_layers": 1, "n_refiner_layers": 1},
+    more=((29, {"n_layers": 2}), (1, {"n_refiner_layers": 2})),
+)
+
+PUBLISHED = {
+    "sdxl": SDXL,
+    "flux": FLUX,
+    "qwen-image": QWEN_IMAGE,
+    "qwen-image-edit": QWEN_EDIT,
+    "z-image": Z_IMAGE,
+    "z-image-turbo": replace(Z_IMAGE, name="Z-Image-Turbo"),
+}
 """By the family's name."""

@@ -130,6 +130,7 @@ class Sitting:
             self.adapter = (BASE, "", {})
         elif self.adapter[0] != step:
             path = self.run.adapter(step)
+            self.vouch(step)
             tensors, metadata = files.read(path)
             if metadata.get("base", self.base.digest) != self.base.digest:
                 raise PortraitistError(
@@ -137,6 +138,15 @@ class Sitting:
                     "Judge it on its own base: set model.base to the folder it was trained on.",
                 )
             self.adapter = (step, render.digest(path, self.run.manifest(step)), tensors)
+
+    def vouch(self, step: int) -> None:
+        """Refuse a checkpoint whose adapter is not what was written into it: what was judged would be another."""
+        path = self.run.adapter(step)
+        if problem := self.run.damage(step, path.name):
+            raise PortraitistError(
+                f"Checkpoint {step} of {self.run.name} cannot be judged: {problem}",
+                f"Put its file back, or delete {path.parent} and train again.",
+            )
 
     def adapted(self, strength: float) -> AbstractContextManager[object]:
         """Within: the denoiser is the checkpoint at hand, at a strength."""

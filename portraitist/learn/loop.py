@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from portraitist import rules
 from portraitist.dataset.stream import Course
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Overflowed, Stepped
 from portraitist.family import Batch, Family
 from portraitist.learn import memory
 from portraitist.learn.loss import picture_losses, to
-from portraitist.learn.noise import agree, levels, noises, number, snr_weights
+from portraitist.learn.noise import levels, noises, number, snr_weights
 from portraitist.learn.optimise import clip, rate
 from portraitist.learn.state import Trainee
 from portraitist.recipe import Recipe
@@ -39,7 +40,7 @@ def train(
     worse than a stopped run.
     """
     settings, saved, ending = recipe.training, trainee.step, ""
-    agree(family.process, settings)
+    rules.about_noise(family.profile, recipe)
     trainee.denoiser.train()
     while trainee.step < recipe.steps and not (ending := halt()):
         began, step = time.monotonic(), trainee.step
@@ -51,10 +52,7 @@ def train(
                 trainee.optimiser.zero_grad(set_to_none=True)
                 emit(Overflowed(step=step + 1, scale=trainee.scaler.scale))
                 continue
-            raise PortraitistError(
-                f"Step {step + 1}: loss {loss:.3g}, gradient norm {gradient:.3g}; the weights were not touched",
-                "Train with a lower rate, or a wider precision: --set training.rate=... or model.precision=float32",
-            )
+            raise not_finite(step, loss, gradient, recipe)
         height = rate(settings, step, horizon) * course.factor(step)
         moved = trainee.update(height)
         emit(
@@ -73,6 +71,19 @@ def train(
     if trainee.step > saved:
         checkpoint(trainee)
     return ending
+
+
+def not_finite(step: int, loss: Tensor, gradient: Tensor, recipe: Recipe) -> PortraitistError:
+    """The refusal of a step; no rate is to blame for the first one."""
+    narrow, remedy = recipe.model.precision != "float32", "Train with a lower rate: --set training.rate=..."
+    if step == 0:
+        start = " or adapter.start" if recipe.adapter.start else " or the parent's" if recipe.parent else ""
+        remedy = f"Nothing was trained yet: copy the base{start} again, or take another, and encode anew."
+    if narrow:
+        remedy += " Or use a wider precision: --set model.precision=float32"
+    return PortraitistError(
+        f"Step {step + 1}: loss {loss:.3g}, gradient norm {gradient:.3g}; the weights were not touched", remedy
+    )
 
 
 def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe: Recipe) -> Tensor:

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from portraitist import rules
 from portraitist.dataset.draws import generator, number
-from portraitist.errors import PortraitistError
 from portraitist.family import Process
 from portraitist.sections import Training
 
-__all__ = ["Ddpm", "Flow", "agree", "alphas", "generator", "levels", "noises", "number", "snr_weights"]
+__all__ = ["Ddpm", "Flow", "alphas", "generator", "levels", "noises", "number", "snr_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,26 +193,7 @@ def snr_weights(process: Process, level: Tensor, gamma: float) -> Tensor:
     if gamma == 0:
         return torch.ones_like(level)
     if not isinstance(process, Ddpm):
-        raise no_ddpm("training.snr_gamma")
+        raise rules.no_timesteps("training.snr_gamma")
     picture, rest = process.signal(level, level)
     ratio = (picture / rest).square()
     return ratio.clamp(max=gamma) / (ratio if process.prediction == "epsilon" else ratio + 1)
-
-
-def agree(process: Process, training: Training) -> None:
-    """Refuse a policy of noise levels that does not fit a family's process."""
-    if training.snr_gamma > 0 and not isinstance(process, Ddpm):
-        raise no_ddpm("training.snr_gamma")
-    if training.level_shift != 1 and isinstance(process, Ddpm):
-        raise PortraitistError(
-            f"training.level_shift = {training.level_shift:g} is of flows; this family's noise has timesteps",
-            "Set training.level_shift = 1.0; a logit-normal with training.level_mean moves levels here.",
-        )
-
-
-def no_ddpm(key: str) -> PortraitistError:
-    """The refusal of what needs signal-to-noise ratios of timesteps."""
-    return PortraitistError(
-        f"{key} is of denoising diffusion (SDXL); this family is a flow, whose levels training.level weighs",
-        f'Set {key} = 0, and choose training.level = "logit-normal" or leave the family\'s own.',
-    )

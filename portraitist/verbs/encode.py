@@ -1,12 +1,12 @@
 """encode: pictures and captions through the base's VAE and text encoders, once, into the cache by content."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portraitist import durable, families
+from portraitist import durable, families, rules
 from portraitist.audit.survey import cleared
 from portraitist.dataset import buckets, references
 from portraitist.errors import PortraitistError
@@ -52,6 +52,7 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
     began = time.monotonic()
     project.require_consent()
     family = families.get(recipe.model.family)
+    rules.about_noise(family.profile, recipe)  # what training would refuse, before anything is spent
     references.require_able(family.name, getattr(family, "references", 0), recipe)  # others' families may not know it
     side = recipe.data.resolution or family.profile.resolution
     sizes = buckets.buckets(side, family.pixel_multiple, recipe.data.aspect)
@@ -66,15 +67,15 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
         )
         for p in pictures
     }
-    total, done, encoded = sum(map(len, placed.values())), 0, 0
-    emit(Started(verb="encode", total=total))
+    total, encoded = sum(map(len, placed.values())), 0
     device = memory.place(recipe.model.device)
     with durable.lock(cache.folder):
         durable.sweep(cache.folder)
         missing = {name: [one for one in crops if not all(map(cache.has, one.keys))] for name, crops in placed.items()}
-        known = words(
-            [(told[name], one) for name, crops in missing.items() for one in crops], family, base, device, emit
-        )
+        wanted = [(name, one) for name, crops in missing.items() for one in crops]
+        units, done = len(wanted) + total, len(wanted)  # each crop that is missing goes by twice: words, then pixels
+        emit(Started(verb="encode", total=units))
+        known = words(wanted, told, family, base, device, emit, units)
         encoding: Encoding | None = None
         for picture in pictures:
             if missing[picture.name]:
@@ -86,7 +87,7 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
             encoded += len(missing[picture.name])
             for one in placed[picture.name]:
                 done += 1
-                emit(Encoded(name=picture.name, cached=one not in missing[picture.name], done=done, total=total))
+                emit(Encoded(name=picture.name, cached=one not in missing[picture.name], done=done, total=units))
         if encoding is not None:
             encoders.let_go(encoding.encoder)
         cache.write_index(project, recipe, pictures, placed)
@@ -96,9 +97,18 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
 
 
 def words(
-    wanted: "Sequence[tuple[Told, Placed]]", family: Family, base: Base, device: "torch.device", emit: Emit
+    wanted: "Sequence[tuple[str, Placed]]",
+    told: "Mapping[str, Told]",
+    family: Family,
+    base: Base,
+    device: "torch.device",
+    emit: Emit,
+    units: int,
 ) -> "Known":
-    """The conditions of all captions of crops that are wanted; the text encoders are let go before it returns."""
+    """The conditions of all captions of crops that are wanted, by picture; the text encoders are let go then.
+
+    units  of work that `encode` has in all, of which these are the first
+    """
     from portraitist.dataset import placing
     from portraitist.dataset.encoding import Encoding
     from portraitist.learn import encoders
@@ -106,8 +116,9 @@ def words(
     if not wanted:
         return {}
     encoding = Encoding(encoders.read(family, base, "words", device, emit))
-    for told, one in wanted:
-        placing.listen(encoding, told, one)
+    for done, (name, one) in enumerate(wanted, 1):
+        placing.listen(encoding, told[name], one)
+        emit(Encoded(name=f"{name}: its words", cached=False, done=done, total=units))
     encoders.let_go(encoding.encoder)
     return encoding.known
 

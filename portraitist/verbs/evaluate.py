@@ -137,6 +137,9 @@ def planned(shots: Grid, judging: Judging, checkpoints: int, *, reports: bool) -
 def screened(sitting: "Sitting", follow: bool) -> str:
     """Screen every checkpoint, and with `follow` those to come; returns why training was asked to end early, or ""."""
     training, early = Training(sitting.run), ""
+    for step in sitting.run.steps():
+        if sitting.has(step, WHOLE, "screen"):
+            sitting.vouch(step)
     sitting.judge(BASE, 0.0, "screen")
     while True:
         over = not follow or training.over()  # asked first: what was saved before the end is then seen below

@@ -171,7 +171,8 @@ def health(
     elif not family:
         says = f"It fits no family that is known here: {some([printable(name) for name in tensors])}"
         yield Remark("family", "block", says, "Use it with the program and the base it was made for.")
-    wild = [printable(name) for name, tensor in tensors.items() if not bool(tensor.float().isfinite().all())]
+    known = found if family else ()  # of what is no adapter nothing is read
+    wild = [printable(name) for name, tensor in tensors.items() if known and not bool(tensor.float().isfinite().all())]
     if wild:
         yield Remark("not_finite", "block", f"Not finite: {some(wild)}", "Take another checkpoint of the training.")
     for check, says, names in (

@@ -12,12 +12,11 @@ import numpy as np
 
 from portraitist import durable, families, runs
 from portraitist.adapters.modules import reached
-from portraitist.dataset import intake, references
+from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
-from portraitist.family import Family
+from portraitist.forecast import hindrances, memory, pace, room
 from portraitist.forecast import layout as files
-from portraitist.forecast import memory, pace, room
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -101,7 +100,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
     pictured = 1 + recipe.references  # on the bases that a CPU trains a reference is as large as the picture
     tokens = pictured * (side // layout.cell) ** 2 + family.profile.token_limit if layout else 0
-    notes += referred(project, recipe, pictures, family)
+    notes += hindrances.told(project, recipe, family, pictures, begun=run is not None)
     base = published(recipe, notes)
     minutes, minutes_basis, peak = duration(project, recipe, run, layout, tokens, left, base, side)
     needed, needed_basis = peak if peak else held(recipe, layout, tokens)
@@ -233,20 +232,6 @@ def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
     if project.facts.subject == "real" and project.facts.consent is None:
         notes.append("A real person without a recorded consent is not trained")
     return found, notes
-
-
-def referred(project: Project, recipe: Recipe, pictures: list[Picture], family: Family) -> list[str]:
-    """How many pictures are shown with how many references, or what stands against that."""
-    if not recipe.references:
-        return []
-    try:
-        references.require_able(family.name, getattr(family, "references", 0), recipe)
-        found = references.shown(project, recipe, pictures)
-    except PortraitistError as error:
-        return [f"{error.problem}. {error.remedy}"]
-    counts = Counter(map(len, found.values()))
-    told = [f"{number} with {count} each" for count, number in sorted(counts.items())]
-    return [f"Of {len(pictures)} pictures {', '.join(told) or 'none'} are shown with references"]
 
 
 def exposures(pictures: list[Picture], recipe: Recipe) -> tuple[dict[str, float], list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portraitist import __version__, durable, runs
+from portraitist import __version__, durable, rules, runs
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Saved, Started, Stepped, Warned, ignore
 from portraitist.project import Project
@@ -99,13 +99,13 @@ def follow(
 ) -> tuple[str, int]:
     """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
     from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, noise, optimise, quantise, state
+    from portraitist.learn import loop, memory, optimise, quantise, state
 
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
     quantise.available(recipe.model.quantised, device)
     optimise.available(recipe.training)
-    noise.agree(family.process, recipe.training)
+    rules.about_noise(family.profile, recipe)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
     facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
@@ -215,22 +215,11 @@ def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callabl
     return lambda path, tensors: files.write(path, dict(tensors), metadata)
 
 
-def start_file(project: Project, recipe: Recipe) -> Path:
-    """The adapter file that the recipe starts from."""
-    return project.folder / durable.expanded(recipe.adapter.start)
-
-
 def start_digest(project: Project, recipe: Recipe, run: runs.RunFolder) -> str:
     """SHA-256 of the file that the recipe starts from; where it is gone, what the run that has a copy says of it."""
-    path = start_file(project, recipe)
-    if path.is_file():
-        return durable.digest(path)
-    if (run.path / START).is_file() and run.lock.is_file():
+    if (run.path / START).is_file() and run.lock.is_file() and not runs.start_path(project, recipe).is_file():
         return str(run.locked().get("start", ""))
-    raise PortraitistError(
-        f"adapter.start = {recipe.adapter.start!r}: there is no such file ({path})",
-        "Give its path, absolute or from the character's folder.",
-    )
+    return durable.digest(runs.start_file(project, recipe))
 
 
 def start_weights(
@@ -245,7 +234,7 @@ def start_weights(
 
     path = run.path / START
     if not path.is_file():
-        found = start.weights(start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
+        found = start.weights(runs.start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
         tensorfile.write(path, {f"raw/{name}": tensor for name, tensor in found.items()})
     return tensorfile.read(path)
 

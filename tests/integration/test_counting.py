@@ -10,7 +10,7 @@ import torch
 
 from portraitist import families
 from portraitist.adapters import inject
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 from portraitist.family import Prompt
 from portraitist.forecast import counting, memory
 from portraitist.forecast.counting import Case, count, deep, inputs, point
@@ -22,7 +22,10 @@ from portraitist.sections import Adapter
 from tests.tiny import tiny
 
 PARTS = {
-    (name, part): facts for name, base in PUBLISHED.items() for part, facts in base.parts.items() if name not in TREE_OF
+    (name, part): facts
+    for name, base in PUBLISHED.items()
+    for part, facts in base.parts.items()
+    if tree_of(name) == name
 }
 
 
@@ -66,13 +69,13 @@ def test_text_is_what_the_encoder_gives_at_most(name, tmp_path):
 def bases(tmp_path_factory):
     """Tiny bases of the real classes, each with what the counting is told of it."""
     found = {}
-    for name in ("sdxl", "flux", "qwen-image"):
+    for name in ("sdxl", "flux", "qwen-image", "z-image"):
         base = tiny(name, tmp_path_factory.mktemp("bases") / name)
         family = families.get(name)
         config = {k: v for k, v in family.load_denoiser(base).config.items() if not k.startswith("_")}
         known = PUBLISHED[name]
         part = Part(known.trained.kind, config, 0)
-        width, channels = 32 if name == "sdxl" else 16, 16 if name == "qwen-image" else 4
+        width, channels = 32 if name == "sdxl" else 16, 4 if name in ("sdxl", "flux") else 16
         told = replace(known, width=width, pooled=16, channels=channels, parts={known.denoiser: part})
         found[name] = family, base, replace(told, one={}, more=())
     return found
@@ -119,7 +122,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), [("sdxl", CASES[0]), ("flux", CASES[0]), ("flux", CASES[1]), ("qwen-image", CASES[0])]
+    ("name", "case"),
+    [("sdxl", CASES[0]), ("flux", CASES[0]), ("flux", CASES[1]), ("qwen-image", CASES[0]), ("z-image", CASES[0])],
 )
 def test_bytes_that_going_back_needs_are_those_that_autograd_saves(name, case, bases):
     """torch's saved-tensor hooks on real tensors, each storage once, against fake ones: within 2 %."""
@@ -140,7 +144,8 @@ def test_bytes_that_going_back_needs_are_those_that_autograd_saves(name, case, b
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), [("sdxl", CASES[2]), ("flux", CASES[0]), ("flux", CASES[2]), ("qwen-image", CASES[2])]
+    ("name", "case"),
+    [("sdxl", CASES[2]), ("flux", CASES[0]), ("flux", CASES[2]), ("qwen-image", CASES[2]), ("z-image", CASES[2])],
 )
 def test_the_peak_is_the_allocators(name, case, bases):
     """Without checkpointing within 2 %; with it never too little by more, and at most a quarter too much."""

@@ -13,7 +13,7 @@ from portraitist import families
 from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache, load_index, load_samples
 from portraitist.errors import PortraitistError
-from portraitist.events import Encoded
+from portraitist.events import Encoded, Started
 from portraitist.project import Project
 from portraitist.sections import Data, Set
 from portraitist.verbs.add import add
@@ -33,7 +33,9 @@ def test_everything_is_encoded_once_and_a_second_time_costs_nothing(project, rec
     heard = []
     first = encode(project, recipe, heard.append)
     assert (first.encoded, first.cached, first.train, first.held_out) == (10, 0, 9, 1)
-    assert [e.done for e in heard if isinstance(e, Encoded)] == list(range(1, 11))
+    told = [event for event in heard if isinstance(event, Encoded)]
+    assert [e.done for e in told] == list(range(1, 21)), "words first, then pixels"
+    assert {e.total for e in (*told, *(e for e in heard if isinstance(e, Started)))} == {20}
     before = tree(first.folder)
     second = encode(project, recipe)
     assert (second.encoded, second.cached) == (0, 10)
@@ -134,8 +136,29 @@ def test_training_refuses_samples_of_yesterdays_pictures(project, recipe, family
     encode(project, recipe)
     add(project, [saved(tmp_path / "new.png", scenery(99))])
     audit(project, recipe)
-    with pytest.raises(PortraitistError, match="have changed since they were encoded"):
+    with pytest.raises(PortraitistError, match="changed since they were encoded"):
         load_samples(project, family, BASE, recipe, "train")
+
+
+def test_a_trigger_that_captions_hold_by_name_is_part_of_what_was_encoded(project, recipe, family):
+    """One that stands in no caption is not."""
+    encode(project, recipe)
+    renamed = Project(project.folder, project.facts.model_copy(update={"trigger": "quuxil"}))
+    assert len(load_index(renamed, recipe, BASE)) == 10
+    (project.pictures / "0.txt").write_text("{trigger}, waving")
+    audit(project, recipe)
+    encode(project, recipe)
+    assert len(load_index(project, recipe, BASE)) == 10
+    with pytest.raises(PortraitistError, match="their trigger") as told:
+        load_index(renamed, recipe, BASE)
+    assert "portraitist encode" in told.value.remedy
+
+
+def test_what_training_refuses_of_noise_is_refused_before_anything_is_encoded(project, recipe, family):
+    training = recipe.training.model_copy(update={"snr_gamma": 5.0})
+    with pytest.raises(PortraitistError, match="snr_gamma is of denoising diffusion"):
+        encode(project, recipe.model_copy(update={"training": training}))
+    assert not family.loaded
 
 
 def test_a_removed_picture_is_out_of_the_listing_and_a_touched_one_needs_an_audit(project, recipe, family):

@@ -279,8 +279,19 @@ def test_an_adapter_of_another_base_is_refused(trained, tmp_path):
     path = made.run.adapter(2)
     tensors, metadata = files.read(path)
     files.write(path, tensors, {**metadata, "base": "0" * 64})
+    said = made.run.manifest(2)
+    said["files"][path.name] = durable.digest(path)
+    durable.write_json(path.parent / "manifest.json", said)
     with pytest.raises(PortraitistError, match="another base"):
         evaluate(made.project, made.recipe)
+
+
+def test_an_adapter_that_is_not_the_one_written_into_its_checkpoint_is_refused(trained, uncut, tmp_path):
+    """Before it is judged, and afterwards."""
+    for made, step in ((trained.at(tmp_path / "new"), 2), (uncut[0].at(tmp_path / "judged"), 4)):
+        made.run.adapter(step).write_bytes(made.run.adapter(6).read_bytes())
+        with pytest.raises(PortraitistError, match=f"Checkpoint {step} .*differs from what was written"):
+            evaluate(made.project, made.recipe)
 
 
 def begin(made, pid=None):

@@ -1,5 +1,9 @@
 """Families compute what diffusers' pipelines compute, on tiny models of the same classes."""
 
+import json
+import logging
+import shutil
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -12,13 +16,14 @@ from portraitist.families.sdxl import native
 from portraitist.family import Prompt, collate
 from portraitist.judge.render import Sampler
 from portraitist.learn.memory import autocast
+from portraitist.learn.noise import Ddpm
 from portraitist.pictures import Crop
 from portraitist.sections import Adapter, Model
 from tests.tiny import KNOWN, OUTSIDE, PIPELINES, tiny
 from tests.vocabularies import CAPTIONS
 
 NAMES = OUTSIDE
-CHANNELS = {name: KNOWN[name].channels for name in NAMES}
+CHANNELS = {name: KNOWN[name].channels for name in KNOWN}
 TEXT, HEIGHT, WIDTH = "zorblax, a fox, waving, in a forest at night", 64, 128
 WHOLE = Crop(WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT)
 
@@ -26,7 +31,7 @@ WHOLE = Crop(WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT)
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bases")
-    return {name: tiny(name, folder / name) for name in NAMES}
+    return {name: tiny(name, folder / name) for name in KNOWN}
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +243,7 @@ def test_a_denoiser_comes_frozen_and_spares_memory_without_changing_gradients(ba
         torch.testing.assert_close(gradient, gradients[1][key], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KNOWN)
 def test_gradients_are_those_of_finite_differences(bases, name):
     """In float64, along a random direction of all an adapter's numbers."""
     family, encoder, denoiser = loaded(bases, name)
@@ -343,6 +348,53 @@ def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pi
         pipeline.unload_lora_weights()
     torch.testing.assert_close(KNOWN[name].put(whole), expected, rtol=1e-4, atol=1e-4)
     assert (expected - plain).abs().max() > 0.01, "the adapter was not loaded"
+
+
+def spoiled(base, folder, part, **facts):
+    """A copy of a base with other words in one of its JSON files."""
+    shutil.copytree(base.folder, folder)
+    path = folder / part
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    return folder
+
+
+def test_a_base_that_wants_other_than_its_family_does_is_refused_before_it_is_read(bases, tmp_path):
+    """FLUX.1-schnell has dev's pipeline and layers but guidance's; Kontext's pipeline wants a picture."""
+    schnell = spoiled(bases["flux"], tmp_path / "schnell", "transformer/config.json", guidance_embeds=False)
+    with pytest.raises(PortraitistError, match="is told no guidance"):
+        families.pair(Model(family="flux", base=str(schnell)))
+    single = tmp_path / "flux1-schnell.safetensors"
+    files.tensorfile.write(single, {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2, 2)})
+    parts = {"transformer": str(single)}
+    with pytest.raises(PortraitistError, match=r"flux1-schnell\.safetensors is told no guidance"):
+        families.pair(Model(family="flux", base=str(bases["flux"].folder), parts=parts))
+    kontext = spoiled(bases["flux"], tmp_path / "kontext", "model_index.json", _class_name="FluxKontextPipeline")
+    with pytest.raises(PortraitistError, match="a base for FluxKontextPipeline, not one of flux"):
+        families.pair(Model(family="flux", base=str(kontext)))
+    with pytest.raises(PortraitistError, match="a base for FluxPipeline, not one of sdxl") as told:
+        families.pair(Model(family="sdxl", base=str(bases["flux"].folder)))
+    assert told.value.remedy == "Set model.family to flux."
+    assert families.pair(Model(family="flux", base=str(bases["flux"].folder)))[0] == families.get("flux")
+
+
+@pytest.mark.parametrize(("name", "part"), [("flux", "model_index.json"), ("sdxl", "scheduler/scheduler_config.json")])
+def test_a_damaged_file_of_a_base_is_to_be_copied_and_not_deleted(name, part, bases, tmp_path):
+    folder = spoiled(bases[name], tmp_path / "base", part)
+    for text in ("{", "[]"):
+        (folder / part).write_text(text)
+        with pytest.raises(PortraitistError, match=f"{part} is damaged") as told:
+            families.pair(Model(family=name, base=str(folder)))
+        assert told.value.remedy == "Copy this file again."
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_family_says_without_torch_whether_its_noise_has_timesteps(name):
+    family = families.get(name)
+    assert family.profile.timesteps == isinstance(family.process, Ddpm)
+
+
+def test_what_bitsandbytes_tells_of_its_kernels_reaches_nobody():
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
 
 
 def test_a_module_without_a_name_in_the_publishers_layout_is_refused():

@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 from pathlib import Path
 
 import pytest
@@ -375,6 +376,24 @@ def test_no_file_ends_in_a_traceback(seed, tmp_path, capsys):
         said = capsys.readouterr()
         assert code in (0, 1, 2), said.err
         assert (len(said.err.splitlines()) == 2) == (code == 2), said.err
+
+
+def test_of_a_large_file_that_is_no_adapter_only_the_header_is_read(tmp_path):
+    """Three gigabytes, of which the disk holds nothing: the names of a base."""
+    path, size = tmp_path / "base.safetensors", 3_000_000_000
+    facts = {"dtype": "F16", "shape": [size // 2], "data_offsets": [0, size]}
+    header = json.dumps({"model.diffusion_model.input_blocks.0.0.weight": facts}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert inspect(path).blocked
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+    with path.open("r+b") as file:
+        file.truncate(size - 1)
+    with pytest.raises(PortraitistError, match="is damaged") as told:
+        inspect(path)
+    assert "folder" not in told.value.remedy
 
 
 def test_a_folder_or_nothing_at_all_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from portraitist import families
 from portraitist.adapters import inject
 from portraitist.dataset.encoding import Encoding
 from portraitist.dataset.stream import course, stack
+from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
 from portraitist.learn import loop
 from portraitist.learn.loss import picture_losses
@@ -52,6 +53,31 @@ def unreachable(family, trainee, batch, recipe):
     found = {key for key, value in trainee.parameters.items() if value.grad is None or not value.grad.any()}
     assert len(found) < len(trainee.parameters) / 3
     return found
+
+
+@pytest.mark.parametrize(
+    ("precision", "taken", "remedy"),
+    [
+        ("float32", 0, "Nothing was trained yet: copy the base again"),
+        ("bfloat16", 0, "model.precision=float32"),
+        ("float32", 1, "Train with a lower rate"),
+    ],
+)
+def test_a_loss_that_is_not_finite_from_the_start_is_no_fault_of_the_rate(precision, taken, remedy, tmp_path):
+    """A base whose weights are not finite, and weights that training spoiled."""
+    family, base = families.get("sdxl"), tiny("sdxl", tmp_path / "sdxl")
+    model = {"family": "sdxl", "precision": precision, "device": "cpu"}
+    recipe = Recipe.model_validate({"model": model, "stages": [{"steps": 4}], "training": {"batch": 1}})
+    denoiser = family.load_denoiser(base)
+    trainee = Trainee(denoiser, inject.attach(denoiser, recipe.adapter, family, seed=0), recipe.training, step=taken)
+    denoiser.conv_out.bias.data[0] = float("nan")
+    given = course(encoded(family, base), recipe)
+    with pytest.raises(PortraitistError, match=f"Step {taken + 1}: loss nan") as told:
+        loop.train(
+            family, trainee, given, recipe, horizon=4, emit=print, checkpoint=lambda trainee: None, halt=lambda: ""
+        )
+    assert remedy in told.value.remedy
+    assert ("rate" in told.value.remedy) == (taken > 0)
 
 
 @pytest.mark.parametrize(("kind", "precision"), [("lora", "float32"), ("lora", "bfloat16"), ("full", "bfloat16")])

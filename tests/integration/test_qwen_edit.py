@@ -312,7 +312,7 @@ def test_a_base_of_the_other_pipeline_or_of_the_first_edit_model_is_refused(base
     ):
         (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": kind}))
         with pytest.raises(PortraitistError, match=f"a base for {kind}") as caught:
-            families.get(family).load_encoder(families.resolve(Model(family=family, base=str(folder))))
+            families.resolve(Model(family=family, base=str(folder)))
         assert remedy in caught.value.remedy
 
 

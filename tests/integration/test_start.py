@@ -1,6 +1,7 @@
 """A training starts from any program's adapter file with its very weights, and from nothing that does not fit."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -12,7 +13,7 @@ from portraitist.errors import Interrupted, PortraitistError
 from portraitist.recipe import load
 from portraitist.sections import Adapter
 from portraitist.verbs.export import export
-from portraitist.verbs.train import train
+from portraitist.verbs.train import train, writer
 from tests.adapters import singles
 from tests.projects import made
 from tests.tiny import KNOWN, tiny
@@ -69,6 +70,23 @@ def test_in_every_dialect_a_file_gives_the_weights_that_were_written_into_it(nam
     found = start.weights(path, adapter, bases[name][0], layers)
     assert found.keys() == {key for key in tensors if not key.endswith(".alpha")}
     assert all(torch.equal(found[key], tensors[key]) for key in found)
+
+
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_checkpoint_of_ones_own_training_gives_its_weights_in_every_family(name, kind, bases, tmp_path):
+    adapter = Adapter(kind=kind, rank=3, alpha=6)
+    layers, tensors = trained(bases[name], adapter)
+    path = tmp_path / "adapter.safetensors"
+    base = SimpleNamespace(digest="00")
+    writer(bases[name][0], base, SimpleNamespace(adapter=adapter), 2)(path, tensors)
+    before = path.read_bytes()
+    found = start.weights(path, adapter, bases[name][0], layers)
+    assert found.keys() == {key for key in tensors if not key.endswith(".alpha")}
+    assert all(torch.equal(found[key], tensors[key]) for key in found)
+    assert path.read_bytes() == before
+    with pytest.raises(PortraitistError, match="alpha 6 on"):
+        start.weights(path, adapter.model_copy(update={"alpha": 3.0}), bases[name][0], layers)
 
 
 @pytest.mark.parametrize("kind", ["loha", "lokr"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from portraitist import families
-from portraitist.adapters.dialects import TREE_OF
+from portraitist.adapters.dialects import tree_of
 from portraitist.errors import PortraitistError
 from portraitist.forecast import memory, pace, placement
 from portraitist.forecast.laws import Point, bytes_at, fit, memory_terms, operations_at, work_terms
@@ -132,11 +132,11 @@ def test_parts_are_exact_where_they_can_be():
 def test_the_published_base_is_what_the_family_trains(family):
     known, ours = PUBLISHED[family], families.get(family)
     assert known.targets == ours.targets
-    assert ours.profile.token_limit <= known.text <= ours.profile.token_limit + 5
+    assert ours.profile.token_limit <= known.text <= ours.profile.token_limit + 8
     assert memory.known(family).laws.parameters == known.trained.parameters
 
 
-@pytest.mark.parametrize(("family", "other"), TREE_OF.items())
+@pytest.mark.parametrize(("family", "other"), [(name, tree_of(name)) for name in PUBLISHED if tree_of(name) != name])
 def test_who_shares_laws_has_the_same_denoiser_and_adapter(family, other):
     known, its = PUBLISHED[family], PUBLISHED[other]
     assert known.trained == its.trained
@@ -181,10 +181,10 @@ def test_a_fit_with_little_to_spare_is_said_to_be_one():
     assert "--set model.precision=bfloat16" in wide
 
 
-@pytest.mark.parametrize("family", ["sdxl", "flux", "qwen-image", "qwen-image-edit"])
+@pytest.mark.parametrize("family", PUBLISHED)
 def test_blocks_that_lie_away_are_not_on_the_card_but_for_three(family):
     base, plain = memory.known(family), recipe(family)
-    blocks = placement.BLOCKS[TREE_OF.get(family, family)]
+    blocks = placement.BLOCKS[tree_of(family)]
     whole, away = (
         memory.total(memory.training(base, one, 1024))
         for one in (plain, plain.model_copy(update={"model": plain.model.model_copy(update={"offload": 1.0})}))

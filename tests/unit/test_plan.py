@@ -21,7 +21,7 @@ from portraitist.verbs.plan import plan
 class Plain:
     """A family as far as a plan asks."""
 
-    profile = SimpleNamespace(resolution=64, token_limit=8)
+    profile = SimpleNamespace(resolution=64, token_limit=8, timesteps=False)
     pixel_multiple = 16
     targets = ("to_q",)
 
@@ -194,6 +194,22 @@ def test_nothing_is_refused_that_a_person_may_yet_do(project):
     assert any("consent" in note for note in plan(real, recipe()).notes)
 
 
+def test_what_training_would_refuse_is_said(project):
+    """And what is no base: that was all "unknown"."""
+    wrong = {
+        "snr_gamma is of denoising diffusion": {"training": {"snr_gamma": 5.0}},
+        "/etc/passwd is not a .safetensors file": {"model": {"base": "/etc/passwd", "family": "flux"}},
+        "there is no such file": {"adapter": {"start": "gone.safetensors"}},
+        "has no run": {"parent": "gone"},
+    }
+    for says, sections in wrong.items():
+        made = plan(project, Recipe.model_validate({"stages": [{"steps": 5}], **sections}))
+        assert [note for note in made.notes if says in note], says
+    for base in ("nobody/has-such-a-model-in-the-cache", ""):
+        asked = Recipe.model_validate({"stages": [{"steps": 5}], "model": {"family": "flux", "base": base}})
+        assert not [note for note in plan(project, asked).notes if "base" in note], "it may yet be fetched"
+
+
 def test_a_damaged_base_or_lock_is_no_reason_to_refuse_a_plan(project, tmp_path):
     weights(tmp_path / "base", "unet", **{"to_q.weight": (4, 4)})
     named = b'{"to_q.weight": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 0]}}'
@@ -233,6 +249,14 @@ def test_a_large_base_is_foretold_for_cards_without_its_files(project):
     assert set(made.hours) == {"RTX 4090", "RTX 5090", "A40", "A6000", "L40S", "A100", "H100"}
     assert "4,885,371,136 numbers" in made.encoding["text encoders"]
     assert made.minutes is None, "nothing was measured"
+
+
+@pytest.mark.parametrize("name", ["z-image", "z-image-turbo"])
+def test_z_image_is_foretold_by_both_its_names(project, name):
+    made = plan(project, large(model={"family": name, "precision": "bfloat16", "base": "/nowhere"}), card="24")
+    assert made.parameters == 39_690_240
+    assert made.cards["24 GB"].startswith("fits")
+    assert "SimpleTuner" in made.hours["RTX 4090"]
 
 
 @pytest.mark.parametrize("name", ["qwen-image", "qwen-image-edit"])
