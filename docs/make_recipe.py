@@ -24,7 +24,7 @@ spelled out, in `recipe.lock.toml`.
 TOML has no null: `""`, `0` or an empty list say that a thing is not used. Items of a list go by number:
 `--set stages.0.steps=600`.
 
-Presets: {presets}.
+[Presets](presets.md): {presets}.
 """
 
 

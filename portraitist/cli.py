@@ -81,17 +81,26 @@ def new(
     ],
     name: Annotated[str, Parameter(show_default=False, help="What people call it; without it the folder's name.")] = "",
     noun: Annotated[str, Parameter(help="What it is in plain words, for prompts.")] = "character",
-    preset: Annotated[str, Parameter(help="Where the recipe starts from.")] = "mini",
+    family: Annotated[
+        str,
+        Parameter(show_default=False, help="Of the base: sdxl, flux, qwen-image, ...; without it the embedded one's."),
+    ] = "",
+    base: Annotated[
+        str, Parameter(show_default=False, help="A folder, a file, or a name on the Hugging Face Hub.")
+    ] = "",
+    card: Annotated[
+        str, Parameter(show_default=False, help="With --family: the card's memory in GB, such as 24, or its name.")
+    ] = "",
+    preset: Annotated[str, Parameter(show_default=False, help="Where the recipe starts from, by name.")] = "",
     as_json: Json = False,
 ) -> Work:
     """Make a character's folder, or turn a folder of pictures into one."""
     from portraitist.verbs.new import new as verb
 
     called = name or folder.absolute().name
-    return Work(
-        folder,
-        lambda emit, stop: verb(folder, name=called, trigger=trigger, subject=subject, noun=noun, preset=preset),
-    )
+    facts = {"name": called, "trigger": trigger, "subject": subject, "noun": noun}
+    start = {"family": family, "base": base, "card": card, "preset": preset}
+    return Work(folder, lambda emit, stop: verb(folder, **facts, **start))
 
 
 @app.command(sort_key=1)

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,17 +97,44 @@ class Recipe(Section):
         return tomli_w.dumps(self.model_dump(mode="json"))
 
 
-def presets() -> list[str]:
-    """Names of the presets that ship."""
+def presets(family: str = "") -> list[str]:
+    """Names of the presets that ship; with a family's name, of those for it."""
     folder = resources.files("portraitist") / "presets"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    names = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return [name for name in names if not family or shipped(name)["model"]["family"] == family]
+
+
+@cache
+def written(name: str) -> dict[str, Any]:
+    """A preset's own file."""
+    text = (resources.files("portraitist") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return parse(text, f"preset {name}")
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """What a preset sets, over the preset that its own file names, and so on down."""
+    own = copy.deepcopy(written(name))
+    return over(shipped(own["preset"]), own) if "preset" in own else own
+
+
+def over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`; of what it changes, the word of `below` on where the value comes from goes."""
+    merged = merge(copy.deepcopy(below), {k: v for k, v in above.items() if not k.startswith("+")})
+    late = [(k.removeprefix("+"), v) for k, v in above.items() if k.startswith("+")]
+    for dotted, value in late:
+        place(merged, dotted.split("."), value)
+    said, kept = above.get("standing", {}), merged.get("standing", {})
+    if isinstance(said, dict):
+        stale = [k for k in below.get("standing", {}) if k not in said and value_at(merged, k) != value_at(below, k)]
+        merged["standing"] = {key: words for key, words in kept.items() if key not in stale}
+    return merged
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """The recipe of a file over its preset, with `--set` changes (`section.key=value`, TOML values) over both.
 
     An absent file means the preset `mini` alone. Raises PortraitistError for unknown keys (with the nearest known
-    one), values out of range, a preset that does not exist, a newer format.
+    one), values out of range, a preset that does not exist or is for another family, a newer format.
     """
     values = parse(durable.read_text(path), str(path)) if path.is_file() else {}
     for change in changes:
@@ -114,16 +142,9 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     name = values.get("preset", "mini")
     if name not in presets():
         raise PortraitistError(f"{path}: there is no preset {name!r}", f"Choose one of: {', '.join(presets())}.")
-    shipped = (resources.files("portraitist") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    preset = parse(shipped, f"preset {name}")
-    merged = merge(copy.deepcopy(preset), {k: v for k, v in values.items() if not k.startswith("+")})
-    late = [(k.removeprefix("+"), v) for k, v in values.items() if k.startswith("+")]
-    for dotted, value in late:
-        place(merged, dotted.split("."), value)
-    said, kept = values.get("standing", {}), merged.get("standing", {})
-    if isinstance(said, dict):
-        stale = [k for k in preset.get("standing", {}) if k not in said and value_at(merged, k) != value_at(preset, k)]
-        merged["standing"] = {key: words for key, words in kept.items() if key not in stale}
+    preset = shipped(name)
+    merged = over(preset, values)
+    merged["preset"] = name
     if isinstance(merged.get("format"), int) and merged["format"] > FORMAT:
         raise PortraitistError(
             f"{path} has format {merged['format']}; this version reads up to {FORMAT}", "Install a newer portraitist."
@@ -132,6 +153,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
         found = Recipe.model_validate(merged)
     except ValidationError as error:
         raise first_complaint(error, str(path) if path.is_file() else f"preset {name}", Recipe) from error
+    rules.about_preset(found, preset["model"]["family"], presets(found.model.family))
     own = [key for key in rules.COUNTS if value_at(values, key) is not None and value_at(preset, key) is None]
     rules.refuse_idle(found, own)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import PortraitistError
@@ -44,6 +44,18 @@ def check(recipe: Recipe) -> None:
     about_adapter(recipe)
     about_memory(recipe)
     about_optimiser(recipe)
+
+
+def about_preset(recipe: Recipe, family: str, fitting: Sequence[str]) -> None:
+    """Refuse a family that another one's preset was made for, where presets of its own are `fitting`.
+
+    family  the preset's
+    """
+    if recipe.model.family != family and fitting:
+        raise PortraitistError(
+            f'model.family = "{recipe.model.family}" does not go with preset = "{recipe.preset}", made for {family}',
+            f"Set preset to one of: {', '.join(fitting)}.",
+        )
 
 
 def about_adapter(recipe: Recipe) -> None:

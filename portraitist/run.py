@@ -284,9 +284,14 @@ def fingerprint(*parts: Any) -> str:
 
 def changes(path: Path, recipe: Recipe) -> list[str]:
     """The `section.key=value` words that turn the recipe file at `path` into `recipe`."""
-    preset = [] if load(path).preset == recipe.preset else [f"preset={inline(recipe.preset)}"]
-    before, after = (r.model_dump(mode="json", exclude={"standing"}) for r in (load(path, preset), recipe))
-    return preset + [f"{key}={inline(value)}" for key, value in differing(before, after)]
+    start = [f"preset={inline(recipe.preset)}", f"model.family={inline(recipe.model.family)}"]  # they go together
+    try:
+        plain = load(path)
+        start = [] if (plain.preset, plain.model.family) == (recipe.preset, recipe.model.family) else start
+    except PortraitistError:
+        pass  # what is wrong in the file, the changes have mended
+    before, after = (r.model_dump(mode="json", exclude={"standing"}) for r in (load(path, start), recipe))
+    return start + [f"{key}={inline(value)}" for key, value in differing(before, after)]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from tests.tiny import tiny
 
 SAVE_EVERY = 3
 
-RECIPE = """preset = "mini"
+RECIPE = """preset = "sdxl"
 [model]
 family = "sdxl"
 base = "{base}"
@@ -36,7 +36,10 @@ dropout = 0.1
 steps = {steps}
 [training]
 batch = 1
+accumulate = 1
 rate = 1e-2
+schedule = "linear"
+warmup = 20
 ema = 0.9
 save_every = {every}
 """

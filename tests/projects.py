@@ -12,7 +12,7 @@ from portraitist.verbs.train import train
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
 
-SETTINGS = """preset = "mini"
+SETTINGS = """preset = "{family}"
 [model]
 family = "{family}"
 base = "{base}"
@@ -27,8 +27,15 @@ alpha = 5.0
 steps = 4
 [training]
 batch = 2
+accumulate = 1
 rate = 1e-2
+schedule = "linear"
+warmup = 20
+ema = 0.98
 save_every = 2
+[judging]
+guidance = 3.0
+sampling_steps = 20
 """
 
 

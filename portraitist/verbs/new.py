@@ -1,13 +1,15 @@
 """new: make a project folder, and a recipe that names its preset."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from portraitist import durable, recipe
+from portraitist import durable, recipe, registry
 from portraitist.errors import PortraitistError
+from portraitist.forecast import pace
 from portraitist.project import Facts, Project
 from portraitist.recipe import first_complaint
 
@@ -19,7 +21,10 @@ def new(
     trigger: str = "",
     subject: str = "",
     noun: str = "character",
-    preset: str = "mini",
+    family: str = "",
+    base: str = "",
+    card: str = "",
+    preset: str = "",
 ) -> Project:
     """Make `folder` a project: project.toml, recipe.toml and pictures/.
 
@@ -27,13 +32,15 @@ def new(
     trigger  the rare word that will stand for it
     subject  fictional or real; there is no default, because a real person needs a recorded consent
     noun     what it is in plain words
-    preset   the recipe to start from
+    family   of the base; "" is mini, the embedded one's
+    base     as model.base has it, written into the recipe; "" leaves it out
+    card     with a family: memory in GB or a card's name, whose preset is taken
+    preset   the recipe to start from by name, in place of family and card
 
     A folder that already holds pictures for another trainer may become one. Raises PortraitistError for a folder
-    that is a project, an unknown preset, and a missing or unusable trigger or subject.
+    that is a project, a missing or unusable trigger or subject, and where no preset is for what is asked.
     """
-    if preset not in recipe.presets():
-        raise PortraitistError(f"There is no preset {preset!r}", f"Choose one of: {', '.join(recipe.presets())}.")
+    start = chosen(family, card, preset)
     for value, key, example in ((trigger, "trigger", "maya_char"), (subject, "subject", "fictional")):
         if not value:
             raise PortraitistError(f"A project needs a {key}", f"Give it: --{key} {example}")
@@ -44,5 +51,38 @@ def new(
         raise first_complaint(error, "new", Facts) from error
     project = Project.create(folder, facts)
     if not project.recipe.exists():
-        durable.write_text(project.recipe, tomli_w.dumps({"format": recipe.FORMAT, "preset": preset}))
+        model = {key: value for key, value in (("family", family), ("base", base)) if value}
+        said = {"format": recipe.FORMAT, "preset": start} | ({"model": model} if model else {})
+        durable.write_text(project.recipe, tomli_w.dumps(said))
     return project
+
+
+def chosen(family: str, card: str, preset: str) -> str:
+    """The preset by its name, or the largest of a family that is no larger than a card."""
+    if preset and (family or card):
+        raise PortraitistError("--preset says already what --family and --card choose", "Leave it out, or leave them.")
+    if preset and preset not in recipe.presets():
+        raise PortraitistError(f"There is no preset {preset!r}", f"Choose one of: {', '.join(recipe.presets())}.")
+    if card and not family:
+        raise PortraitistError("--card chooses among the presets of a family", "Name it: --family flux")
+    if not family:
+        return preset or "mini"
+    own = recipe.presets(registry.get(family).name)
+    if not own:
+        raise PortraitistError(
+            f"No preset is for {family}", "Leave --family out, and set model.family and its values in recipe.toml."
+        )
+    if not card:
+        return family
+    sizes = sorted(int(found[1]) for name in own if (found := re.fullmatch(rf"{re.escape(family)}-(\d+)gb", name)))
+    gb = int(card) if card.isdecimal() else pace.named(card).gb
+    if not sizes:
+        raise PortraitistError(
+            f"The preset {family} is the same for every card", "Leave --card out; plan says what fits."
+        )
+    if gb < sizes[0]:
+        raise PortraitistError(
+            f"No preset of {family} is for a card of {gb} GB; the smallest is for {sizes[0]}",
+            f"Leave --card out: the preset is {family} then, and plan says what would make it fit.",
+        )
+    return f"{family}-{max(size for size in sizes if size <= gb)}gb"

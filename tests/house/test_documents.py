@@ -74,6 +74,12 @@ def test_the_page_of_the_recipe_is_current():
     assert PAGE.read_text() == page(), "run: make docs"
 
 
+def test_the_page_of_the_presets_is_current():
+    from docs.make_presets import PAGE, page
+
+    assert PAGE.read_text() == page(), "run: make docs"
+
+
 def test_every_check_of_the_audit_is_told_with_its_remedy():
     """Each name that a finding can carry stands in docs/dataset.md."""
     text = "".join((PACKAGE / "audit" / name).read_text() for name in ("quality.py", "balance.py"))

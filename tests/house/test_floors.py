@@ -99,7 +99,7 @@ def test_a_project_is_made_filled_audited_and_planned_without_torch(tmp_path):
         ["add", str(project), str(pictures)],
         ["audit", str(project)],
         ["plan", str(project)],
-        ["plan", str(project), "--set", "model.family=flux", "--card", "24"],
+        ["plan", str(project), "--set", "preset=flux", "--card", "24"],
     ):
         code, loaded, output = loaded_by(*arguments)
         assert loaded == "", arguments[0]

@@ -33,6 +33,7 @@ from tests.tiny import tiny
 
 SETTINGS = (
     'model.precision="float32"', "model.threads=1", "data.resolution=64", "stages=[{steps=6}]", "training.batch=2",
+    "training.accumulate=1", "training.schedule=linear", "training.warmup=20", "judging.guidance=3.0",
     "training.save_every=2", "training.rate=1e-2", "training.ema=0.0", "judging.sampling_steps=2", "judging.seeds=1",
     "judging.screen=3", "judging.contenders=2", "judging.strengths=[0.5, 1.0]",
 )  # fmt: skip
@@ -75,7 +76,7 @@ def trained(tmp_path_factory):
         (folder / "in" / f"{i}.txt").write_text("{} of zorblax, {}, {} background".format(*words))
     project = Project.create(folder / "p", Facts(name="Z", trigger="zorblax", subject="fictional", noun="robot"))
     add(project, [folder / "in"])
-    changes = ['model.family="sdxl"', f'model.base="{base.folder}"', *SETTINGS]
+    changes = ['preset="sdxl"', f'model.base="{base.folder}"', *SETTINGS]
     recipe = recipes.load(project.recipe, changes)
     audit(project, recipe)
     encode(project, recipe)

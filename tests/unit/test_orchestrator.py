@@ -31,6 +31,14 @@ def test_a_recipe_survives_the_command_line(tmp_path_factory, chosen):
     assert bool(words) == bool(chosen)
 
 
+@pytest.mark.parametrize("text", ["", 'preset = "sdxl"\n', '[model]\nfamily = "flux"\n'])
+def test_so_does_another_preset_and_one_that_mends_the_file(text, tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    meant = recipe.load(path, ["preset=flux-24gb", "model.family=flux", "training.rate=1e-3"])
+    assert recipe.load(path, changes(path, meant)) == meant
+
+
 VALUES = st.recursive(
     st.text() | st.integers(-(2**60), 2**60) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
