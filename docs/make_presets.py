@@ -42,7 +42,7 @@ another's rate. A family from another package has no presets: name its values yo
 
 All at 1024 pixels, four pictures a step, without reference pictures, *by the forecast*: no card has confirmed it.
 Weights are bfloat16 where training and judging both fit, else int8, which is [near to it](bases.md). Where even these
-do not fit, some of the blocks lie in main memory, which must have so many GB free, and so many are copied for each step.
+do not fit, some of the blocks lie in main memory: it must have so many GB free, and so many are copied for each step.
 No preset needs 4 bits, which are coarser. The last column is what `evaluate` takes alone; `run` judges beside the
 training where both fit.
 

@@ -268,9 +268,8 @@ def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float
     parts = training(base, recipe, side)
     peak = total(parts)
     if peak <= card_gb:
-        both = peak + total(judging(base, recipe, side))
-        beside = "also with judging beside it" if both <= card_gb else f"`run` judges beside it and needs {both:.1f} GB"
-        return f"fits{closely(parts, card_gb)}: {card_gb - peak:.1f} GB to spare; {beside}"
+        judged = beside(recipe, peak, total(judging(base, recipe, side)), card_gb)
+        return f"fits{closely(parts, card_gb)}: {card_gb - peak:.1f} GB to spare; {judged}{cost(base, recipe)}"
     short = f"does not fit: {peak - card_gb:.1f} GB short"
     for words, less, low in changes(recipe, side, multiple):
         parts = training(base, less, low)
@@ -278,6 +277,18 @@ def verdict(base: Base, recipe: Recipe, side: int, multiple: int, card_gb: float
             setting = " ".join(f"--set {word}" for word in words.split())
             return f"{short}; fits{closely(parts, card_gb)} with {setting}: {total(parts):.1f} GB{cost(base, less)}"
     return f"{short}; nothing in a recipe makes it fit"
+
+
+def beside(recipe: Recipe, training_gb: float, judging_gb: float, card_gb: float) -> str:
+    """How judging goes on a card that the training fits."""
+    both = training_gb + judging_gb
+    if both <= card_gb:
+        return "also with judging beside it"
+    if recipe.judging.beside == "always":
+        return f"`run` judges beside it and needs {both:.1f} GB"
+    if judging_gb <= card_gb:
+        return f"`run` judges after it, for both at once need {both:.1f} GB"
+    return f"judging needs {judging_gb:.1f} GB, and does not fit"
 
 
 def cost(base: Base, recipe: Recipe) -> str:

@@ -330,7 +330,10 @@ def estimated(recipe: Recipe, layout: files.Layout | None, tokens: int, left: in
 
 def unknown(recipe: Recipe) -> str:
     """Why nothing can be told from the base's files."""
-    return f"unknown: no layer that is trained is found by name in {recipe.model.base or 'the package'}"
+    if not recipe.model.base and recipe.model.family != "mini":
+        return "unknown until model.base names the base"
+    where = recipe.model.base or "the package"
+    return f"unknown: {where} is not on this disk, or no layer that is trained is found in it by name"
 
 
 def alike(recipe: Recipe) -> list[Any]:

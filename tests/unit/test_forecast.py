@@ -14,7 +14,7 @@ from portraitist.forecast.published import PUBLISHED
 from portraitist.learn import encoders
 from portraitist.learn.optimise import optimiser
 from portraitist.recipe import Recipe
-from portraitist.sections import Training
+from portraitist.sections import Judging, Model, Training
 
 GIB = 1.073741824
 
@@ -175,7 +175,14 @@ def test_a_fit_with_little_to_spare_is_said_to_be_one():
     base, asked = memory.known("flux"), recipe("flux")
     exact = peak("flux")
     assert memory.verdict(base, asked, 1024, 16, exact + 0.1).startswith("fits closely: 0.1 GB")
-    assert memory.verdict(base, asked, 1024, 16, exact + 2).startswith("fits: 2.0 GB to spare; `run` judges beside it")
+    assert memory.verdict(base, asked, 1024, 16, exact + 2).startswith(
+        "fits: 2.0 GB to spare; judging needs 30.8 GB, and"
+    )
+    assert "`run` judges after it, for both at once need 58.6 GB" in memory.verdict(base, asked, 1024, 16, 48)
+    always = asked.model_copy(update={"judging": Judging(beside="always")})
+    assert "`run` judges beside it and needs 58.6 GB" in memory.verdict(base, always, 1024, 16, 48)
+    away = asked.model_copy(update={"model": Model(family="flux", offload=1.0)})
+    assert "47.3 GB are copied for each micro-batch" in memory.verdict(base, away, 1024, 16, 80)
     assert "also with judging" in memory.verdict(base, asked, 1024, 16, 80)
     wide = memory.verdict(base, recipe("flux", precision="float32"), 1024, 16, 32)
     assert "--set model.precision=bfloat16" in wide
