@@ -352,8 +352,7 @@ def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pi
 
 def spoiled(base, folder, part, **facts):
     """A copy of a base with other words in one of its JSON files."""
-    shutil.copytree(base.folder, folder)
-    path = folder / part
+    path = shutil.copytree(base.folder, folder) / part
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
     return folder
 
@@ -389,8 +388,7 @@ def test_a_damaged_file_of_a_base_is_to_be_copied_and_not_deleted(name, part, ba
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_family_says_without_torch_whether_its_noise_has_timesteps(name):
-    family = families.get(name)
-    assert family.profile.timesteps == isinstance(family.process, Ddpm)
+    assert families.get(name).profile.timesteps == isinstance(families.get(name).process, Ddpm)
 
 
 def test_what_bitsandbytes_tells_of_its_kernels_reaches_nobody():

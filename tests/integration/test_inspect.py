@@ -379,10 +379,9 @@ def test_no_file_ends_in_a_traceback(seed, tmp_path, capsys):
 
 
 def test_of_a_large_file_that_is_no_adapter_only_the_header_is_read(tmp_path):
-    """Three gigabytes, of which the disk holds nothing: the names of a base."""
-    path, size = tmp_path / "base.safetensors", 3_000_000_000
+    path, size = tmp_path / "base.safetensors", 3_000_000_000  # of which the disk holds nothing
     facts = {"dtype": "F16", "shape": [size // 2], "data_offsets": [0, size]}
-    header = json.dumps({"model.diffusion_model.input_blocks.0.0.weight": facts}).encode()
+    header = json.dumps({"model.diffusion_model.x.weight": facts}).encode()
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + size)
@@ -391,9 +390,8 @@ def test_of_a_large_file_that_is_no_adapter_only_the_header_is_read(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
     with path.open("r+b") as file:
         file.truncate(size - 1)
-    with pytest.raises(PortraitistError, match="is damaged") as told:
+    with pytest.raises(PortraitistError, match="is damaged"):
         inspect(path)
-    assert "folder" not in told.value.remedy
 
 
 def test_a_folder_or_nothing_at_all_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from portraitist.verbs.new import new
 
 NOWHERE = Path("nowhere.toml")
 GB = (12, 16, 24, 48, 80)
-WITH_CARDS = ("sdxl", "flux", "qwen-image", "qwen-image-edit")
+WITH_CARDS = ("sdxl", "flux", "qwen-image", "qwen-image-edit", "z-image", "z-image-turbo")
 PER_STEP = 4
 NAMES = ("format", "preset", "model.family", "stages.name")
 """Keys that say what a preset is, not how it trains."""
