@@ -25,7 +25,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest tests/house
 
 proof: $(STAMP)
-	$(BIN)/python -m pytest -m proof -s
+	$(BIN)/python -m pytest -m proof -s --durations=10
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
