@@ -184,17 +184,18 @@ def test_every_two_options_that_go_together_train_resume_and_are_handed_out(case
 
 
 def refusal(case, base, folder):
-    """What a recipe is refused with: by its rules, or by what its family takes; "" where it may run."""
-    path = folder / "recipe.toml"
+    """What a recipe is refused with, by its rules or by what its family takes, in a line each; "" where it may run."""
+    path, said = folder / "recipe.toml", []
     path.write_text(tomli_w.dumps(settings(case, base, 4)))
     try:
         recipe, family = load(path), families.get(case["family"])
         references.require_able(family.name, getattr(family, "references", 0), recipe)
         modules.reached(recipe.adapter, family.name, family.targets)
     except PortraitistError as error:
-        assert len(error.problem.splitlines()) == len(error.remedy.splitlines()) == 1
-        return error.problem
-    return ""
+        said = [error.problem, error.remedy]
+    assert all(said)
+    assert not any("\n" in line for line in said)
+    return " ".join(said)
 
 
 def test_what_does_not_go_together_is_refused_and_nothing_else(shelf, tmp_path):
