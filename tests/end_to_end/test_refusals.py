@@ -18,12 +18,12 @@ from tests.pictures import saved, scenery
 from tests.tiny import tiny
 
 RECIPE = {
-    "preset": "mini",
+    "preset": "flux",
     "model": {"family": "flux", "base": "base", "precision": "float32", "device": "cpu", "threads": 1},
     "data": {"resolution": 64},
     "adapter": {"rank": 2},
     "stages": [{"steps": 2}],
-    "training": {"batch": 1, "save_every": 2},
+    "training": {"batch": 1, "accumulate": 1, "save_every": 2},
 }
 
 
@@ -95,7 +95,10 @@ def nothing(folder):
 
 WRONG = {
     "a LoRA of another base": (nothing, ["train", 'adapter.start="{folder}/sdxl.safetensors"'], "belongs to no layer"),
-    "a family that is not the base's": (nothing, ["audit", "encode", 'model.family="sdxl"'], "set model.family"),
+    "a family that is not the preset's": (nothing, ["encode", 'model.family="sdxl"'], "Set preset to one of: sdxl"),
+    "a family that is not the base's": (
+        nothing, ["audit", "encode", 'preset="sdxl"', 'model.family="sdxl"'], "Set model.family to flux",
+    ),
     "a base that was exchanged": (swap, ["train"], "portraitist encode"),
     "a shard cut short": (cut, ["audit", "encode", "train"], "Copy this file again"),
     "a shard cut short, read in fewer bits": (cut, ["audit", "encode", "train", 'model.quantised="int8"'], "again"),
