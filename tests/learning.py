@@ -1,7 +1,7 @@
 """What tests of learning stand on: tiny models of real classes, and families made by hand around them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Painter:
 
     name = "painter"
     process = Ddpm()
-    profile = PROFILE
+    profile = replace(PROFILE, timesteps=True)
     pixel_multiple = 8
     targets = ("to_q", "to_k", "to_v", "to_out.0")
 

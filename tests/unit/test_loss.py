@@ -16,6 +16,7 @@ from portraitist.learn.noise import Flow, levels, noises
 from portraitist.learn.state import Trainee
 from portraitist.recipe import Recipe
 from portraitist.sections import Training
+from tests.learning import PROFILE
 
 
 class Scale:
@@ -23,6 +24,7 @@ class Scale:
 
     name = "scale"
     process = Flow()
+    profile = PROFILE
 
     def predict(self, denoiser, noisy, level, given):
         return denoiser(noisy)
