@@ -222,7 +222,8 @@ class Judging(Section):
     strengths       strengths tried in the full grid
     guidance        classifier-free guidance; 0 takes the base's own
     sampling_steps  0 takes the base's own
-    max_drop        largest loss of prompt agreement against the base that passes the gate
+    max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
+                    read of the character's own pictures where that is less
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
     beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast

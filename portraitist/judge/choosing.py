@@ -24,6 +24,9 @@ COPIES = 0.5
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""
 
+READABLE = "readable"
+"""Beside a picture's agreement: what it would be, were the picture read as the character's own are."""
+
 NEAR = 0.01
 """Two scores are no tie if they differ by more than this, however wide the interval: not knowing is not being equal."""
 
@@ -110,15 +113,22 @@ def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, 
 
 
 def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]:
-    """The conditions on one card; those whose measure could not be taken are left out."""
+    """The conditions on one card; those whose measure could not be taken are left out.
+
+    Agreement is held to the base's, or to what can be read of the character's own pictures where that is less: a LoRA
+    that draws like them would else seem to lose what the base's plainer pictures show.
+    """
     found = []
 
     def condition(name: str, got: Score, limit: float, says: str, scale: float) -> None:
         if got.count:
             found.append(Gate(name, got.mean, got.low, got.high, limit, says, scale))
 
-    drop = negative(difference(card, base, "agreement"))
-    condition("agreement", drop, max_drop, f"prompt agreement falls by {drop.mean:.2f} against the base", 0.1)
+    lost = negative(difference(card, base, "agreement"))
+    less = beyond(base)
+    drop = Score(lost.mean - less, lost.low - less, lost.high - less, lost.count)
+    against = "what is read of its own pictures" if less else "the base"
+    condition("agreement", drop, max_drop, f"prompt agreement falls by {drop.mean:.2f} against {against}", 0.1)
     worse = negative(difference(card, base, "identity"))
     condition("identity", worse, 0.0, "it is no more like the character than the base", 0.5)
     copying = card.scores.get("copying", Score(0, 0, 0, 0))
@@ -126,6 +136,14 @@ def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]
     burnt = difference(card, base, "saturation")
     condition("saturation", burnt, BURNS, f"its colours leave the references' range by {burnt.mean:.0f} Lab units", 10)
     return tuple(found)
+
+
+def beyond(base: Scorecard) -> float:
+    """By how much the base agrees with its prompts more than the character's own pictures are read to agree."""
+    both = [
+        (d.scores["agreement"], d.scores[READABLE]) for d in base.pictures if {"agreement", READABLE} <= {*d.scores}
+    ]
+    return max(0.0, sum(own - readable for own, readable in both) / len(both)) if both else 0.0
 
 
 def negative(found: Score) -> Score:
@@ -191,7 +209,7 @@ def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop
 
     def lost(card: Scorecard) -> bool:
         drop = difference(base, card, "agreement")
-        return drop.count > 0 and drop.low > max_drop
+        return drop.count > 0 and drop.low - beyond(base) > max_drop
 
     ranked = sorted(cards, key=lambda card: (lost(card), -mean(card, "likeness"), card.step))
     return sorted(card.step for card in ranked[:count])
@@ -240,6 +258,8 @@ def reason(
         words[-1] += f", prompt agreement {card.scores['agreement'].mean:.2f} against the base's " + (
             f"{base.scores['agreement'].mean:.2f}"
         )
+        if less := beyond(base):
+            words[-1] += f"; of the character's own pictures {base.scores['agreement'].mean - less:.2f} can be read"
     else:
         words.append("Prompt agreement was not measured: this family has no eyes that read")
     if ties:

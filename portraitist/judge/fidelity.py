@@ -28,6 +28,7 @@ class Agreement:
 
     kinds    known values of each kind of attribute: what an asked one is held against
     trigger  the word no eye knows; noun: what is said to the eyes in its place
+    shares   by kind, how often it is read right in the character's own captioned pictures; kinds not judged are absent
     """
 
     eyes: "Eyes"
@@ -35,6 +36,7 @@ class Agreement:
     trigger: str
     noun: str
     known: dict[str, np.ndarray] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> np.ndarray:
         """Agreement of pictures with their prompts, by the pictures' content embeddings (N, d): (N,).
@@ -58,8 +60,16 @@ class Agreement:
             for found, row in zip(contrasts, content, strict=True)
         ]
 
-    def skill(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> dict[str, float]:
-        """How well each kind is read in pictures that show what their captions say: 0 is guessing, 1 always.
+    def readable(self, prompts: Sequence[PromptSpec]) -> np.ndarray:
+        """The agreement that pictures of the prompts would have if they were read as the character's own are: (N,).
+
+        A picture that is as like as these can hope for no more. nan where a prompt asks for no kind that was judged.
+        """
+        asked = [[self.shares[kind] for kind in self.contrasts(p) if kind in self.shares] for p in prompts]
+        return np.asarray([np.mean(shares) if shares else np.nan for shares in asked])
+
+    def reading(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> dict[str, tuple[float, float]]:
+        """By kind, how often it is read right in pictures that show what their captions say, and how often by chance.
 
         Kinds that fewer than FEW of them tell are left out.
         """
@@ -69,7 +79,12 @@ class Agreement:
                 count = len(alternatives(self.kinds, kind, prompt.asks[kind]))
                 found.setdefault(kind, []).append((hit, 1 / (1 + count)))
         means = {kind: np.mean(rows, axis=0) for kind, rows in found.items() if len(rows) >= FEW}
-        return {kind: float((share - chance) / (1 - chance)) for kind, (share, chance) in means.items()}
+        return {kind: (float(share), float(chance)) for kind, (share, chance) in means.items()}
+
+    def skill(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> dict[str, float]:
+        """How well each kind is read in such pictures: 0 is guessing, 1 always."""
+        found = self.reading(prompts, content)
+        return {kind: (share - chance) / (1 - chance) for kind, (share, chance) in found.items()}
 
     def trusted(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> tuple["Agreement | None", tuple[str, ...]]:
         """The measure without the kinds that these eyes cannot read in the character's own captioned pictures, and
@@ -77,7 +92,8 @@ class Agreement:
         skill = self.skill(prompts, content)
         poor = tuple(sorted(kind for kind, got in skill.items() if got < SKILL))
         left = {kind: values for kind, values in self.kinds.items() if kind not in poor}
-        kept = Agreement(self.eyes, left, self.trigger, self.noun, self.known)
+        shares = {kind: share for kind, (share, _) in self.reading(prompts, content).items() if kind in left}
+        kept = Agreement(self.eyes, left, self.trigger, self.noun, self.known, shares)
         return (kept if left or not poor else None), poor
 
     def told(self, text: str) -> str:

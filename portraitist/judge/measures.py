@@ -52,7 +52,8 @@ MEASURES: dict[str, Measure] = {
             "the cosine of picture and caption.",
             (0, 1),
             "high",
-            "Learned. Guessing already gives one over the number of alternatives, so read it against the base. "
+            "Learned. Guessing already gives one over the number of alternatives, so read it against the base; the "
+            "gate holds it to what is read of the character's own pictures where that is less. "
             "Attributes that no caption and no brief name are not asked about, nor kinds that the eyes cannot read in "
             "the character's own captioned pictures.",
         ),

@@ -10,6 +10,7 @@ from torch import Tensor
 from portraitist.dataset.buckets import Bucket, window
 from portraitist.dataset.captions import rendered
 from portraitist.family import PromptSpec
+from portraitist.judge.choosing import READABLE
 from portraitist.judge.fidelity import Agreement, Saturation
 from portraitist.judge.identity import Likeness, Signature
 from portraitist.judge.overfit import Copying
@@ -111,6 +112,7 @@ class Panel:
         }
         if self.agreement is not None:
             columns["agreement"] = self.agreement(prompts, embedded(self.agreement.eyes.content, pictures))
+            columns[READABLE] = self.agreement.readable(prompts)
         if len(self.signature.colours):
             columns["signature"] = self.signature(pictures)
         columns["likeness"] = (columns["identity"] + columns.get("signature", columns["identity"])) / 2

@@ -57,6 +57,20 @@ def test_the_most_like_is_chosen_of_what_passes():
     assert "step 150" in verdict.why
 
 
+def test_a_lora_is_held_to_no_more_than_can_be_read_of_the_characters_own_pictures():
+    """Agreement 0.7 against the base's 0.8, of which the eyes read 0.72 in the character's own pictures."""
+    like, plain = card(100, identity=0.6, agreement=0.7), card(50, identity=0.3)
+    assert chosen(like, plain).chosen.place == (50, 1.0)
+    base = card(0, 0.0, identity=0.0, readable=0.72)
+    verdict = choosing.choose(base, [like, plain], (), "likeness", 0.05)
+    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.chosen.gates[0].value == pytest.approx(0.02)
+    assert "agreement 0.70 against the base's 0.80; of the character's own pictures 0.72 can be read" in verdict.why
+    clear = card(0, 0.0, identity=0.0, readable=0.9)
+    assert choosing.choose(clear, [like, plain], (), "likeness", 0.05).chosen.place == (50, 1.0), "the base's, then"
+    assert choosing.contenders(base, [like, plain], 1, 0.05) == [100]
+
+
 @pytest.mark.parametrize(
     ("fault", "word"),
     [({"agreement": 0.7}, "agreement falls by 0.10"), ({"copying": 0.7}, "copies"), ({"saturation": 20}, "colours")],

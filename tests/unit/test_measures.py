@@ -161,6 +161,8 @@ def test_kinds_that_the_eyes_cannot_read_on_captioned_pictures_are_not_asked_abo
     kept, poor = measure.trusted(told, content)
     assert poor == ("expression",)
     assert kept([PROMPT], eyes.texts(["close-up of a robot , angry , forest background"]).double().numpy()) == [1.0]
+    assert kept.readable([PROMPT]) == [1.0], "the background, which is always read; the mood is not asked"
+    assert np.isnan(measure.readable([PROMPT])).all(), "nothing was judged"
     assert measure.skill(told[:4], content[:4]) == {}
 
 
