@@ -189,11 +189,7 @@ def fixed(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump(mode="json", exclude={"why", "standing", "preset", "judging"})
     for name in ("save_every", "keep", "recompute"):
         del values["training"][name]
-    for name in (
-        "device",
-        "threads",
-        "offload",
-    ):  # a run may move to another machine; it then says that it is no longer exact
+    for name in ("device", "threads", "offload"):  # it may move to another machine, and says if it is then not exact
         del values["model"][name]
     del values["stages"][-1]["steps"]
     return values

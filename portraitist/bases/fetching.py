@@ -8,7 +8,6 @@ Held to huggingface_hub's own client by tests/integration/test_fetching.py.
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -132,9 +131,8 @@ def download(name: str, weights: Sequence[str], words: Sequence[str], emit: Emit
             refuse_others(Path(got).parent, family)
         done += sizes[path]
     tell(0)
-    exact = [
-        escape(path) for path in wanted
-    ]  # all are there now: this gives them the name that the cache knows them by
+    exact = [escape(path) for path in wanted]
+    # all are there now: this gives them the name that the cache knows them by
     asked(name, lambda: snapshot_download(name, allow_patterns=exact, tqdm_class=counting(lambda count: None)))
 
 
@@ -159,8 +157,7 @@ def chosen(paths: Sequence[str], weights: Sequence[str]) -> list[str]:
 
 def room(name: str, size: int, cache: Path) -> None:
     """Refuse a download that the cache's disk has no room for."""
-    there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
+    free = durable.room(cache)
     if size > free:
         raise PortraitistError(
             f"{name} needs {size / 1e9:.1f} GB more in {cache}, and {free / 1e9:.1f} GB are free there",

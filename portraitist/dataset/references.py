@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from portraitist import durable
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.family import no_references
@@ -28,7 +29,7 @@ def require_able(family: str, most: int, recipe: Recipe) -> None:
 
 def fixed(project: Project, recipe: Recipe) -> tuple[Path, ...]:
     """The pictures that `data.references` names. Raises PortraitistError when one is not there, or not a picture."""
-    found = tuple(project.folder / Path(name).expanduser() for name in recipe.data.references)
+    found = tuple(project.folder / durable.expanded(name) for name in recipe.data.references)
     for name, path in zip(recipe.data.references, found, strict=True):
         if not intake.is_picture(path):
             raise PortraitistError(
@@ -69,7 +70,7 @@ def partners(project: Project, name: str) -> dict[str, Path]:
 
     Raises PortraitistError when there is none, when it lies in `pictures/`, and when two pictures share a stem.
     """
-    folder = project.folder / Path(name).expanduser()
+    folder = project.folder / durable.expanded(name)
     if not folder.is_dir():
         raise PortraitistError(
             f"data.sets.references names {name!r}: there is no such folder ({folder})",

@@ -26,6 +26,7 @@ from portraitist.sections import Model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import Tensor
 
 __all__ = [
     "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
@@ -196,6 +197,27 @@ def by_tensors(base: Base, kind: Any, name: str, how: dict[str, Any]) -> Any:
     if base.quantised and name in DENOISERS:
         return streaming.read(base, kind, name)
     return reading.read(base.place(name), kind, base.family, name, *how.values())
+
+
+def to_latents(vae: Any, pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] to (B, C, h, w) by an AutoencoderKL, centred and scaled by its own constants.
+
+    The mode, not a sample: a cached latent is a function of its picture.
+    """
+    import torch
+
+    with torch.no_grad():
+        mode = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+    return (mode - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor  # type: ignore[no-any-return]
+
+
+def to_pixels(vae: Any, latents: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, 3, H, W) in [-1, 1] by an AutoencoderKL."""
+    import torch
+
+    raw = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
+    with torch.no_grad():
+        return vae.decode(raw, return_dict=False)[0].clamp(-1, 1)  # type: ignore[no-any-return]
 
 
 def estimate(text: str) -> int:

@@ -15,7 +15,7 @@ from einops import rearrange
 
 from portraitist.bases import headers
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part, refuse_declared, refuse_more_inputs
+from portraitist.families import estimate, part, refuse_declared, refuse_more_inputs, to_latents, to_pixels
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -149,25 +149,12 @@ class FluxEncoder:
     t5: Any
 
     def latents(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, 16, h, w), centred and scaled by the VAE's own constants.
-
-        The mode, not a sample: a cached latent is a function of its picture.
-        """
-        import torch
-
-        config = self.vae.config
-        with torch.no_grad():
-            mode = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
-        return (mode - config.shift_factor) * config.scaling_factor  # type: ignore[no-any-return]
+        """(B, 3, H, W) in [-1, 1] to (B, 16, h, w), by the VAE's own constants; the mode, not a sample."""
+        return to_latents(self.vae, pixels)
 
     def pixels(self, latents: Tensor) -> Tensor:
         """(B, 16, h, w) to (B, 3, H, W) in [-1, 1]."""
-        import torch
-
-        config = self.vae.config
-        raw = latents.to(self.vae.device, self.vae.dtype) / config.scaling_factor + config.shift_factor
-        with torch.no_grad():
-            return self.vae.decode(raw, return_dict=False)[0].clamp(-1, 1)  # type: ignore[no-any-return]
+        return to_pixels(self.vae, latents)
 
     def conditions(self, prompt: Prompt) -> Conditions:
         """`pooled` (d',) of CLIP, `tokens` (512, d) of T5; the crop is not told. Refuses references."""

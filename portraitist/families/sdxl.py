@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from portraitist.adapters.layouts import ldm as native
 from portraitist.bases import prediction
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part, refuse_more_inputs
+from portraitist.families import estimate, part, refuse_more_inputs, to_latents, to_pixels
 from portraitist.family import Base, Profile, Prompt, no_references
 from portraitist.pictures import Crop
 
@@ -151,20 +151,12 @@ class SdxlEncoder:
     resolution: int
 
     def latents(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, 4, h, w), scaled by the VAE's own constant; the mode, not a sample."""
-        import torch
-
-        with torch.no_grad():
-            mode = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
-        return mode * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+        """(B, 3, H, W) in [-1, 1] to (B, 4, h, w), by the VAE's own constants; the mode, not a sample."""
+        return to_latents(self.vae, pixels)
 
     def pixels(self, latents: Tensor) -> Tensor:
         """(B, 4, h, w) to (B, 3, H, W) in [-1, 1]."""
-        import torch
-
-        raw = latents.to(self.vae.device, self.vae.dtype) / self.vae.config.scaling_factor
-        with torch.no_grad():
-            return self.vae.decode(raw, return_dict=False)[0].clamp(-1, 1)  # type: ignore[no-any-return]
+        return to_pixels(self.vae, latents)
 
     def conditions(self, prompt: Prompt) -> Conditions:
         """`tokens` (77, d), the last but one layer of both CLIPs side by side; `pooled` (d',) of the second; `sizes`.

@@ -19,7 +19,7 @@ from portraitist.bases import headers
 from portraitist.bases.layouts import LDM, Layout, Written
 from portraitist.configs import config
 from portraitist.errors import PortraitistError
-from portraitist.families import estimate, part, refuse_declared
+from portraitist.families import estimate, part, refuse_declared, to_latents, to_pixels
 from portraitist.family import Base, Profile, Prompt, no_references
 
 if TYPE_CHECKING:
@@ -254,22 +254,12 @@ class ZImageEncoder:
     tokenizer: Any
 
     def latents(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, 16, h, w), centred and scaled by the VAE's own constants; the mode."""
-        import torch
-
-        config = self.vae.config
-        with torch.no_grad():
-            mode = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
-        return (mode - config.shift_factor) * config.scaling_factor  # type: ignore[no-any-return]
+        """(B, 3, H, W) in [-1, 1] to (B, 16, h, w), by the VAE's own constants; the mode, not a sample."""
+        return to_latents(self.vae, pixels)
 
     def pixels(self, latents: Tensor) -> Tensor:
         """(B, 16, h, w) to (B, 3, H, W) in [-1, 1]."""
-        import torch
-
-        config = self.vae.config
-        raw = latents.to(self.vae.device, self.vae.dtype) / config.scaling_factor + config.shift_factor
-        with torch.no_grad():
-            return self.vae.decode(raw, return_dict=False)[0].clamp(-1, 1)  # type: ignore[no-any-return]
+        return to_pixels(self.vae, latents)
 
     def conditions(self, prompt: Prompt) -> Conditions:
         """`tokens` (T, d) of the caption in its template, as the last block but one reads them, and `tokens_mask` (T,).

@@ -4,11 +4,8 @@ from pathlib import Path
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
+from portraitist.forecast.memory import STATES
 from portraitist.recipe import Recipe
-
-STATE_BYTES = {"adamw": 8.0, "adafactor": 0.02, "adamw8bit": 2.04, "prodigy": 16.0, "schedulefree": 8.0}
-"""What a resume file holds of an optimiser for each number that is trained: float32 states, or 8 bits and a scale a
-block; Adafactor's rows and columns are judged."""
 
 
 def needed(recipe: Recipe, numbers: int, saves: int) -> tuple[float, str]:
@@ -19,7 +16,7 @@ def needed(recipe: Recipe, numbers: int, saves: int) -> tuple[float, str]:
     """
     training, size = recipe.training, 2 if recipe.adapter.weights == "bfloat16" else 4
     averaged = training.ema > 0 or training.optimiser == "schedulefree"
-    resume = STATE_BYTES[training.optimiser] + (size if averaged else 0) + (4 if training.ema else 0)
+    resume = 4 * STATES[training.optimiser] + (size if averaged else 0) + (4 if training.ema else 0)
     newest = min(saves, training.keep + 1)
     older = min(saves - newest, recipe.judging.contenders + 1)
     total = numbers * (newest * (size + resume) + older * size)
@@ -35,5 +32,6 @@ def refuse_full(recipe: Recipe, numbers: int, saves: int, checkpoints: Path) -> 
     if total > free:
         raise PortraitistError(
             f"The disk has room for {free / 1e9:,.3g} GB, and the run takes up to {words}",
-            "Free some space, or ask for less: --set training.keep=1 judging.contenders=1 adapter.weights=bfloat16",
+            "Free some space, or ask for less:"
+            " --set training.keep=1 --set judging.contenders=1 --set adapter.weights=bfloat16",
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from portraitist.judge.measures import difference, score
+from portraitist.judge.measures import READABLE, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
 
@@ -23,9 +23,6 @@ COPIES = 0.5
 
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""
-
-READABLE = "readable"
-"""Beside a picture's agreement: what it would be, were the picture read as the character's own are."""
 
 NEAR = 0.01
 """Two scores are no tie if they differ by more than this, however wide the interval: not knowing is not being equal."""

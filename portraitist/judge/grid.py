@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from portraitist.family import Profile, PromptSpec
 from portraitist.judge import prompts
-from portraitist.judge.measures import MEASURES
+from portraitist.judge.measures import MEASURES, READABLE
 from portraitist.judge.scorecard import Stage
 from portraitist.pictures import Picture
 from portraitist.project import Facts
@@ -55,7 +55,7 @@ class Grid:
         """Names the grid, and what is measured on it, in scorecards: equal digests mean that numbers compare."""
         own = asdict(self)
         own |= {} if own.pop("references") == () else {"references": self.references}
-        parts = {"grid": own, "measures": list(MEASURES)}
+        parts = {"grid": own, "measures": [*MEASURES, READABLE]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
 

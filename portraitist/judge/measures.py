@@ -15,6 +15,9 @@ from portraitist.judge.scorecard import Score, Scorecard
 CONFIDENCE = 0.9
 RESAMPLES = 1000
 
+READABLE = "readable"
+"""Beside a picture's agreement: what it would be, were the picture read as the character's own are. A gate uses it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

@@ -10,9 +10,9 @@ from torch import Tensor
 from portraitist.dataset.buckets import Bucket, window
 from portraitist.dataset.captions import rendered
 from portraitist.family import PromptSpec
-from portraitist.judge.choosing import READABLE
 from portraitist.judge.fidelity import Agreement, Saturation
 from portraitist.judge.identity import Likeness, Signature
+from portraitist.judge.measures import READABLE
 from portraitist.judge.overfit import Copying
 from portraitist.judge.prompts import specified
 from portraitist.pictures import Picture, cut, open_upright
