@@ -195,6 +195,8 @@ BODY = [{"name": "body", "references": ["poses"]}]
         ({"sets": [{"name": "body", "references": ["pictures/body"]}]}, "would be trained on as well"),
         ({"sets": BODY}, r"4_body/b.png \(and 1 more\) has no reference in poses: there is no picture named b there"),
         ({"sets": [{"name": "body", "references": ["twice"]}]}, "has two pictures named a: a.jpg and a.png"),
+        ({"sets": [{"name": "body", "references": ["~nobody-at-all/poses"]}]}, "no such user's home"),
+        ({"references": ["~nobody-at-all/a.png"]}, "no such user's home"),
         ({"references": ["absent.png"]}, "data.references names 'absent.png': there is no such picture"),
         ({"references": ["poses"]}, "data.references names 'poses': there is no such picture"),
     ],
