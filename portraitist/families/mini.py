@@ -9,7 +9,7 @@ Held to diffusers' QwenImagePipeline by tests/integration/test_mini.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -192,8 +192,14 @@ def tokenizer(folder: Path) -> Tokenizer:
 
 def ids(tokens: Tokenizer, text: str) -> list[int]:
     """Token ids of a text, the end mark last: the empty text is that mark alone."""
+    return all_ids(tokens, [text])[0]
+
+
+def all_ids(tokens: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of many texts, as `ids` has them, in one call: the library reads them side by side."""
     end = tokens.token_to_id(END)
-    return [*tokens.encode(text).ids[: TOKENS - 1], *([] if end is None else [end])]
+    close = [] if end is None else [end]
+    return [[*found.ids[: TOKENS - 1], *close] for found in tokens.encode_batch(list(texts))]
 
 
 def picture_tokens(latents: Tensor, sign: float) -> Tensor:

@@ -44,10 +44,16 @@ def shares(parts: np.ndarray) -> np.ndarray:
     return np.stack([np.round((cells == k).mean((1, 3)) * 255) for k in range(len(PARTS))], -1).astype(np.uint8)
 
 
-def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered) -> None:
-    """Draw pictures first, first + 1, ... until the process that asked for them is gone."""
+def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered, drawers: int = 1, mine: int = 0) -> None:
+    """Draw pictures first, first + 1, ... until the process that asked for them is gone.
+
+    Of several drawers each draws its own pairs of them, so that the two of a pair come together.
+    """
     parent, number = os.getppid(), first
     while os.getppid() == parent:
+        if number // 2 % drawers != mine:
+            number += 1
+            continue
         drawn = draw(which(purpose, number))
         with contextlib.suppress(Full):
             queue.put((number, drawn.pixels, shares(drawn.parts)), timeout=60)
@@ -55,19 +61,27 @@ def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered) -> 
 
 
 @contextmanager
-def drawing(purpose: str, first: int, ahead: int = 64, which: Numbered = scene) -> Iterator["Queue[Drawing]"]:
-    """A queue that fills with pictures numbered from `first` on, at most `ahead` of them waiting.
+def drawing(
+    purpose: str, first: int, ahead: int = 64, which: Numbered = scene, drawers: int = 1
+) -> Iterator["Queue[Drawing]"]:
+    """A queue that fills with pictures numbered from `first` on, at most `ahead` a drawer of them waiting.
 
-    which  what a number means: `scene`, `pair`, the probe's `lesson`
+    which    what a number means: `scene`, `pair`, the probe's `lesson`
+    drawers  processes; with several, numbers do not come quite in order
     """
     context = multiprocessing.get_context("spawn")
-    queue: Queue[Drawing] = context.Queue(ahead)
-    process = context.Process(target=work, args=(purpose, first, queue, which), daemon=True)
-    process.start()
+    queue: Queue[Drawing] = context.Queue(ahead * drawers)
+    processes = [
+        context.Process(target=work, args=(purpose, first, queue, which, drawers, mine), daemon=True)
+        for mine in range(drawers)
+    ]
+    for process in processes:
+        process.start()
     try:
         yield queue
     finally:
-        process.terminate()
+        for process in processes:
+            process.terminate()
 
 
 def to_pixels(pictures: list[np.ndarray]) -> Tensor:

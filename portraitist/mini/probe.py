@@ -89,10 +89,13 @@ def targets(scenes: Sequence[Scene]) -> dict[str, Tensor]:
     return {kind: torch.tensor([KINDS[kind].index(s[kind]) if kind in s else -100 for s in seen]) for kind in KINDS}
 
 
-def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
+def teach(out: Path, start: Path, minutes: float, device: str = "cpu", drawers: int = 1, room: int = 200_000) -> None:
     """Teach for so many minutes on drawings, a quarter as the autoencoder gives them back; write `out`/probe.
 
     Goes on from `start`/probe where there is one, with pictures that it has not seen.
+
+    drawers  processes that draw
+    room     pictures at most, 50 KB each
     """
     torch.manual_seed(4)
     before, model = {"steps": 0, "minutes": 0.0, "drawn": 0}, Probe()
@@ -100,19 +103,21 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
         model = load(start / "probe").train().requires_grad_(True)
         before |= json.loads((start / "probe" / "figures.json").read_text(encoding="utf-8"))
     first = int(before["drawn"])
-    model, vae = model.to(memory_format=torch.channels_last), opened(start)  # type: ignore[call-overload]
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae = opened(start).to(device)
     chance = random.Random(f"probe {first}")
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     pool: list[tuple[int, np.ndarray]] = []
     began, step = time.monotonic(), 0
-    with drawing("probe", first, which=lesson) as queue:
+    with drawing("probe", first, which=lesson, drawers=drawers) as queue:
         while (spent := (time.monotonic() - began) / 60) < minutes:
             while len(pool) < 512 or (len(pool) < room and not queue.empty()):
                 pool.append(queue.get()[:2])
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)
             chosen = chance.sample(pool, 64)
-            loss = loss_of(model, vae, [lesson("probe", n) for n, _ in chosen], to_pixels([p for _, p in chosen]))
+            pixels = to_pixels([p for _, p in chosen]).to(device)
+            loss = loss_of(model, vae, [lesson("probe", n) for n, _ in chosen], pixels)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -122,6 +127,7 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
                 told = {"step": step, "minutes": round(spent, 1), "loss": round(loss.item(), 3), "pool": len(pool)}
                 sys.stdout.write(json.dumps(told) + "\n")
                 sys.stdout.flush()
+    model.to("cpu")
     scenes = [scene("evaluation", i) for i in range(256)]
     figures = right(model.eval(), scenes, to_pixels([draw(one).pixels for one in scenes]))
     scenes = [replace(one, character=unseen(1000 + i)) for i, one in enumerate(scenes)]
@@ -137,12 +143,14 @@ def teach(out: Path, start: Path, minutes: float, room: int = 20_000) -> None:
 
 def loss_of(model: Probe, vae: Autoencoder, scenes: Sequence[Scene], pixels: Tensor) -> Tensor:
     """Cross entropy summed over the kinds that can be seen, of pixels (B, 3, S, S) drawn from scenes."""
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    kind = pixels.device.type
+    with torch.no_grad(), torch.autocast(kind, torch.bfloat16):
         pixels[::4] = vae.decode(vae.encode(pixels[::4])).float().clamp(-1, 1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(kind, torch.bfloat16):
         found = model(augmented(pixels).contiguous(memory_format=torch.channels_last))
     wanted = targets(scenes)
-    parts = [cross_entropy(found[k].float(), wanted[k]) for k in KINDS if (wanted[k] >= 0).any()]
+    asked = [k for k in KINDS if (wanted[k] >= 0).any()]
+    parts = [cross_entropy(found[k].float(), wanted[k].to(pixels.device)) for k in asked]
     return torch.stack(parts).sum()
 
 

@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1, help="that teach the base together, a thread each")
     parser.add_argument("--port", type=int, default=29517, help="on this machine, by which they meet")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of base, eyes and probe: cpu, cuda")
+    parser.add_argument("--drawers", type=int, default=1, help="processes that draw, for base, eyes and probe")
+    parser.add_argument("--reuse", type=int, default=5, help="how often a picture is learnt from, for the base")
+    parser.add_argument("--compiled", action="store_true", help="compile the base's blocks, which pays on a GPU")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.part in ("autoencoder", "decoder"):
@@ -41,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from portraitist.mini.teach_base import Plan, together
         from portraitist.mini.teach_base import teach as base
 
-        plan, start = Plan(options.minutes, options.batch, options.rate, options.purpose), options.start or options.out
+        plan = Plan(
+            options.minutes, options.batch, options.rate, options.purpose, reuse=options.reuse,
+            drawers=options.drawers, device=options.device, compiled=options.compiled,
+        )  # fmt: skip
+        start = options.start or options.out
         if options.processes > 1:
             given = (options.processes, options.out, start, plan, options.port)
             spawn(together, given, nprocs=options.processes)  # type: ignore[no-untyped-call]
@@ -50,11 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.part == "eyes":
         from portraitist.mini.teach_eyes import teach as eyes
 
-        eyes(options.out, options.start or options.out, options.minutes)
+        eyes(options.out, options.start or options.out, options.minutes, options.device, options.drawers)
     else:
         from portraitist.mini.probe import teach as probe
 
-        probe(options.out, options.start or options.out, options.minutes)
+        probe(options.out, options.start or options.out, options.minutes, options.device, options.drawers)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ from transformers import Qwen2Model
 
 from portraitist import durable
 from portraitist.families import part
-from portraitist.families.mini import Mini, ids, tokenizer
+from portraitist.families.mini import Mini, all_ids, place, tokenizer
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
 from portraitist.mini.corpus import Drawing, drawing, pair, to_pixels
 from portraitist.mini.pen import PARTS
+from portraitist.mini.scenes import Scene
 from portraitist.mini.storing import DIFFUSERS, store
 from portraitist.mini.teach_autoencoder import keep, opened
 from portraitist.mini.teach_text import WIDTH, a_caption, padded, text_config, text_model
@@ -40,6 +41,12 @@ MUON, ADAM = 0.02, 1e-3
 PART_LOSS = 0.05
 REFERENCED, SILENT = 0.3, 0.7
 """Share of batches that have references, and how often captions then tell nothing of the looks."""
+
+TOLD = 100
+"""Steps of which one line tells the means."""
+
+TIMES = 8
+"""Captions are padded to so many tokens times a whole number: few shapes, where each is compiled."""
 
 MIDDLE = 3
 
@@ -51,20 +58,23 @@ TRANSFORMER: dict[str, Any] = {
 
 @dataclass
 class Album:
-    """The newest latents, parts and numbers of drawn pictures; the oldest go when it is full."""
+    """The newest latents, parts and scenes of drawn pictures, numbered; the oldest go when it is full."""
 
     room: int
+    purpose: str
     latents: list[Tensor] = field(default_factory=list)
     parts: list[Tensor] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
     next: int = 0
     highest: int = 0
     where: dict[int, int] = field(default_factory=dict)
 
     def put(self, vae: Autoencoder, drawn: list[Drawing]) -> None:
         """Encode pictures and take them in."""
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            pixels = to_pixels([d[1] for d in drawn]).contiguous(memory_format=torch.channels_last)
+        device = place(vae)
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            pixels = to_pixels([d[1] for d in drawn]).to(device).contiguous(memory_format=torch.channels_last)
             found = vae.encode(pixels).half()
         for (number, _, parts), latents in zip(drawn, found, strict=True):
             self.highest = max(self.highest, number + 1)
@@ -72,12 +82,13 @@ class Album:
                 self.latents.append(latents.clone())
                 self.parts.append(torch.from_numpy(parts))
                 self.numbers.append(number)
+                self.scenes.append(pair(self.purpose, number))
                 self.where[number] = len(self.numbers) - 1
             else:
                 del self.where[self.numbers[self.next]]
                 self.where[number] = self.next
                 self.latents[self.next], self.parts[self.next] = latents.clone(), torch.from_numpy(parts)
-                self.numbers[self.next] = number
+                self.numbers[self.next], self.scenes[self.next] = number, pair(self.purpose, number)
                 self.next = (self.next + 1) % self.room
 
 
@@ -108,13 +119,13 @@ class Pupil(nn.Module):
 
     def loss(self, batch: Batch, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         """Flow loss and part loss of a batch."""
-        numbers, mask = padded(batch.rows)
-        latents, parts = batch.latents, batch.parts
-        uniform = torch.rand(len(latents), generator=chance)
+        latents, parts, device = batch.latents, batch.parts, batch.latents.device
+        numbers, mask = (rows.to(device) for rows in padded(batch.rows, TIMES))
+        uniform = torch.rand(len(latents), generator=chance, device=device)
         level = SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
-        noise = torch.randn(latents.shape, generator=chance)
+        noise = torch.randn(latents.shape, generator=chance, device=device)
         noisy = latents + level[:, None, None, None] * (noise - latents)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             states = self.text(input_ids=numbers, attention_mask=mask.long()).last_hidden_state
             given = {"tokens": states, "tokens_mask": mask}
             given |= {} if batch.references is None else {"reference_0": batch.references}
@@ -201,7 +212,7 @@ def shared(pupil: nn.Module, spent: float) -> float:
     return float(flat[-1])
 
 
-def begin(start: Path) -> Lesson:
+def begin(start: Path, device: str = "cpu") -> Lesson:
     """A lesson that goes on from a folder: its resume files, else its averaged weights, else its text encoder alone."""
     tokens = tokenizer(start)
     pupil = Pupil(tokens.get_vocab_size())
@@ -210,12 +221,12 @@ def begin(start: Path) -> Lesson:
     if (start / "transformer").is_dir():
         taught = part(base, QwenImageTransformer2DModel, "transformer", torch_dtype=torch.float32)
         pupil.transformer.load_state_dict(taught.state_dict())
-    lesson = Lesson(pupil)
+    lesson = Lesson(pupil.to(device))
     if (start / "resume" / "lesson.safetensors").is_file():
         held = safetensors.torch.load_file(start / "resume" / "lesson.safetensors")
         pupil.load_state_dict({n.removeprefix("raw/"): t for n, t in held.items() if n.startswith("raw/")})
         names = [n for n, _ in pupil.named_parameters()]
-        lesson.averages = [held[f"mean/{n}"] for n in names]
+        lesson.averages = [held[f"mean/{n}"].to(device) for n in names]
     lesson.taught = course_so_far(start)["taught"]
     return lesson
 
@@ -235,7 +246,14 @@ def fresh(queue: "Queue[Drawing]", count: int) -> Iterator[Drawing]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sitting: for how many minutes, pictures a step in each process, a factor on the rates, which pictures."""
+    """A sitting: for how many minutes, pictures a step in each process, a factor on the rates, which pictures.
+
+    room      pictures that are held at a time
+    reuse     how often each is learnt from, about
+    drawers   processes that draw, for each that teaches
+    device    where it is taught
+    compiled  whether blocks are compiled: pays on a GPU
+    """
 
     minutes: float
     batch: int = 64
@@ -243,6 +261,9 @@ class Plan:
     purpose: str = "teaching"
     room: int = 40_000
     reuse: int = 5
+    drawers: int = 1
+    device: str = "cpu"
+    compiled: bool = False
 
 
 def together(rank: int, world: int, out: Path, start: Path, plan: Plan, port: int) -> None:
@@ -257,45 +278,50 @@ def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> 
     """Teach, writing `out` every five minutes; the rates fall over the last fifth of the time."""
     torch.manual_seed(2)
     vae = opened(start)
-    tokens, lesson, record = tokenizer(start), begin(start), course_so_far(start)
+    tokens, lesson, record = tokenizer(start), begin(start, plan.device), course_so_far(start)
     if out != start and rank == 0:
         keep(out, vae)
         durable.write_text(out / "tokenizer.json", (start / "tokenizer.json").read_text())
     purpose = f"{plan.purpose} {lesson.taught} {rank}"  # no sitting and no process draws what another did
-    album, chance = Album(plan.room), random.Random(purpose)
-    draws = torch.Generator().manual_seed(lesson.taught + 7 + rank * 1_000_003)
-    began, spent, saved, recent = time.monotonic(), 0.0, 0.0, torch.zeros(3)
-    with drawing(purpose, 0, which=pair) as queue:
-        album.put(vae, list(fresh(queue, 768)))
+    vae.to(plan.device)
+    if plan.compiled:
+        lesson.pupil.transformer.compile_repeated_blocks()
+    album, chance = Album(plan.room, purpose), random.Random(purpose)
+    draws = torch.Generator(plan.device).manual_seed(lesson.taught + 7 + rank * 1_000_003)
+    began, spent, saved, recent = time.monotonic(), 0.0, 0.0, torch.zeros(2, device=plan.device)
+    with drawing(purpose, 0, which=pair, drawers=plan.drawers) as queue:
+        album.put(vae, list(fresh(queue, min(768, plan.room))))
         while spent < plan.minutes:
             album.put(vae, list(fresh(queue, max(1, plan.batch // plan.reuse))))
-            flow, part = lesson.pupil.loss(a_batch(album, plan.batch, purpose, tokens, chance), draws)
+            flow, part = lesson.pupil.loss(a_batch(album, plan.batch, tokens, chance), draws)
             height = plan.rate * min(1.0, (lesson.steps + 1) / 200)
             height *= min(1.0, max(0.02, (1 - spent / plan.minutes) / 0.2))
             spent = lesson.step(flow + PART_LOSS * part, height, (time.monotonic() - began) / 60)
             lesson.taught += plan.batch * world
-            recent += torch.tensor([flow.item(), part.item(), 1])
-            if rank == 0 and recent[2] == 100:
-                told = {"taught": lesson.taught, "minutes": round(spent, 1), "flow": round(recent[0].item() / 100, 4),
-                        "parts": round(recent[1].item() / 100, 4), "drawn": album.highest}  # fmt: skip
-                sys.stdout.write(json.dumps(told) + "\n")
-                sys.stdout.flush()
-            recent *= float(recent[2] < 100)
+            recent += torch.stack([flow.detach(), part.detach()])
+            if lesson.steps % TOLD == 0:
+                mean = (recent / TOLD).tolist()
+                told = {"taught": lesson.taught, "minutes": round(spent, 1), "flow": round(mean[0], 4),
+                        "parts": round(mean[1], 4), "drawn": album.highest}  # fmt: skip
+                if rank == 0:
+                    sys.stdout.write(json.dumps(told) + "\n")
+                    sys.stdout.flush()
+                recent.zero_()
             if rank == 0 and (spent - saved > 5 or spent >= plan.minutes):
                 saved, whole = spent, round(float(record["minutes"]) + spent, 1)
                 whole_drawn = int(record["drawn"]) + album.highest * world
                 lesson.write(out, {"taught": lesson.taught, "minutes": whole, "drawn": whole_drawn})
 
 
-def a_batch(album: Album, count: int, purpose: str, tokens: Tokenizer, chance: random.Random) -> Batch:
+def a_batch(album: Album, count: int, tokens: Tokenizer, chance: random.Random) -> Batch:
     """A batch of `count` pictures, each captioned anew; now and then with the other of its pair as reference."""
     referenced = chance.random() < REFERENCED
     whole = [i for i, number in enumerate(album.numbers) if not referenced or number ^ 1 in album.where]
     chosen = chance.choices(whole, k=count)
     others = [album.where[album.numbers[i] ^ 1] for i in chosen] if referenced else []
     silent = {"silent": SILENT} if referenced else {}
-    rows = [ids(tokens, a_caption(pair(purpose, album.numbers[i]), chance, **silent)) for i in chosen]
+    rows = all_ids(tokens, [a_caption(album.scenes[i], chance, **silent) for i in chosen])
     latents = torch.stack([album.latents[i] for i in chosen]).float()
-    parts = torch.stack([album.parts[i] for i in chosen]).flatten(1, 2).float() / 255
+    parts = torch.stack([album.parts[i] for i in chosen]).to(latents.device).flatten(1, 2).float() / 255
     references = torch.stack([album.latents[i] for i in others]).float() if referenced else None
     return Batch(latents, parts, rows, references)

@@ -6,14 +6,19 @@ character; captions are then not asked. Spots are only on parts that bear no mar
 neck, arms, hands, legs and feet.
 """
 
+import contextlib
 import json
 import math
+import multiprocessing
+import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Full
 from typing import Any
 
 import numpy as np
@@ -33,7 +38,7 @@ from portraitist.mini.scenes import KINDS, NOBODY, Scene, a_character, a_context
 from portraitist.mini.storing import store
 from portraitist.sight.dual import Dual, DualEyes, bags, load
 
-EACH, CAST, WRONG = 3, 24, 8
+EACH, CAST, WRONG, FRESH = 3, 24, 8, 4
 DOUBLES, TURNED, READING = 6, 0.2, 2.0
 """Pairs of doubles in a lesson; share of the others whose colours are turned, and as many patched; what reading weighs
 beside telling apart."""
@@ -95,34 +100,43 @@ def swapped(of: Scene, chance: random.Random) -> str | None:
 
 def augmented(pixels: Tensor) -> Tensor:
     """What renders of a base have and drawings have not: blur, noise, a shift of tone."""
-    count = len(pixels)
+    count, on = len(pixels), pixels.device
     soft = torch.nn.functional.avg_pool2d(pixels, 3, 1, 1)
-    share = torch.rand(count, 1, 1, 1)
-    noisy = pixels + share * (soft - pixels) + torch.randn_like(pixels) * 0.08 * torch.rand(count, 1, 1, 1)
-    return (noisy * (1 + 0.1 * torch.randn(count, 1, 1, 1)) + 0.05 * torch.randn(count, 3, 1, 1)).clamp(-1, 1)
+    share, grain = torch.rand(count, 1, 1, 1, device=on), 0.08 * torch.rand(count, 1, 1, 1, device=on)
+    noisy = pixels + share * (soft - pixels) + torch.randn_like(pixels) * grain
+    contrast, shift = 0.1 * torch.randn(count, 1, 1, 1, device=on), 0.05 * torch.randn(count, 3, 1, 1, device=on)
+    return (noisy * (1 + contrast) + shift).clamp(-1, 1)
 
 
 def contrast(rows: Tensor, names: Tensor, sharpness: Tensor) -> Tensor:
     """Supervised contrastive loss (arXiv 2004.11362) of unit rows (N, d) with a name (N,) each."""
     logits = rows @ rows.T * sharpness.exp()
-    logits = logits - torch.eye(len(rows)) * 1e4
-    same = (names[:, None] == names[None, :]).float() - torch.eye(len(rows))
+    itself = torch.eye(len(rows), device=rows.device)
+    logits = logits - itself * 1e4
+    same = (names[:, None] == names[None, :]).float() - itself
     return -((logits.log_softmax(1) * same).sum(1) / same.sum(1).clamp_min(1)).mean()
 
 
-def reading(model: Dual, words: Tokenizer, features: Tensor, scenes: list[Scene], chance: random.Random) -> Tensor:
-    """Each picture against its caption, the others' captions, and its own with one attribute wrong."""
+def readings(scenes: Sequence[Scene], chance: random.Random) -> list[str]:
+    """The captions of scenes, then `WRONG` for each of them in which one attribute is wrong."""
     right = [caption(one, NOBODY) for one in scenes]
-    wrong = [
-        [swapped(one, chance) or right[(i + 1) % len(right)] for _ in range(WRONG)] for i, one in enumerate(scenes)
-    ]
-    flat = right + [text for texts in wrong for text in texts]
-    read = model.read(*bags([words.encode(text).ids for text in flat]))
+    wrong = [swapped(one, chance) or right[(i + 1) % len(right)] for i, one in enumerate(scenes) for _ in range(WRONG)]
+    return right + wrong
+
+
+def reading(model: Dual, features: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Each picture against its caption, the others' captions, and its own with one attribute wrong.
+
+    rows  token ids of what `readings` says of the pictures
+    """
+    count, on = len(features), features.device
+    tokens, mask = bags(rows)
+    read = model.read(tokens.to(on), mask.to(on))
     seen = model.content(features)
-    among = seen @ read[: len(right)].T
-    against = (seen[:, None] * read[len(right) :].view(len(right), WRONG, -1)).sum(-1)
+    among = seen @ read[:count].T
+    against = (seen[:, None] * read[count:].view(count, WRONG, -1)).sum(-1)
     logits = torch.cat([among, against], 1) * model.sharpness.exp()
-    return cross_entropy(logits, torch.arange(len(right)))
+    return cross_entropy(logits, torch.arange(count, device=on))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +178,21 @@ def patched(one: Group, chance: random.Random) -> np.ndarray:
     return np.stack(found)
 
 
-def lesson(cast: Sequence[Group], chance: random.Random, noise: np.random.Generator) -> tuple[np.ndarray, list[Scene]]:
-    """Pixels (CAST * EACH, S, S, 3) of `CAST` characters, and the scenes of those that show what captions say.
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """Pictures of one step, (CAST * EACH, S, S, 3) uint8; what `readings` says of the last `told` of them.
+
+    drawn  groups that had been drawn by then
+    """
+
+    pixels: np.ndarray
+    texts: list[str]
+    told: int
+    drawn: int
+
+
+def lesson(cast: Sequence[Group], chance: random.Random, noise: np.random.Generator) -> Lesson:
+    """A lesson on `CAST` characters; the captions are of those that show what captions say.
 
     The first characters are doubles: the same drawings twice, with other patches, so that only these tell them apart.
     The honest ones come last.
@@ -183,57 +210,95 @@ def lesson(cast: Sequence[Group], chance: random.Random, noise: np.random.Genera
         else:
             honest.append(one.pixels)
             scenes += one.scenes
-    return np.concatenate([*pixels, *honest]), scenes
+    return Lesson(np.concatenate([*pixels, *honest]), readings(scenes, chance), len(scenes), len(cast))
 
 
-def loss_of(model: Dual, words: Tokenizer, pixels: np.ndarray, scenes: list[Scene], chance: random.Random) -> Tensor:
-    """Telling apart over all pictures, and reading over the last ones, whose scenes are given."""
-    given = augmented(to_pixels(list(pixels))).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+def work(first: int, every: int, groups: int, queue: "Queue[Lesson]") -> None:
+    """Make lessons from groups first, first + every, ... until the process that asked for them is gone."""
+    parent, chance, noise = os.getppid(), random.Random(f"reading {first}"), np.random.default_rng(first)
+    cast = [group(first + i * every) for i in range(3 * CAST)]
+    while os.getppid() == parent:
+        if len(cast) < groups:
+            cast += [group(first + (len(cast) + i) * every) for i in range(FRESH)]
+        made = lesson(cast, chance, noise)
+        while os.getppid() == parent:
+            with contextlib.suppress(Full):
+                queue.put(made, timeout=60)
+                break
+
+
+@contextlib.contextmanager
+def lessons(first: int, drawers: int, groups: int) -> Iterator["Queue[Lesson]"]:
+    """A queue that fills with lessons of groups numbered from `first` on, by so many processes."""
+    context = multiprocessing.get_context("spawn")
+    queue: Queue[Lesson] = context.Queue(2 * drawers)
+    processes = [
+        context.Process(target=work, args=(first + mine, drawers, groups, queue), daemon=True)
+        for mine in range(drawers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield queue
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def loss_of(model: Dual, words: Tokenizer, one: Lesson) -> Tensor:
+    """Telling apart over all pictures, and reading over the last ones, whose captions are told."""
+    on = model.sharpness.device
+    given = augmented(to_pixels(list(one.pixels)).to(on)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(on.type, torch.bfloat16):
         features = model.trunk(given).float()
-    loss = contrast(model.identity(features), torch.arange(CAST).repeat_interleave(EACH), model.sharpness)
-    if scenes:
-        loss = loss + READING * reading(model, words, features[-len(scenes) :], scenes, chance)
+    names = torch.arange(CAST, device=on).repeat_interleave(EACH)
+    loss = contrast(model.identity(features), names, model.sharpness)
+    if one.told:
+        rows = [found.ids for found in words.encode_batch(one.texts)]
+        loss = loss + READING * reading(model, features[-one.told :], rows)
     return loss
 
 
-def teach(out: Path, start: Path, minutes: float, groups: int = 5000) -> None:
-    """Teach for so many minutes, drawing groups meanwhile, and write `out`/eyes with what they can do."""
+def teach(out: Path, start: Path, minutes: float, device: str = "cpu", drawers: int = 1, groups: int = 5000) -> None:
+    """Teach for so many minutes, drawing groups meanwhile, and write `out`/eyes with what they can do.
+
+    drawers  processes that draw, with at most `groups` each, of 200 KB
+    """
     torch.manual_seed(3)
     words, model = tokenizer(start), Dual(tokenizer(start).get_vocab_size())
     before = {"steps": 0, "minutes": 0.0, "next": 0}
     if (start / "eyes").is_dir():
         model.load_state_dict(load(start / "eyes").model.state_dict())
         before |= json.loads((start / "eyes" / "figures.json").read_text(encoding="utf-8"))
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    first, step = int(before["next"]), 0
-    chance, noise = random.Random(f"reading {first}"), np.random.default_rng(first)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    first, step, drawn = int(before["next"]), 0, 0
     optimiser = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.02)
-    cast, began = [group(first + i) for i in range(3 * CAST)], time.monotonic()
-    while (spent := (time.monotonic() - began) / 60) < minutes:
-        if len(cast) < groups:
-            cast += [group(first + len(cast) + i) for i in range(4)]
-        for setting in optimiser.param_groups:
-            setting["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)
-        loss = loss_of(model, words, *lesson(cast, chance, noise), chance)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            model.sharpness.clamp_(1.0, 3.5)
-        step += 1
-        if step % 100 == 0:
-            told = {"step": step, "minutes": round(spent, 1), "loss": round(loss.item(), 3), "groups": len(cast)}
-            sys.stdout.write(json.dumps(told) + "\n")
-            sys.stdout.flush()
-    eyes = DualEyes(model.eval(), words, "")
+    began = time.monotonic()
+    with lessons(first, drawers, groups) as queue:
+        while (spent := (time.monotonic() - began) / 60) < minutes:
+            one = queue.get()
+            drawn = max(drawn, one.drawn)
+            for setting in optimiser.param_groups:
+                setting["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)
+            loss = loss_of(model, words, one)
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            with torch.no_grad():
+                model.sharpness.clamp_(1.0, 3.5)
+            step += 1
+            if step % 100 == 0:
+                told = {"step": step, "minutes": round(spent, 1), "loss": round(loss.item(), 3), "groups": drawn}
+                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.flush()
+    eyes = DualEyes(model.to("cpu").eval(), words, "")
     figures = {"identity": telling_apart(eyes), "agreement": agreeing(eyes)}
     sys.stdout.write(json.dumps(figures) + "\n")
     store(out / "eyes", model.state_dict(), model.config)
     durable.write_text(out / "eyes" / "tokenizer.json", words.to_str())
     whole = round(float(before["minutes"]) + minutes, 1)
-    record = {"steps": before["steps"] + step, "minutes": whole, "next": first + len(cast), **figures}
+    record = {"steps": before["steps"] + step, "minutes": whole, "next": first + drawers * drawn, **figures}
     durable.write_json(out / "eyes" / "figures.json", record)
 
 

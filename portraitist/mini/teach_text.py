@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from portraitist import durable
-from portraitist.families.mini import END, TOKENS, ids
+from portraitist.families.mini import END, TOKENS, all_ids
 from portraitist.mini.corpus import scene
 from portraitist.mini.scenes import KINDS, NOBODY, Scene, Wording, caption, phrases
 from portraitist.mini.storing import store
@@ -73,9 +73,9 @@ def a_caption(of: Scene, chance: random.Random, silent: float = 0.06) -> str:
     return caption(of, name, look, Wording(0.06, chance.random() < 0.5, chance))
 
 
-def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Token ids (B, T) padded with zeros, and their mask (B, T)."""
-    longest = max(map(len, rows))
+def padded(rows: list[list[int]], times: int = 1) -> tuple[Tensor, Tensor]:
+    """Token ids (B, T) padded with zeros, and their mask (B, T); T is a multiple of `times`."""
+    longest = -(-max(map(len, rows)) // times) * times
     tokens, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.bool)
     for i, row in enumerate(rows):
         tokens[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), True
@@ -108,7 +108,7 @@ def teach(out: Path, minutes: float) -> None:
             group["lr"] = 2e-3 * min(1, (step + 1) / 50) * max(0.05, 1 - spent / minutes)
         scenes = [scene("words", step * 128 + i) for i in range(128)]
         texts = [a_caption(one, chance) for one in scenes]
-        rows = [ids(tokens, text) for text in texts]
+        rows = all_ids(tokens, texts)
         numbers, mask = padded(rows)
         states = model(input_ids=numbers, attention_mask=mask.long()).last_hidden_state
         last = states[torch.arange(len(rows)), mask.sum(1) - 1]

@@ -3,18 +3,20 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, Qwen2Model
 
 from portraitist import durable
 from portraitist.families.mini_autoencoder import Autoencoder
-from portraitist.mini import teach_base, teach_text
+from portraitist.mini import teach_base, teach_eyes, teach_text
 from portraitist.mini.corpus import drawing, pair, scene, shares
 from portraitist.mini.drawing import draw
 from portraitist.mini.storing import store
 from portraitist.mini.teach_autoencoder import keep, lost, opened
 from portraitist.mini.teach_base import Album, Plan, Pupil, a_batch, begin
+from portraitist.sight.dual import Dual
 
 
 @pytest.fixture
@@ -53,9 +55,9 @@ def test_an_encoder_that_goes_on_is_held_to_the_latents_it_began_with(start):
 @pytest.mark.parametrize(("seed", "referenced"), [(0, False), (1, True)])
 def test_a_lesson_lowers_the_loss_of_what_it_is_shown(start, seed, referenced):
     torch.manual_seed(1)
-    album, lesson = Album(16), begin(start)
+    album, lesson = Album(16, "test"), begin(start)
     album.put(opened(start), drawn(range(8)))
-    batch = a_batch(album, 8, "test", teach_base.tokenizer(start), random.Random(seed))
+    batch = a_batch(album, 8, teach_base.tokenizer(start), random.Random(seed))
     assert (batch.references is not None) == referenced
     losses = []
     for _ in range(12):
@@ -96,7 +98,7 @@ def test_from_committed_weights_alone_it_goes_on_from_the_averages(start):
 
 
 def test_an_album_lets_the_oldest_go(start):
-    album = Album(4)
+    album = Album(4, "test")
     album.put(opened(start), drawn(range(3)))
     album.put(opened(start), drawn(range(3, 7)))
     assert sorted(album.numbers) == [3, 4, 5, 6]
@@ -104,10 +106,10 @@ def test_an_album_lets_the_oldest_go(start):
 
 
 def test_a_reference_shows_the_same_character_in_another_picture(start):
-    album, words = Album(5), teach_base.tokenizer(start)
+    album, words = Album(5, "test"), teach_base.tokenizer(start)
     album.put(opened(start), drawn(range(7)))
     assert sorted(album.where) == [2, 3, 4, 5, 6]
-    batches = (a_batch(album, 32, "test", words, random.Random(k)) for k in range(40))
+    batches = (a_batch(album, 32, words, random.Random(k)) for k in range(40))
     with_reference = [batch for batch in batches if batch.references is not None]
     assert 4 < len(with_reference) < 24
     kept = {number: album.latents[place].float() for number, place in album.where.items()}
@@ -150,3 +152,36 @@ def test_a_worker_draws_the_pictures_that_its_numbers_name():
     assert [number for number, _, _ in found] == [5, 6, 7]
     for number, pixels, _ in found:
         assert (pixels == draw(scene("test", number)).pixels).all()
+
+
+def test_several_drawers_share_the_numbers_among_them_in_pairs():
+    with drawing("test", 5, ahead=2, which=pair, drawers=2) as queue:
+        found = {number: pixels for number, pixels, _ in (queue.get(timeout=60) for _ in range(6))}
+    assert len(found) == 6, "none is drawn twice"
+    first = [n for n in found if n // 2 % 2 == 0]
+    second = [n for n in found if n // 2 % 2 == 1]
+    assert sorted(first) == [5, 8, 9, 12, 13, 16][: len(first)]
+    assert sorted(second) == [6, 7, 10, 11, 14, 15][: len(second)]
+    for number, pixels in found.items():
+        assert (pixels == draw(pair("test", number)).pixels).all()
+
+
+def test_eyes_learn_to_tell_and_to_read_what_a_lesson_shows(monkeypatch):
+    monkeypatch.setattr(teach_eyes, "CAST", 6)
+    monkeypatch.setattr(teach_eyes, "DOUBLES", 1)
+    torch.manual_seed(0)
+    words = teach_text.make_tokenizer()
+    one = teach_eyes.lesson([teach_eyes.group(i) for i in range(6)], random.Random(1), np.random.default_rng(1))
+    assert one.pixels.shape == (18, 128, 128, 3)
+    assert 0 < one.told <= 12
+    assert len(one.texts) == one.told * (1 + teach_eyes.WRONG)
+    model = Dual(words.get_vocab_size())
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(10):
+        loss = teach_eyes.loss_of(model, words, one)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] * 0.8
