@@ -47,12 +47,24 @@ def recompute(denoiser: Any, recipe: Recipe) -> None:
 def settle(denoiser: nn.Module, share: float, device: torch.device) -> nn.Module:
     """The denoiser on a device, but for the frozen weights of a share of its blocks; to be called once.
 
-    What a denoiser's blocks are it says itself (diffusers' `_repeated_blocks`); those that lie away are spread evenly
-    among the others, so that their coming can hide behind what these compute.
     Raises PortraitistError for a denoiser that names no blocks.
     """
     if not share:
         return denoiser.to(device)
+    away = chosen(denoiser, share)
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    shelf = Shelf(device, stream)
+    for block in away:
+        shelf.take(block)
+    return denoiser.to(device)  # of what lies away there is nothing left to move
+
+
+def chosen(denoiser: nn.Module, share: float) -> list[nn.Module]:
+    """The blocks that lie away, spread evenly among the others: their coming can hide behind what these compute.
+
+    What a denoiser's blocks are it says itself (diffusers' `_repeated_blocks`).
+    Raises PortraitistError for a denoiser that names none.
+    """
     kinds = getattr(denoiser, "_repeated_blocks", None) or ()
     blocks = [module for module in denoiser.modules() if type(module).__name__ in kinds]
     if not blocks:
@@ -61,12 +73,7 @@ def settle(denoiser: nn.Module, share: float, device: torch.device) -> nn.Module
             "Set model.offload = 0.",
         )
     count = max(1, round(share * len(blocks)))
-    chosen = [block for i, block in enumerate(blocks) if (i + 1) * count // len(blocks) > i * count // len(blocks)]
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-    shelf = Shelf(device, stream)
-    for block in chosen:
-        shelf.take(block)
-    return denoiser.to(device)  # of what lies away there is nothing left to move
+    return [block for i, block in enumerate(blocks) if (i + 1) * count // len(blocks) > i * count // len(blocks)]
 
 
 @dataclass(eq=False)
