@@ -8,6 +8,7 @@ presets' batch where a case says so), one step to warm up and four timed. One li
 first; a case that fails says why, and the next goes on. `--tiny` runs the same code with tiny layers, also on a CPU.
 
 weights_gb, drawn_gb, resting_gb  the denoiser; most while it was made; what lay there before the first step
+away_gb, pinned_gb       of the blocks that lie away; what torch holds locked of main memory, earlier cases' too
 allocated_gb, reserved_gb, driver_gb  the most that tensors took, that torch held, and what the driver shows as used
 forecast_gb, ratio       what the forecast says, and driver_gb over it
 tensors_ratio            allocated_gb over the forecast without slack and a process's own share
@@ -242,8 +243,7 @@ def forecast(settings: Recipe, side: int) -> dict[str, Any]:
 
     It has no forecast of whole denoisers; for these its parts are put together here.
     """
-    base = memory.known(settings.model.family)
-    assert base is not None
+    base: Any = memory.known(settings.model.family)
     at, kept = memory.point(base, settings, side), settings.training.recompute == "off"
     shares = memory.training(base, settings, side)
     work = pace.operations(base.laws, at, recomputed=not kept)
@@ -273,11 +273,12 @@ def trained(case: Case, meter: Meter, tiny: bool, most: float) -> dict[str, Any]
     meter.wait()
     told |= {"weights_gb": size(denoiser) / 1e9, "drawn_gb": meter.peaks().get("allocated_gb", 0.0)}
     told |= {"drawn_seconds": time.perf_counter() - began}
-    for block in offload.chosen(denoiser, model.offload) if model.offload else ():
-        block.to("cpu")
+    away = offload.chosen(denoiser, model.offload) if model.offload else []
+    told |= {"away_gb": sum(size(block.to("cpu")) for block in away) / 1e9}
     with ExitStack() as stack:
         if not meter.card:
             stack.enter_context(mock.patch.object(offload, "check"))  # it refuses a CPU
+        stack.enter_context(device)  # peft's first values are made there at once, and then drawn by the product
         base = Base(Path("none"), "", model.precision)
         trainee = adapted(Drawn(family, denoiser), base, settings, device)
     samples = [sample(published, settings, side) for _ in range(case.pictures)]
@@ -304,6 +305,8 @@ def measured(meter: Meter, steps: list[float], told: dict[str, Any]) -> dict[str
         found["tflops"] = told["tflop"] / found["seconds"]
         found["share"] = found["tflops"] / CARD.tflops
     if meter.card:
+        pinned: dict[str, int] = getattr(torch.cuda, "host_memory_stats", dict)()
+        found["pinned_gb"] = pinned.get("allocated_bytes.current", 0) / 1e9
         tensors = told["forecast_gb"] - told["parts"]["slack"] - told["parts"]["runtime"]
         found["ratio"] = found["driver_gb"] / told["forecast_gb"]
         found["tensors_ratio"] = found["allocated_gb"] / tensors
@@ -314,8 +317,8 @@ def measured(meter: Meter, steps: list[float], told: dict[str, Any]) -> dict[str
 
 def autoencoder(meter: Meter, tiny: bool) -> dict[str, Any]:
     """SDXL's VAE in float32, one picture there and back as `encode` and `evaluate` have it, and what that took."""
-    base, part = memory.known("sdxl"), PUBLISHED["sdxl"].parts["vae"]
-    assert base is not None
+    base: Any = memory.known("sdxl")
+    part = PUBLISHED["sdxl"].parts["vae"]
     side = TINY_SIDE if tiny else 1024
     part = replace(part, config={**part.config, **TINY_VAE}) if tiny else part
     vae = drawn(part, torch.float32, "", meter.device)

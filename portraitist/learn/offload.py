@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from portraitist.errors import PortraitistError
 from portraitist.recipe import Recipe
 
+SLAB, ALIGNED = 2**29, 512  # bytes of main memory locked at a time, and what a tensor's place in it is a multiple of
+
 
 def check(device: torch.device, share: float) -> None:
     """Refuse what has no second memory to lie in."""
@@ -99,16 +101,41 @@ class Parcel:
 
 
 @dataclass(eq=False)
+class Slabs:
+    """Main memory that a card copies from by itself, locked in large pieces that tensors share.
+
+    torch locks powers of two: alone, FLUX's and Qwen-Image's weights, 9 times such a power, would take nearly twice
+    their size.
+
+    lock  False takes ordinary memory
+    left  of the last piece
+    """
+
+    lock: bool = True
+    left: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
+
+    def copied(self, host: Tensor) -> Tensor:
+        """A copy of a tensor."""
+        size = -(-host.nbytes // ALIGNED) * ALIGNED
+        if size > len(self.left):
+            self.left = torch.empty(max(SLAB, size), dtype=torch.uint8, device="cpu", pin_memory=self.lock)
+        piece, self.left = self.left[: host.nbytes], self.left[size:]
+        return piece.view(host.dtype).view(host.shape).copy_(host)
+
+
+@dataclass(eq=False)
 class Shelf:
     """Main memory's part of a denoiser: brings a block's weights before it is computed, and the next one's meanwhile.
 
     stream  of the copies; None without CUDA
+    slabs   where they are copied from, with CUDA
     order   blocks as they were first computed
     left    when the last block was done with, on the device
     """
 
     device: torch.device
     stream: torch.cuda.Stream | None
+    slabs: Slabs = field(default_factory=Slabs)
     order: list[Parcel] = field(default_factory=list)
     last: int = -1
     left: Any = None
@@ -118,7 +145,7 @@ class Shelf:
         places = [(module, name) for module in block.modules() for name in frozen(module)]
         hosts = [getattr(module, name) for module, name in places]
         if self.stream:
-            hosts = [pinned(host) for host in hosts]
+            hosts = [pinned(host, self.slabs) for host in hosts]
         parcel = Parcel(places, hosts, [absent(host, self.device) for host in hosts])
         block.register_forward_pre_hook(partial(self.bring, parcel), prepend=True)
         # also when computing again ends early, as soon as the last thing needed is there
@@ -164,10 +191,10 @@ def frozen(module: nn.Module) -> list[str]:
     return [name for name, tensor in own.items() if not tensor.requires_grad]
 
 
-def pinned(host: Tensor) -> Tensor:
-    """In memory that a card copies from by itself; quantised weights with facts of their own stay where they are."""
+def pinned(host: Tensor, slabs: Slabs) -> Tensor:
+    """Where a card copies from by itself; quantised weights with facts of their own stay where they are."""
     plain = type(host) in (Tensor, nn.Parameter)
-    return like(host, host.data.pin_memory()) if plain else host
+    return like(host, slabs.copied(host.data)) if plain else host
 
 
 def absent(host: Tensor, device: torch.device) -> Tensor:
