@@ -120,7 +120,7 @@ def attach(denoiser: nn.Module, adapter: Adapter, family: Family, seed: int) -> 
             if part in ZEROS:
                 parameter.data = torch.zeros(parameter.shape, device=parameter.device)
             else:
-                draw = torch.rand(parameter.shape, generator=generator(seed, purpose, 0))
+                draw = torch.rand(parameter.shape, generator=generator(seed, purpose, 0), device="cpu")
                 parameter.data = (parameter[0].numel() ** -0.5 * (2 * draw - 1)).to(parameter.device)
             found[f"{module}.{part}"] = parameter
         if adapter.kind == "lokr" and "lokr_w2" in layer.adapter_layer_names and NAME in layer.lokr_w2:

@@ -4,7 +4,7 @@ Files are mapped, not loaded: a tensor's bytes are read when it is held anew, an
 Held to the allocations by tests/integration/test_quantise.py and tests/proof/test_streaming.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,20 @@ def read(base: Base, kind: Any, part: str) -> Any:
     else:
         model = reading.empty(kind, durable.read_json(place / "config.json"))
         tensors = shards(model, place)
-    dtype = getattr(torch, base.dtype)
+    return fill(model, tensors, getattr(torch, base.dtype), base.quantised, device)
+
+
+def fill(
+    model: Any, tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype, quantised: str, device: torch.device
+) -> Any:
+    """An empty model with its tensors on a device, in evaluation mode and frozen; returns it.
+
+    tensors    by name, each asked for when the one before is held
+    quantised  how its blocks' layers are held; "" holds them in `dtype`
+    """
     whole = reading.kept_whole(model, dtype)
-    quantise.prepare(model, base.quantised)
+    if quantised:
+        quantise.prepare(model, quantised)
     for name, tensor in tensors:
         path, _, leaf = name.rpartition(".")
         layer = model.get_submodule(path)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from portraitist.errors import PortraitistError
 from portraitist.recipe import Recipe
 
+SLAB, ALIGNED = 2**29, 512  # bytes of main memory locked at a time, and what a tensor's place in it is a multiple of
+
 
 def check(device: torch.device, share: float) -> None:
     """Refuse what has no second memory to lie in."""
@@ -47,12 +49,24 @@ def recompute(denoiser: Any, recipe: Recipe) -> None:
 def settle(denoiser: nn.Module, share: float, device: torch.device) -> nn.Module:
     """The denoiser on a device, but for the frozen weights of a share of its blocks; to be called once.
 
-    What a denoiser's blocks are it says itself (diffusers' `_repeated_blocks`); those that lie away are spread evenly
-    among the others, so that their coming can hide behind what these compute.
     Raises PortraitistError for a denoiser that names no blocks.
     """
     if not share:
         return denoiser.to(device)
+    away = chosen(denoiser, share)
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    shelf = Shelf(device, stream)
+    for block in away:
+        shelf.take(block)
+    return denoiser.to(device)  # of what lies away there is nothing left to move
+
+
+def chosen(denoiser: nn.Module, share: float) -> list[nn.Module]:
+    """The blocks that lie away, spread evenly among the others: their coming can hide behind what these compute.
+
+    What a denoiser's blocks are it says itself (diffusers' `_repeated_blocks`).
+    Raises PortraitistError for a denoiser that names none.
+    """
     kinds = getattr(denoiser, "_repeated_blocks", None) or ()
     blocks = [module for module in denoiser.modules() if type(module).__name__ in kinds]
     if not blocks:
@@ -61,12 +75,7 @@ def settle(denoiser: nn.Module, share: float, device: torch.device) -> nn.Module
             "Set model.offload = 0.",
         )
     count = max(1, round(share * len(blocks)))
-    chosen = [block for i, block in enumerate(blocks) if (i + 1) * count // len(blocks) > i * count // len(blocks)]
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-    shelf = Shelf(device, stream)
-    for block in chosen:
-        shelf.take(block)
-    return denoiser.to(device)  # of what lies away there is nothing left to move
+    return [block for i, block in enumerate(blocks) if (i + 1) * count // len(blocks) > i * count // len(blocks)]
 
 
 @dataclass(eq=False)
@@ -92,16 +101,41 @@ class Parcel:
 
 
 @dataclass(eq=False)
+class Slabs:
+    """Main memory that a card copies from by itself, locked in large pieces that tensors share.
+
+    torch locks powers of two: alone, FLUX's and Qwen-Image's weights, 9 times such a power, would take nearly twice
+    their size.
+
+    lock  False takes ordinary memory
+    left  of the last piece
+    """
+
+    lock: bool = True
+    left: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8, device="cpu"))
+
+    def copied(self, host: Tensor) -> Tensor:
+        """A copy of a tensor."""
+        size = -(-host.nbytes // ALIGNED) * ALIGNED
+        if size > len(self.left):
+            self.left = torch.empty(max(SLAB, size), dtype=torch.uint8, device="cpu", pin_memory=self.lock)
+        piece, self.left = self.left[: host.nbytes], self.left[size:]
+        return piece.view(host.dtype).view(host.shape).copy_(host)
+
+
+@dataclass(eq=False)
 class Shelf:
     """Main memory's part of a denoiser: brings a block's weights before it is computed, and the next one's meanwhile.
 
     stream  of the copies; None without CUDA
+    slabs   where they are copied from, with CUDA
     order   blocks as they were first computed
     left    when the last block was done with, on the device
     """
 
     device: torch.device
     stream: torch.cuda.Stream | None
+    slabs: Slabs = field(default_factory=Slabs)
     order: list[Parcel] = field(default_factory=list)
     last: int = -1
     left: Any = None
@@ -111,7 +145,7 @@ class Shelf:
         places = [(module, name) for module in block.modules() for name in frozen(module)]
         hosts = [getattr(module, name) for module, name in places]
         if self.stream:
-            hosts = [pinned(host) for host in hosts]
+            hosts = [pinned(host, self.slabs) for host in hosts]
         parcel = Parcel(places, hosts, [absent(host, self.device) for host in hosts])
         block.register_forward_pre_hook(partial(self.bring, parcel), prepend=True)
         # also when computing again ends early, as soon as the last thing needed is there
@@ -157,10 +191,10 @@ def frozen(module: nn.Module) -> list[str]:
     return [name for name, tensor in own.items() if not tensor.requires_grad]
 
 
-def pinned(host: Tensor) -> Tensor:
-    """In memory that a card copies from by itself; quantised weights with facts of their own stay where they are."""
+def pinned(host: Tensor, slabs: Slabs) -> Tensor:
+    """Where a card copies from by itself; quantised weights with facts of their own stay where they are."""
     plain = type(host) in (Tensor, nn.Parameter)
-    return like(host, host.data.pin_memory()) if plain else host
+    return like(host, slabs.copied(host.data)) if plain else host
 
 
 def absent(host: Tensor, device: torch.device) -> Tensor:

@@ -168,6 +168,21 @@ def test_a_training_ends_in_the_same_bytes_wherever_its_blocks_lie_and_however_i
     assert len(kept.files()) == 5
 
 
+def test_what_lies_away_shares_memory_that_is_locked_in_large_pieces(monkeypatch):
+    monkeypatch.setattr(offload, "SLAB", 2**13)
+    draw = torch.Generator().manual_seed(0)
+    hosts = [torch.randn(shape, generator=draw) for shape in ((), (3, 3), (40, 9), (60, 60), (30, 30), (0, 4), (7,))]
+    hosts = [*hosts, *(host.bfloat16() for host in hosts), torch.arange(-9, 9, dtype=torch.int8), hosts[3].t()]
+    with torch.device("meta"):  # wherever torch is told to make tensors
+        slabs = offload.Slabs(lock=False)
+        copies = [slabs.copied(host) for host in hosts]
+    places = {copy.untyped_storage().data_ptr(): copy.untyped_storage().nbytes() for copy in copies}
+    assert all(torch.equal(copy, host) and copy.dtype == host.dtype for copy, host in zip(copies, hosts, strict=True))
+    assert all(copy.data_ptr() % offload.ALIGNED == next(iter(places)) % offload.ALIGNED for copy in copies[:3])
+    assert len(places) < len(hosts) / 2
+    assert sum(places.values()) < 1.5 * sum(host.nbytes for host in hosts)
+
+
 def test_what_would_save_nothing_or_cannot_be_is_refused(bases):
     with pytest.raises(PortraitistError, match="no card whose memory it would spare"):
         offload.check(CPU, 0.5)
