@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Full
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,11 @@ from portraitist.mini.pen import PARTS
 from portraitist.mini.scenes import Scene, a_context, a_scene
 
 CELL = 16
-Drawing = tuple[int, np.ndarray, np.ndarray]
+Drawing = tuple[int, np.ndarray, np.ndarray, Any]
+"""A number, pixels, parts, and what else was told of the scene."""
+
 Numbered = Callable[[str, int], Scene]
+Told = Callable[[Scene, int], Any]
 
 
 def scene(purpose: str, number: int) -> Scene:
@@ -44,7 +48,13 @@ def shares(parts: np.ndarray) -> np.ndarray:
     return np.stack([np.round((cells == k).mean((1, 3)) * 255) for k in range(len(PARTS))], -1).astype(np.uint8)
 
 
-def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered, drawers: int = 1, mine: int = 0) -> None:
+def nothing(_scene: Scene, _number: int) -> None:
+    """Tell nothing of a scene."""
+
+
+def work(
+    purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered, tell: Told, drawers: int, mine: int
+) -> None:
     """Draw pictures first, first + 1, ... until the process that asked for them is gone.
 
     Of several drawers each draws its own pairs of them, so that the two of a pair come together.
@@ -54,25 +64,27 @@ def work(purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered, dra
         if number // 2 % drawers != mine:
             number += 1
             continue
-        drawn = draw(which(purpose, number))
+        scene = which(purpose, number)
+        drawn = draw(scene)
         with contextlib.suppress(Full):
-            queue.put((number, drawn.pixels, shares(drawn.parts)), timeout=60)
+            queue.put((number, drawn.pixels, shares(drawn.parts), tell(scene, number)), timeout=60)
             number += 1
 
 
 @contextmanager
 def drawing(
-    purpose: str, first: int, ahead: int = 64, which: Numbered = scene, drawers: int = 1
+    purpose: str, first: int, ahead: int = 64, which: Numbered = scene, drawers: int = 1, tell: Told = nothing
 ) -> Iterator["Queue[Drawing]"]:
     """A queue that fills with pictures numbered from `first` on, at most `ahead` a drawer of them waiting.
 
     which    what a number means: `scene`, `pair`, the probe's `lesson`
     drawers  processes; with several, numbers do not come quite in order
+    tell     what else is wanted of each scene, found in those processes
     """
     context = multiprocessing.get_context("spawn")
     queue: Queue[Drawing] = context.Queue(ahead * drawers)
     processes = [
-        context.Process(target=work, args=(purpose, first, queue, which, drawers, mine), daemon=True)
+        context.Process(target=work, args=(purpose, first, queue, which, tell, drawers, mine), daemon=True)
         for mine in range(drawers)
     ]
     for process in processes:

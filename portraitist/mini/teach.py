@@ -28,7 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="of base, eyes and probe: cpu, cuda")
     parser.add_argument("--drawers", type=int, default=1, help="processes that draw, for base, eyes and probe")
     parser.add_argument("--reuse", type=int, default=5, help="how often a picture is learnt from, for the base")
-    parser.add_argument("--compiled", action="store_true", help="compile the base's blocks, which pays on a GPU")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.part in ("autoencoder", "decoder"):
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         plan = Plan(
             options.minutes, options.batch, options.rate, options.purpose, reuse=options.reuse,
-            drawers=options.drawers, device=options.device, compiled=options.compiled,
+            drawers=options.drawers, device=options.device,
         )  # fmt: skip
         start = options.start or options.out
         if options.processes > 1:

@@ -12,29 +12,31 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from diffusers import QwenImageTransformer2DModel
-from tokenizers import Tokenizer
 from torch import Tensor, distributed, nn
 from transformers import Qwen2Model
 
 from portraitist import durable
 from portraitist.families import part
-from portraitist.families.mini import Mini, all_ids, place, tokenizer
+from portraitist.families.mini import TOKENS, Mini, all_ids, place, tokenizer
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
 from portraitist.mini.corpus import Drawing, drawing, pair, to_pixels
+from portraitist.mini.muon import Muon
 from portraitist.mini.pen import PARTS
 from portraitist.mini.scenes import Scene
 from portraitist.mini.storing import DIFFUSERS, store
 from portraitist.mini.teach_autoencoder import keep, opened
-from portraitist.mini.teach_text import WIDTH, a_caption, padded, text_config, text_model
+from portraitist.mini.teach_text import WIDTH, a_caption, text_config, text_model
 
 SHIFT, EMA = 3.0, 0.999
 MUON, ADAM = 0.02, 1e-3
@@ -42,11 +44,11 @@ PART_LOSS = 0.05
 REFERENCED, SILENT = 0.3, 0.7
 """Share of batches that have references, and how often captions then tell nothing of the looks."""
 
-TOLD = 100
+TOLD = 50
 """Steps of which one line tells the means."""
 
-TIMES = 8
-"""Captions are padded to so many tokens times a whole number: few shapes, where each is compiled."""
+CAPTIONS, TIMES = 8, 8
+"""Captions that are made of each picture, of either sort; and what their lengths are rounded up to a multiple of."""
 
 MIDDLE = 3
 
@@ -56,49 +58,86 @@ TRANSFORMER: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass
 class Album:
-    """The newest latents, parts and scenes of drawn pictures, numbered; the oldest go when it is full."""
+    """The newest `room` drawn pictures, where they are learnt from; the oldest go when it is full.
 
-    room: int
-    purpose: str
-    latents: list[Tensor] = field(default_factory=list)
-    parts: list[Tensor] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    scenes: list[Scene] = field(default_factory=list)
-    next: int = 0
-    highest: int = 0
-    where: dict[int, int] = field(default_factory=dict)
+    latents  (room, 16, 16, 16) float16
+    parts    (room, 64, P) uint8
+    tokens   (room, 2, CAPTIONS, TOKENS) ids of captions, first those that tell looks, then those mostly silent on them
+    lengths  of the captions, (room, 2, CAPTIONS)
+    """
 
-    def put(self, vae: Autoencoder, drawn: list[Drawing]) -> None:
-        """Encode pictures and take them in."""
-        device = place(vae)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-            pixels = to_pixels([d[1] for d in drawn]).to(device).contiguous(memory_format=torch.channels_last)
-            found = vae.encode(pixels).half()
-        for (number, _, parts), latents in zip(drawn, found, strict=True):
+    def __init__(self, room: int, vae: Autoencoder) -> None:
+        self.vae, self.room, device = vae, room, place(vae)
+        self.latents = torch.zeros(room, 16, 16, 16, dtype=torch.float16, device=device)
+        self.parts = torch.zeros(room, 64, len(PARTS), dtype=torch.uint8, device=device)
+        self.tokens = torch.zeros(room, 2, CAPTIONS, TOKENS, dtype=torch.int16, device=device)
+        self.lengths = np.zeros((room, 2, CAPTIONS), np.int64)
+        self.numbers: list[int] = []
+        self.where: dict[int, int] = {}
+        self.next = self.highest = 0
+
+    def put(self, drawn: list[Drawing]) -> None:
+        """Encode pictures and take them in, with their captions."""
+        device, places = self.latents.device, []
+        for number, _, _, _ in drawn:
             self.highest = max(self.highest, number + 1)
             if len(self.numbers) < self.room:
-                self.latents.append(latents.clone())
-                self.parts.append(torch.from_numpy(parts))
                 self.numbers.append(number)
-                self.scenes.append(pair(self.purpose, number))
-                self.where[number] = len(self.numbers) - 1
             else:
                 del self.where[self.numbers[self.next]]
-                self.where[number] = self.next
-                self.latents[self.next], self.parts[self.next] = latents.clone(), torch.from_numpy(parts)
-                self.numbers[self.next], self.scenes[self.next] = number, pair(self.purpose, number)
-                self.next = (self.next + 1) % self.room
+                self.numbers[self.next] = number
+            self.where[number] = self.next
+            places.append(self.next)
+            self.next = (self.next + 1) % self.room
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+            pixels = to_pixels([d[1] for d in drawn]).to(device).contiguous(memory_format=torch.channels_last)
+            found = self.vae.encode(pixels)
+        at = torch.tensor(places, device=device)
+        self.latents[at] = found.half()
+        self.parts[at] = torch.from_numpy(np.stack([d[2] for d in drawn])).flatten(1, 2).to(device)
+        self.tokens[at] = torch.from_numpy(np.stack([d[3][0] for d in drawn])).to(device)
+        self.lengths[places] = np.stack([d[3][1] for d in drawn])
+
+    def batch(self, count: int, chance: np.random.Generator) -> "Batch":
+        """A batch of `count` pictures; now and then with the other of its pair as reference."""
+        referenced = bool(chance.random() < REFERENCED)
+        whole = np.arange(len(self.numbers))
+        if referenced:
+            whole = np.array([at for number, at in self.where.items() if number ^ 1 in self.where])
+        chosen, which = chance.choice(whole, count), chance.integers(0, CAPTIONS, count)
+        longest = -(-int(self.lengths[chosen, int(referenced), which].max()) // TIMES) * TIMES
+        device = self.latents.device
+        at, row = torch.from_numpy(chosen).to(device), torch.from_numpy(which).to(device)
+        lengths = torch.from_numpy(self.lengths[chosen, int(referenced), which]).to(device)
+        tokens = self.tokens[at, int(referenced), row, :longest].long()
+        mask = torch.arange(longest, device=device) < lengths[:, None]
+        references = None
+        if referenced:
+            others = [self.where[self.numbers[i] ^ 1] for i in chosen]
+            references = self.latents[torch.tensor(others, device=device)].float()
+        return Batch(self.latents[at].float(), self.parts[at].float() / 255, tokens, mask, references)
+
+
+def told(folder: Path, purpose: str, scene: Scene, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Captions of a scene as `Album` holds them: token ids (2, CAPTIONS, TOKENS) int16, and lengths (2, CAPTIONS)."""
+    chance, words = random.Random(f"{purpose} captions {number}"), tokenizer(folder)
+    texts = [a_caption(scene, chance, **silent) for silent in ({}, {"silent": SILENT}) for _ in range(CAPTIONS)]
+    rows = all_ids(words, texts)
+    ids, lengths = np.zeros((2 * CAPTIONS, TOKENS), np.int16), np.array([len(row) for row in rows])
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    return ids.reshape(2, CAPTIONS, TOKENS), lengths.reshape(2, CAPTIONS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Latents (B, 16, 16, 16), parts (B, 64, P), token ids, and latents of references, shaped alike, or None."""
+    """Latents (B, 16, 16, 16), parts (B, 64, P), token ids and their mask (B, T), and latents of references or None."""
 
     latents: Tensor
     parts: Tensor
-    rows: list[list[int]]
+    tokens: Tensor
+    mask: Tensor
     references: Tensor | None = None
 
 
@@ -120,14 +159,13 @@ class Pupil(nn.Module):
     def loss(self, batch: Batch, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         """Flow loss and part loss of a batch."""
         latents, parts, device = batch.latents, batch.parts, batch.latents.device
-        numbers, mask = (rows.to(device) for rows in padded(batch.rows, TIMES))
         uniform = torch.rand(len(latents), generator=chance, device=device)
         level = SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
         noise = torch.randn(latents.shape, generator=chance, device=device)
         noisy = latents + level[:, None, None, None] * (noise - latents)
         with torch.autocast(device.type, torch.bfloat16):
-            states = self.text(input_ids=numbers, attention_mask=mask.long()).last_hidden_state
-            given = {"tokens": states, "tokens_mask": mask}
+            states = self.text(input_ids=batch.tokens, attention_mask=batch.mask.long()).last_hidden_state
+            given = {"tokens": states, "tokens_mask": batch.mask}
             given |= {} if batch.references is None else {"reference_0": batch.references}
             found = Mini().predict(self.transformer, noisy, level, given)
             told = self.teller(self.middle[0][:, : parts.shape[1]])
@@ -156,8 +194,8 @@ class Lesson:
     def __post_init__(self) -> None:
         muon, adam = groups(self.pupil)
         self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(adam, lr=ADAM, betas=(0.9, 0.98), weight_decay=0.01),
-            torch.optim.Muon(muon, lr=MUON, momentum=0.95, weight_decay=0.01, ns_steps=4, adjust_lr_fn="original"),
+            torch.optim.AdamW(adam, lr=ADAM, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+            Muon(muon, lr=MUON, momentum=0.95, weight_decay=0.01, ns_steps=4),
         ]
         self.averages = [p.detach().clone() for p in self.pupil.parameters()]
         self.steps = 0
@@ -252,7 +290,6 @@ class Plan:
     reuse     how often each is learnt from, about
     drawers   processes that draw, for each that teaches
     device    where it is taught
-    compiled  whether blocks are compiled: pays on a GPU
     """
 
     minutes: float
@@ -263,7 +300,6 @@ class Plan:
     reuse: int = 5
     drawers: int = 1
     device: str = "cpu"
-    compiled: bool = False
 
 
 def together(rank: int, world: int, out: Path, start: Path, plan: Plan, port: int) -> None:
@@ -278,22 +314,20 @@ def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> 
     """Teach, writing `out` every five minutes; the rates fall over the last fifth of the time."""
     torch.manual_seed(2)
     vae = opened(start)
-    tokens, lesson, record = tokenizer(start), begin(start, plan.device), course_so_far(start)
+    lesson, record = begin(start, plan.device), course_so_far(start)
     if out != start and rank == 0:
         keep(out, vae)
         durable.write_text(out / "tokenizer.json", (start / "tokenizer.json").read_text())
     purpose = f"{plan.purpose} {lesson.taught} {rank}"  # no sitting and no process draws what another did
-    vae.to(plan.device)
-    if plan.compiled:
-        lesson.pupil.transformer.compile_repeated_blocks()
-    album, chance = Album(plan.room, purpose), random.Random(purpose)
+    album, chance = Album(plan.room, vae.to(plan.device)), np.random.default_rng([lesson.taught, rank])
+    tell = partial(told, start, purpose)
     draws = torch.Generator(plan.device).manual_seed(lesson.taught + 7 + rank * 1_000_003)
     began, spent, saved, recent = time.monotonic(), 0.0, 0.0, torch.zeros(2, device=plan.device)
-    with drawing(purpose, 0, which=pair, drawers=plan.drawers) as queue:
-        album.put(vae, list(fresh(queue, min(768, plan.room))))
+    with drawing(purpose, 0, which=pair, drawers=plan.drawers, tell=tell) as queue:
+        album.put(list(fresh(queue, min(768, plan.room))))
         while spent < plan.minutes:
-            album.put(vae, list(fresh(queue, max(1, plan.batch // plan.reuse))))
-            flow, part = lesson.pupil.loss(a_batch(album, plan.batch, tokens, chance), draws)
+            album.put(list(fresh(queue, max(1, plan.batch // plan.reuse))))
+            flow, part = lesson.pupil.loss(album.batch(plan.batch, chance), draws)
             height = plan.rate * min(1.0, (lesson.steps + 1) / 200)
             height *= min(1.0, max(0.02, (1 - spent / plan.minutes) / 0.2))
             spent = lesson.step(flow + PART_LOSS * part, height, (time.monotonic() - began) / 60)
@@ -301,27 +335,13 @@ def teach(out: Path, start: Path, plan: Plan, rank: int = 0, world: int = 1) -> 
             recent += torch.stack([flow.detach(), part.detach()])
             if lesson.steps % TOLD == 0:
                 mean = (recent / TOLD).tolist()
-                told = {"taught": lesson.taught, "minutes": round(spent, 1), "flow": round(mean[0], 4),
+                line = {"taught": lesson.taught, "minutes": round(spent, 1), "flow": round(mean[0], 4),
                         "parts": round(mean[1], 4), "drawn": album.highest}  # fmt: skip
                 if rank == 0:
-                    sys.stdout.write(json.dumps(told) + "\n")
+                    sys.stdout.write(json.dumps(line) + "\n")
                     sys.stdout.flush()
                 recent.zero_()
             if rank == 0 and (spent - saved > 5 or spent >= plan.minutes):
                 saved, whole = spent, round(float(record["minutes"]) + spent, 1)
                 whole_drawn = int(record["drawn"]) + album.highest * world
                 lesson.write(out, {"taught": lesson.taught, "minutes": whole, "drawn": whole_drawn})
-
-
-def a_batch(album: Album, count: int, tokens: Tokenizer, chance: random.Random) -> Batch:
-    """A batch of `count` pictures, each captioned anew; now and then with the other of its pair as reference."""
-    referenced = chance.random() < REFERENCED
-    whole = [i for i, number in enumerate(album.numbers) if not referenced or number ^ 1 in album.where]
-    chosen = chance.choices(whole, k=count)
-    others = [album.where[album.numbers[i] ^ 1] for i in chosen] if referenced else []
-    silent = {"silent": SILENT} if referenced else {}
-    rows = all_ids(tokens, [a_caption(album.scenes[i], chance, **silent) for i in chosen])
-    latents = torch.stack([album.latents[i] for i in chosen]).float()
-    parts = torch.stack([album.parts[i] for i in chosen]).to(latents.device).flatten(1, 2).float() / 255
-    references = torch.stack([album.latents[i] for i in others]).float() if referenced else None
-    return Batch(latents, parts, rows, references)

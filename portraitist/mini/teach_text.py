@@ -73,9 +73,9 @@ def a_caption(of: Scene, chance: random.Random, silent: float = 0.06) -> str:
     return caption(of, name, look, Wording(0.06, chance.random() < 0.5, chance))
 
 
-def padded(rows: list[list[int]], times: int = 1) -> tuple[Tensor, Tensor]:
-    """Token ids (B, T) padded with zeros, and their mask (B, T); T is a multiple of `times`."""
-    longest = -(-max(map(len, rows)) // times) * times
+def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids (B, T) padded with zeros, and their mask (B, T)."""
+    longest = max(map(len, rows))
     tokens, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.bool)
     for i, row in enumerate(rows):
         tokens[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), True
