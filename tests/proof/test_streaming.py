@@ -41,7 +41,7 @@ place, done, before = Path(sys.argv[1]), [], anonymous()
 peak = [before]
 thread = threading.Thread(target=watch)
 thread.start()
-base = Base(place, "", "bfloat16", (("transformer", place),), "flux", sys.argv[3])
+base = Base(place, "", "bfloat16", (("transformer", place),), "flux", quantised=sys.argv[3])
 found = streaming.read(base, FluxTransformer2DModel, "transformer")
 done.append(1)
 thread.join()
