@@ -20,6 +20,7 @@ import gc
 import importlib
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -341,29 +342,22 @@ def timed(meter: Meter, do: Callable[[], Tensor]) -> dict[str, float]:
 
 
 def tried(name: str, meter: Meter, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What came of a case, or why it failed; nothing of it is held after."""
+    """What came of a case, or why it failed; nothing of it is held after. `lost`: the card answers no more."""
     began = time.perf_counter()
     try:
         meter.empty()
         found = do()
     except Exception as error:  # noqa: BLE001 - whatever a card's libraries raise, the next case goes on
-        found = {"error": f"{type(error).__name__}: {str(error)[:300]}"} | meter.peaks()
         calls = traceback.extract_tb(error.__traceback__)[-6:]
-        found["where"] = [f"{call.filename.rpartition('/')[2]}:{call.lineno} {call.name}" for call in calls]
+        where = [f"{call.filename.rpartition('/')[2]}:{call.lineno} {call.name}" for call in calls]
+        found = {"error": f"{type(error).__name__}: {str(error)[:300]}", "where": where}
         traceback.clear_frames(error.__traceback__)
-    meter.empty()
+    try:
+        found |= meter.peaks() if "error" in found else {}
+        meter.empty()
+    except RuntimeError:
+        return {"case": name, **found, "lost": True}
     return {"case": name, **found, "left_gb": meter.now(), "case_seconds": time.perf_counter() - began}
-
-
-def rounded(value: Any) -> Any:
-    """Numbers at four figures, as JSON has them: what is not finite in words."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if math.isfinite(value) else str(value)
-    return value
 
 
 def main(words: list[str] | None = None) -> None:
@@ -378,7 +372,8 @@ def main(words: list[str] | None = None) -> None:
     set_threads(0)
 
     def tell(line: dict[str, Any]) -> None:
-        text = json.dumps(rounded(line))
+        figures = {"parse_float": lambda text: float(f"{float(text):.4g}"), "parse_constant": str}
+        text = json.dumps(json.loads(json.dumps(line), **figures))
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
         if given.out:
@@ -389,11 +384,15 @@ def main(words: list[str] | None = None) -> None:
     tell({"device": kind, "torch": torch.__version__, "started_seconds": passed(), "started_gb": meter.used()})
     todo: dict[str, Callable[[], dict[str, Any]]] = {VAE: partial(autoencoder, meter, given.tiny)}
     todo |= {case.name: partial(trained, case, meter, given.tiny, given.seconds) for case in CASES}
-    for name in (name for name in ORDER if name in (given.only or ORDER)):
+    asked = [name for name in ORDER if name in (given.only or ORDER)]
+    for i, name in enumerate(asked):
         if passed() > given.seconds:
             tell({"case": name, "skipped": "out of time"})
             continue
-        tell(tried(name, meter, todo[name]))
+        line = tried(name, meter, todo[name])
+        tell(line)
+        if "lost" in line and asked[i + 1 :]:  # the rest in this process made new, whose time goes on
+            os.execv(sys.executable, [*sys.orig_argv[:3], *sys.argv[1:], "--only", *asked[i + 1 :]])
 
 
 if __name__ == "__main__":

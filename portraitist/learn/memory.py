@@ -21,8 +21,11 @@ LEAST = 1.0  # below it scaling no longer helps: what overflows is too large its
 def place(name: str) -> torch.device:
     """The device of a recipe's word: auto is the first accelerator, else the CPU.
 
+    From then on attention is computed by torch's own kernels and not by cuDNN's, whose backward pass is known to read
+    where it must not, or to give NaN (pytorch/pytorch#134001): FLUX's first step of training died of it on an H100.
     Raises PortraitistError for a device that this machine or this build of torch does not have.
     """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)

@@ -16,7 +16,7 @@ from portraitist import families
 from portraitist.adapters import inject
 from portraitist.dataset.stream import course
 from portraitist.family import Prompt, Sample
-from portraitist.learn import loop
+from portraitist.learn import loop, memory
 from portraitist.learn.loss import held_out
 from portraitist.learn.optimise import clip
 from portraitist.learn.state import Trainee
@@ -89,3 +89,9 @@ def test_nothing_of_a_step_is_left_behind(name, recompute, quantised, tmp_path, 
     assert judged.shape == (2, 2)
     own = {key: value.device for key, value in trainee.parts().items() if value.ndim}
     assert set(own.values()) == {META}, own
+
+
+def test_attention_is_not_left_to_cudnn():
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    memory.place("cpu")
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
