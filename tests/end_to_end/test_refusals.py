@@ -119,6 +119,7 @@ WRONG = {
         nothing, ["train", 'model.quantised="nf4"', 'adapter.kind="loha"'], 'model.quantised = "int8"',
     ),
     "layers that this family has not": (nothing, ["train", 'adapter.modules="locon"'], "attention-mlp"),
+    "noise of another kind of family": (nothing, ["train", "training.snr_gamma=5.0"], "is of denoising diffusion"),
     "layers that no base has": (nothing, ["train", 'adapter.targets=["to_nowhere"]'], "adapter.targets"),
     "a start that is not there": (nothing, ["train", 'adapter.start="nowhere.safetensors"'], "no such file"),
     "a parent that is not there": (nothing, ["train", 'parent="nobody"'], "no run named 'nobody'"),
