@@ -181,6 +181,22 @@ def test_what_an_existing_run_is_refused_stands_in_its_record(shelf, tmp_path, m
     assert len(read) == 1, "weights were read twice, or for a refusal"
 
 
+def test_a_run_that_another_process_begins_meanwhile_is_left_to_it(shelf, tmp_path, monkeypatch, capsys):
+    folder, denoiser = shutil.copytree(shelf, tmp_path / "shelf"), Flux.load_denoiser
+    write(folder)
+    lock = folder / "maya" / "runs" / "one" / "recipe.lock.toml"
+
+    def meanwhile(self, base):
+        lock.parent.mkdir(parents=True)
+        lock.write_text("theirs")
+        return denoiser(self, base)
+
+    monkeypatch.setattr(Flux, "load_denoiser", meanwhile)
+    obey("train", folder / "maya", "--run", "one", code=2)
+    assert "Another process has begun run one meanwhile" in capsys.readouterr().err
+    assert state(lock.parent) == {lock.name: b"theirs"}
+
+
 def normal(row):
     """Damage, the commands to give and the changes to each, what is said."""
     damage, words, says = row
