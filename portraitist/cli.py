@@ -289,7 +289,10 @@ def extract(
 
 @app.command(sort_key=13)
 def inspect(file: AdapterFile, /, *, family: OfFamily = "", as_json: Json = False) -> Work:
-    """Say what a LoRA file is, whoever wrote it, and what ComfyUI loads of it. Exit code 1 when it cannot be used."""
+    """Say what a LoRA file is, whoever wrote it, and what ComfyUI loads of it; or whose base a file is of.
+
+    Exit code 1 when it cannot be used.
+    """
     from portraitist.verbs.inspect import inspect as verb
 
     return Work(file.parent, lambda emit, stop: verb(file, family))

@@ -57,8 +57,18 @@ class Captioned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read(Event):
+    """The words of one crop that the cache lacks were read: so many of those whose words are to be read."""
+
+    kind: ClassVar[str] = "read"
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded(Event):
-    """A picture's words were read, or one sample or prompt went into the cache or was found there."""
+    """One crop of a picture is in the cache, or was found there: so many of all."""
 
     kind: ClassVar[str] = "encoded"
     name: str
@@ -179,6 +189,7 @@ KINDS: dict[str, type[Event]] = {
         Started,
         Measured,
         Captioned,
+        Read,
         Encoded,
         Fetched,
         Stepped,

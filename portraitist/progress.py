@@ -18,6 +18,7 @@ from portraitist.events import (
     Fetched,
     Finished,
     Measured,
+    Read,
     Rendered,
     Saved,
     Scored,
@@ -56,6 +57,11 @@ class Course:
     memory_gb: float = 0.0
     bar: Any = None
     said: float = field(default_factory=time.monotonic)
+
+    def begin(self, event: Started) -> None:
+        """Take in that it begins; where there is a total, the first line comes at once."""
+        self.total, self.done, self.first, self.began = event.total, event.done, event.done, time.monotonic()
+        self.said = 0.0 if event.total else self.said
 
     @property
     def rate(self) -> float:
@@ -132,12 +138,12 @@ class Progress:
             return
         match event:
             case Started():
-                course.total, course.done, course.first = event.total, event.done, event.done
-                course.began = time.monotonic()
-                if event.total:
-                    course.said = 0.0  # the first line comes at once
+                course.begin(event)
             case Measured() | Captioned() | Encoded():
-                course.done, course.total = event.done, event.total
+                course.done, course.total, course.says = event.done, event.total, ""
+            case Read():
+                course.says = f"words {event.done} of {event.total}"
+                course.began = time.monotonic()  # they are not counted as pictures, and neither is their time
             case Fetched():
                 course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
             case Stepped():
@@ -158,7 +164,7 @@ class Progress:
                 verb = self.current if self.current in ("add", "audit") else "audit"
             case Captioned():
                 verb = "caption"
-            case Encoded():
+            case Read() | Encoded():
                 verb = "encode"
             case Fetched():
                 verb = "fetch"

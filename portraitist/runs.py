@@ -25,6 +25,16 @@ CHECKPOINT = re.compile(r"step-(\d{6,})")
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What choice.toml says: checkpoint, strength, why in words; `table` is the whole of it."""
+
+    step: int
+    strength: float
+    why: str
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """One run below a project's `runs/`; everything the run knows about itself is in here."""
 
@@ -104,6 +114,22 @@ class RunFolder:
                 f"{self.lock} is damaged: {error}", "A lock is not edited by hand: start a new run."
             ) from error
         return found
+
+    def chosen(self) -> Choice | None:
+        """The run's choice, None before there is one; its checkpoint need not be there any more.
+
+        Raises PortraitistError for a file that names no checkpoint and strength.
+        """
+        if not self.choice.is_file():
+            return None
+        try:
+            table = tomllib.loads(durable.read_text(self.choice))
+            return Choice(int(table["step"]), float(table["strength"]), str(table.get("why", "")), table)
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise PortraitistError(
+                f"{self.choice} names no checkpoint and strength: {error}",
+                f"Delete it and run: portraitist choose {self.path.parent.parent} --run {self.name}",
+            ) from error
 
     def manifest(self, step: int) -> dict[str, Any]:
         """The manifest of the checkpoint at `step`: its step, its files' SHA-256, the record's length at that time."""

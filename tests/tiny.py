@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -277,6 +278,24 @@ def clip_config() -> CLIPTextConfig:
         pad_token_id=ids[1],
         hidden_act="gelu",
     )
+
+
+def exact(denoiser: torch.nn.Module) -> torch.nn.Module:
+    """The denoiser in float64, whatever it is given; it answers in float32."""
+    denoiser.double().register_forward_pre_hook(
+        lambda _, given, named: (cast(given, torch.float64), cast(named, torch.float64)), with_kwargs=True
+    )
+    denoiser.register_forward_hook(lambda _, given, found: cast(found, torch.float32))
+    return denoiser
+
+
+def cast(values: Any, dtype: torch.dtype) -> Any:
+    """Numbers in tuples, lists and tables as another type."""
+    if isinstance(values, dict):
+        return {name: cast(value, dtype) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(cast(value, dtype) for value in values)
+    return values.to(dtype) if isinstance(values, torch.Tensor) and values.is_floating_point() else values
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a base's files say of themselves: a safetensors file by its header alone, and JSON. Loads no torch."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,9 @@ WEIGHTS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 ROUNDED = ("F8", "F6", "F4", "I8", "U8")
 """How the names of types of 8 bits or fewer begin; weights in them go with scales of their own."""
+
+SHARD = re.compile(r"-\d+-of-\d+$")
+"""How the stem of a file ends that is one of several."""
 
 LARGEST = 100_000_000  # bytes: the limit of safetensors' own reader
 

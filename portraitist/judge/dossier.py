@@ -1,6 +1,5 @@
 """Everything that a report tells of one run, read from disk; what is not there yet is empty, not an error."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,26 +8,15 @@ from typing import Any
 from portraitist import durable, runs
 from portraitist.audit import Finding
 from portraitist.audit.survey import read_findings
-from portraitist.errors import PortraitistError
 from portraitist.events import Event
 from portraitist.judge import scorecard
 from portraitist.judge.scorecard import BASE, Losses, Scorecard, Stage
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
-from portraitist.runs import RunFolder
+from portraitist.runs import Choice, RunFolder
 
 FIGURES = "figures.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What choice.toml says: checkpoint, strength, why in words; `table` is the whole of it."""
-
-    step: int
-    strength: float
-    why: str
-    table: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +87,7 @@ def gather(project: Project, name: str = "") -> Dossier:
         cards=cards,
         outdated=outdated,
         losses=losses,
-        choice=chosen(run),
+        choice=run.chosen(),
         figures=figures(project),
         pictures=project.read_manifest() if project.manifest.is_file() else (),
         audited=project.findings.is_file(),
@@ -113,20 +101,6 @@ def one_yardstick(cards: Sequence[Scorecard]) -> tuple[list[Scorecard], int]:
     newest = {card.stage: (card.grid, card.eyes) for card in cards}
     kept = [card for card in cards if newest[card.stage] == (card.grid, card.eyes)]
     return kept, len(cards) - len(kept)
-
-
-def chosen(run: RunFolder) -> Choice | None:
-    """The run's choice, None before there is one. Raises PortraitistError when its file is damaged."""
-    if not run.choice.is_file():
-        return None
-    try:
-        table = tomllib.loads(durable.read_text(run.choice))
-        return Choice(int(table["step"]), float(table["strength"]), str(table.get("why", "")), table)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PortraitistError(
-            f"{run.choice} names no checkpoint and strength: {error}",
-            f"Delete it and run: portraitist choose {run.path.parent.parent} --run {run.name}",
-        ) from error
 
 
 def figures(project: Project) -> Mapping[str, Any]:

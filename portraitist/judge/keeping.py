@@ -1,8 +1,6 @@
 """Which older checkpoints of a whole denoiser stay on disk beside the newest: those that judging has a use for."""
 
-import tomllib
-
-from portraitist import durable
+from portraitist.errors import PortraitistError
 from portraitist.judge import choosing, scorecard, settings
 from portraitist.judge.following import Training
 from portraitist.runs import RunFolder
@@ -26,9 +24,8 @@ def held(run: RunFolder, judge: Training) -> set[int]:
 
 def chosen(run: RunFolder) -> set[int]:
     """The step that the run's choice names, if there is one; a damaged choice is told by what needs it."""
-    if not run.choice.is_file():
-        return set()
     try:
-        return {int(tomllib.loads(durable.read_text(run.choice))["step"])}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError):
+        choice = run.chosen()
+    except PortraitistError:
         return set()
+    return {choice.step} if choice else set()

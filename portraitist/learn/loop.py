@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from portraitist import rules
 from portraitist.dataset.stream import Course
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Overflowed, Stepped
@@ -40,7 +39,6 @@ def train(
     worse than a stopped run.
     """
     settings, saved, ending = recipe.training, trainee.step, ""
-    rules.about_noise(family.profile, recipe)
     trainee.denoiser.train()
     while trainee.step < recipe.steps and not (ending := halt()):
         began, step = time.monotonic(), trainee.step

@@ -10,7 +10,7 @@ from portraitist import durable, families, rules
 from portraitist.audit.survey import cleared
 from portraitist.dataset import buckets, references
 from portraitist.errors import PortraitistError
-from portraitist.events import Emit, Encoded, Finished, Started, ignore
+from portraitist.events import Emit, Encoded, Finished, Read, Started, ignore
 from portraitist.family import Base, Family
 from portraitist.pictures import Opened, Picture, open_upright
 from portraitist.project import Project
@@ -67,15 +67,14 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
         )
         for p in pictures
     }
-    total, encoded = sum(map(len, placed.values())), 0
+    total, done, encoded = sum(map(len, placed.values())), 0, 0
     device = memory.place(recipe.model.device)
     with durable.lock(cache.folder):
         durable.sweep(cache.folder)
         missing = {name: [one for one in crops if not all(map(cache.has, one.keys))] for name, crops in placed.items()}
         wanted = [(name, one) for name, crops in missing.items() for one in crops]
-        units, done = len(wanted) + total, len(wanted)  # each crop that is missing goes by twice: words, then pixels
-        emit(Started(verb="encode", total=units))
-        known = words(wanted, told, family, base, device, emit, units)
+        emit(Started(verb="encode", total=total))
+        known = words(wanted, told, family, base, device, emit)
         encoding: Encoding | None = None
         for picture in pictures:
             if missing[picture.name]:
@@ -87,7 +86,7 @@ def encode(project: Project, recipe: Recipe, emit: Emit = ignore) -> EncodeResul
             encoded += len(missing[picture.name])
             for one in placed[picture.name]:
                 done += 1
-                emit(Encoded(name=picture.name, cached=one not in missing[picture.name], done=done, total=units))
+                emit(Encoded(name=picture.name, cached=one not in missing[picture.name], done=done, total=total))
         if encoding is not None:
             encoders.let_go(encoding.encoder)
         cache.write_index(project, recipe, pictures, placed)
@@ -103,12 +102,8 @@ def words(
     base: Base,
     device: "torch.device",
     emit: Emit,
-    units: int,
 ) -> "Known":
-    """The conditions of all captions of crops that are wanted, by picture; the text encoders are let go then.
-
-    units  of work that `encode` has in all, of which these are the first
-    """
+    """The conditions of all captions of crops that are wanted, by picture; the text encoders are let go then."""
     from portraitist.dataset import placing
     from portraitist.dataset.encoding import Encoding
     from portraitist.learn import encoders
@@ -118,7 +113,7 @@ def words(
     encoding = Encoding(encoders.read(family, base, "words", device, emit))
     for done, (name, one) in enumerate(wanted, 1):
         placing.listen(encoding, told[name], one)
-        emit(Encoded(name=f"{name}: its words", cached=False, done=done, total=units))
+        emit(Read(name=name, done=done, total=len(wanted)))
     encoders.let_go(encoding.encoder)
     return encoding.known
 

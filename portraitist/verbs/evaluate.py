@@ -1,7 +1,6 @@
 """Evaluate: every checkpoint drawn and measured, the base as zero line; beside a training, or after it."""
 
 import time
-import tomllib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -208,14 +207,5 @@ def report(sitting: "Sitting") -> bool:
 
 def choice(sitting: "Sitting") -> tuple[int, float] | None:
     """Step and strength that were chosen, if they have been and the checkpoint is there."""
-    path = sitting.run.choice
-    if not path.is_file():
-        return None
-    try:
-        values = tomllib.loads(durable.read_text(path))
-        step, strength = int(values["step"]), float(values["strength"])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PortraitistError(
-            f"{path} is damaged: {error}", f"Delete it and run: portraitist choose {sitting.project.folder}"
-        ) from error
-    return (step, strength) if step in sitting.run.steps() else None
+    found = sitting.run.chosen()
+    return (found.step, found.strength) if found and found.step in sitting.run.steps() else None

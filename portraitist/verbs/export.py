@@ -3,11 +3,10 @@
 import json
 import re
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
 from portraitist.errors import PortraitistError
@@ -67,8 +66,11 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
     began = time.monotonic()
     project.require_consent()
     folder = runs.find(project, run)
-    choice = chosen(project, folder)
-    step, strength = int(choice["step"]), float(choice["strength"])
+    choice = folder.chosen()
+    if choice is None:
+        remedy = f"Run: portraitist choose {project.folder} --run {folder.name}"
+        raise PortraitistError(f"Nothing has been chosen from run {folder.name}", remedy)
+    step, strength = choice.step, choice.strength
     source, recipe = folder.adapter(step), folder.recipe()
     if problem := folder.damage(step):
         raise PortraitistError(
@@ -132,19 +134,6 @@ def write_model(
     if back.keys() != plans.keys() or any(not torch.equal(back[name], plan.make()) for name, plan in plans.items()):
         raise unlike(path)
     return len(plans)
-
-
-def chosen(project: Project, folder: runs.RunFolder) -> dict[str, Any]:
-    """The table of a run's choice.toml. Raises PortraitistError when there is none, or when it names no checkpoint."""
-    remedy = f"Run: portraitist choose {project.folder} --run {folder.name}"
-    if not folder.choice.is_file():
-        raise PortraitistError(f"Nothing has been chosen from run {folder.name}", remedy)
-    try:
-        found = tomllib.loads(durable.read_text(folder.choice))
-        float(found["strength"]), int(found["step"])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PortraitistError(f"{folder.choice} names no checkpoint and strength: {error}", remedy) from error
-    return found
 
 
 def destination(project: Project, folder: runs.RunFolder, recipe: Recipe) -> Path:

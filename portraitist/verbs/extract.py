@@ -1,6 +1,5 @@
 """extract: what fine-tuning changed, as a LoRA: of a run that trained the whole denoiser, or of two models at hand."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,13 +131,8 @@ def sizes(tensors: "Mapping[str, Tensor]", name: str) -> tuple[int, ...] | None:
 
 def chosen(run: runs.RunFolder) -> int:
     """The step that a run's choice names; 0 for none, and for one that is not there any more."""
-    if not run.choice.is_file():
-        return 0
-    try:
-        step = int(tomllib.loads(durable.read_text(run.choice))["step"])
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PortraitistError(f"{run.choice} is damaged: {error}", "Name the checkpoint: --step") from error
-    return step if step in run.steps() else 0
+    choice = run.chosen()
+    return choice.step if choice and choice.step in run.steps() else 0
 
 
 def refuse_rank(rank: int) -> None:

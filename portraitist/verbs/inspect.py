@@ -1,36 +1,25 @@
-"""inspect: what an adapter file is - family, dialect, layers, ranks, health - and what ComfyUI will do with it."""
+"""inspect: what an adapter file is - family, dialect, layers, ranks, health - and what ComfyUI will do with it.
 
-import json
+Of a base's file: which parts of which base it holds, as far as names, sizes and metadata tell.
+"""
+
 import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from portraitist.adapters.remarks import Remark, printable, some, told
+from portraitist.bases import telling
+from portraitist.bases.telling import BaseInspection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from portraitist.adapters.content import Content
     from portraitist.adapters.facts import Facts
-
-SHOWN = 5
-"""Names that are shown of many."""
-
-TRIGGERS = ("modelspec.trigger_phrase", "trained_words", "ss_output_name")
-BASES = ("portraitist.base", "ss_sd_model_name", "ss_base_model_version", "modelspec.architecture")
-STEPS = ("portraitist.step", "ss_steps", "training_info")
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """One thing about a file that matters for its use."""
-
-    check: str
-    severity: Literal["block", "warn"]
-    says: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +64,8 @@ class Inspection:
         return any(remark.severity == "block" for remark in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Every field, and whether its use is forbidden."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"blocked": self.blocked}
+        """Every field, that it is an adapter, and whether its use is forbidden."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"what": "adapter", "blocked": self.blocked}
 
     def table(self) -> list[tuple[str, str]]:
         """One fact a row."""
@@ -99,12 +88,21 @@ class Inspection:
         return rows + [(name, value) for name, value in self.metadata.items()]
 
 
-def inspect(file: Path, family: str = "") -> Inspection:
-    """Look at an adapter file in any dialect; the base is not needed.
+def inspect(file: Path, family: str = "") -> Inspection | BaseInspection:
+    """Look at an adapter file in any dialect, the base is not needed; or at a base's file.
 
     family  what it is of, where its names and shapes leave that open
-    Raises PortraitistError for what is no adapter file at all: not safetensors, damaged, of impossible types.
+    Raises PortraitistError for what is neither: not safetensors, damaged, of impossible types.
     """
+    from portraitist.forecast.published import PUBLISHED
+
+    wanted = {name: base for name, base in PUBLISHED.items() if family in ("", name)}
+    kinds = {name: {part: facts.kind for part, facts in base.parts.items()} for name, base in wanted.items()}
+    return telling.inspect(file, kinds) or inspect_adapter(file, family)
+
+
+def inspect_adapter(file: Path, family: str = "") -> Inspection:
+    """What an adapter file is."""
     from portraitist.adapters import content, dialects, facts, files, trees
 
     tensors, metadata = files.load(file, files.FOREIGN)
@@ -233,35 +231,3 @@ def spread_words(values: Mapping[str, float]) -> str:
     if not values or not values["differ"]:
         return f"{values['median']:g}" if values else ""
     return "{least:g} to {largest:g}, median {median:g}, {differ:g} layers differ".format(**values)
-
-
-def told(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Trigger, base and steps from whichever key has them, and all that portraitist wrote."""
-    found = {}
-    for what, keys in (("trigger", TRIGGERS), ("base", BASES), ("steps", STEPS)):
-        key = next((key for key in keys if metadata.get(key)), "")
-        if key:
-            found[what] = printable(unlisted(metadata[key]))
-    return found | {key: printable(metadata[key]) for key in sorted(metadata) if key.startswith("portraitist.")}
-
-
-def unlisted(text: str) -> str:
-    """The words of a JSON list, or the steps of a JSON table; other text as it is."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value.get("step", text)) if isinstance(value, dict) else text
-
-
-def printable(text: str) -> str:
-    """A foreign text that cannot disturb a terminal, at most 200 characters of it."""
-    return "".join(char if char.isprintable() else "?" for char in text[:200])
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from portraitist.dataset.stream import Course
     from portraitist.family import Base, Family
     from portraitist.learn.state import Trainee
 
@@ -52,7 +53,8 @@ def train(
 
     The run is the one that recipe and pictures name, or `run_name`. `stop` is asked before every step: when it says
     so, a checkpoint is saved and Interrupted raised. Raises PortraitistError without consent, with blocking findings,
-    without samples, on another base than the run's, on a loss that is not finite, and when the disk refuses.
+    without samples, on another base than the run's, on a loss that is not finite, and when the disk refuses. Where that
+    is before the first step of a new run, there is then no folder of it; a run that was there records it.
     """
     from portraitist import families
     from portraitist.dataset import cache, stream
@@ -61,8 +63,13 @@ def train(
     refuse_blocked(project)
     family, base = families.pair(recipe.model, emit)
     data = stream.digest([entry for entry in cache.load_index(project, recipe, base) if entry.split == "train"])
-    run = runs.intended(project, recipe, data, run_name)
+    job = Job(project, recipe, runs.intended(project, recipe, data, run_name), family, base, data)
+    run = job.run
+    # all that can be refused of a new run is refused before anything of it is written
+    ready = None if run.lock.is_file() else prepared(job, required(job))
     with durable.lock(run.path):
+        if ready and run.lock.is_file():
+            raise PortraitistError(f"Another process has begun run {run.name} meanwhile", "The same command goes on.")
         durable.sweep(run.path)
         last: list[Stepped] = []
 
@@ -74,7 +81,7 @@ def train(
 
         began = time.monotonic()
         try:
-            ending, step = follow(project, recipe, run, family, base, data, record, stop)
+            ending, step = follow(job, ready, record, stop)
         except PortraitistError as error:
             record(Failed(verb="train", problem=error.problem, remedy=error.remedy))
             raise
@@ -87,44 +94,107 @@ def train(
     return TrainResult(run.name, str(run.path), step, recipe.steps, tuple(run.steps()), loss, seconds, early)
 
 
-def follow(
-    project: Project,
-    recipe: Recipe,
-    run: runs.RunFolder,
-    family: "Family",
-    base: "Base",
-    data: str,
-    record: Emit,
-    stop: Callable[[], bool],
-) -> tuple[str, int]:
-    """Set the run up, restore it and train; returns the word it was ended with ("" when done) and its step."""
-    from portraitist.dataset import cache, stream
-    from portraitist.learn import loop, memory, optimise, quantise, state
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be trained: the recipe, on the samples whose digest is `data`, in a run that may not exist yet."""
 
+    project: Project
+    recipe: Recipe
+    run: runs.RunFolder
+    family: "Family"
+    base: "Base"
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where it will be trained.
+
+    facts   what the run's lock holds
+    told    what the record of its beginning says
+    """
+
+    device: "torch.device"
+    facts: Mapping[str, Any]
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A training that nothing stands against.
+
+    began   raw weights that it starts from; none afresh
+    warned  what a person should know of it
+    """
+
+    machine: Machine
+    course: "Course"
+    trainee: "Trainee"
+    began: "Mapping[str, Tensor]"
+    warned: tuple[Warned, ...]
+
+
+def required(job: Job) -> Machine:
+    """What the training needs of this machine, of the recipe and of other files, looked at before the base is loaded.
+
+    Raises PortraitistError for what is not there or does not go together.
+    """
+    from portraitist.adapters.modules import reached
+    from portraitist.learn import memory, offload, optimise, quantise
+
+    recipe, family = job.recipe, job.family
     device = memory.place(recipe.model.device)
-    memory.autocast(device, recipe.model.precision)  # refuses before anything is loaded
+    memory.autocast(device, recipe.model.precision)
     quantise.available(recipe.model.quantised, device)
+    offload.check(device, recipe.model.offload)
     optimise.available(recipe.training)
+    reached(recipe.adapter, family.name, family.targets)
     rules.about_noise(family.profile, recipe)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
-    facts = {"portraitist": __version__, "base": base.digest, "data": data, **machine}
-    facts |= {"start": start_digest(project, recipe, run)} if recipe.adapter.start else {}
-    horizon, changed = runs.enter(run, recipe, facts)
-    samples = cache.load_samples(project, family, base, recipe, "train")
+    facts = {"portraitist": __version__, "base": job.base.digest, "data": job.data, **machine}
+    facts |= {"start": start_digest(job.project, recipe, job.run)} if recipe.adapter.start else {}
+    return Machine(device, facts, {**free, **machine})
+
+
+def prepared(job: Job, machine: Machine) -> Ready:
+    """Samples and trainee in memory; nothing is written. Raises PortraitistError for what cannot be trained."""
+    from portraitist.dataset import cache, stream
+
+    project, recipe, run = job.project, job.recipe, job.run
+    samples = cache.load_samples(project, job.family, job.base, recipe, "train")
     course = stream.course(samples, recipe)
-    trainee = adapted(family, base, recipe, device)
+    began = parent_weights(project, recipe, run, job.base) if recipe.parent else {}
+    trainee = adapted(job.family, job.base, recipe, machine.device)
     if recipe.adapter.start:
-        trainee.start_from(start_weights(project, recipe, run, family, trainee))
-    if recipe.parent:
-        trainee.start_from(parent_weights(project, recipe, run, base))
-    write = saver(recipe, run, family, base, trainee)
-    warned: list[Event] = list(unseen(recipe, {sample.set for sample in samples}))
+        began = start_weights(project, recipe, run, job.family, trainee)
+    if began:
+        trainee.start_from(began)
+    if recipe.adapter.kind == "full":
+        refuse_full(recipe, run, trainee)
+    return Ready(machine, course, trainee, began, tuple(unseen(recipe, {sample.set for sample in samples})))
+
+
+def follow(job: Job, ready: Ready | None, record: Emit, stop: Callable[[], bool]) -> tuple[str, int]:
+    """Enter the run, restore it and train; returns the word it was ended with ("" when done) and its step.
+
+    ready  None for a run that is there already: whether it can go on is asked before its base is loaded
+    """
+    from portraitist.learn import loop, state
+
+    recipe, run = job.recipe, job.run
+    machine = ready.machine if ready else required(job)
+    horizon, changed = runs.enter(run, recipe, machine.facts)
+    ready = ready or prepared(job, machine)
+    trainee = ready.trainee
+    keep(run, ready.began)
+    write = saver(job)
+    warned: list[Event] = list(ready.warned)
     state.restore(run, trainee, warned.append)
     if changed and trainee.step:
         remedy = "Nothing to do unless you need the uncut run's very bytes: then continue where it was begun."
         warned.append(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
-    record(opening(run, family, recipe, trainee, {**free, **machine}))
+    record(opening(run, job.family, recipe, trainee, machine.told))
     for event in warned:
         record(event)
 
@@ -139,7 +209,9 @@ def follow(
             return INTERRUPTED
         return (durable.read_text(run.stop_file).strip() or "stop file") if run.stop_file.is_file() else ""
 
-    ending = loop.train(family, trainee, course, recipe, horizon=horizon, emit=record, checkpoint=checkpoint, halt=halt)
+    ending = loop.train(
+        job.family, trainee, ready.course, recipe, horizon=horizon, emit=record, checkpoint=checkpoint, halt=halt
+    )
     return ending, trainee.step
 
 
@@ -166,23 +238,25 @@ def unseen(recipe: Recipe, sets: set[str]) -> Iterator[Warned]:
         yield Warned(says=says, remedy="Name it in one, if it should be.")
 
 
-def saver(
-    recipe: Recipe, run: runs.RunFolder, family: "Family", base: "Base", trainee: "Trainee"
-) -> "Callable[[Trainee], Path]":
-    """How a checkpoint is saved, and which are then let go. Refuses a whole denoiser that the disk has no room for."""
+def refuse_full(recipe: Recipe, run: runs.RunFolder, trainee: "Trainee") -> None:
+    """Refuse a whole denoiser whose checkpoints the disk has no room for."""
     from portraitist.forecast import room
+
+    numbers = sum(p.numel() for p in trainee.parameters.values())
+    room.refuse_full(recipe, numbers, -(-recipe.steps // recipe.training.save_every), run.checkpoints)
+
+
+def saver(job: Job) -> "Callable[[Trainee], Path]":
+    """How a checkpoint is saved, and which are then let go."""
     from portraitist.judge import keeping
     from portraitist.judge.following import Training
     from portraitist.learn import state
 
-    whole, judge = recipe.adapter.kind == "full", Training(run, "evaluate")
-    if whole:
-        numbers = sum(p.numel() for p in trainee.parameters.values())
-        room.refuse_full(recipe, numbers, -(-recipe.steps // recipe.training.save_every), run.checkpoints)
+    recipe, run, judge = job.recipe, job.run, Training(job.run, "evaluate")
 
     def save(trainee: "Trainee") -> Path:
-        held = keeping.held(run, judge) if whole else None
-        return state.save(run, trainee, writer(family, base, recipe, trainee.step), held)
+        held = keeping.held(run, judge) if recipe.adapter.kind == "full" else None
+        return state.save(run, trainee, writer(job.family, job.base, recipe, trainee.step), held)
 
     return save
 
@@ -193,7 +267,6 @@ def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.devic
     from portraitist.learn import memory, offload
     from portraitist.learn.state import Trainee
 
-    offload.check(device, recipe.model.offload)
     denoiser = family.load_denoiser(base)
     offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
@@ -224,32 +297,30 @@ def start_digest(project: Project, recipe: Recipe, run: runs.RunFolder) -> str:
 
 def start_weights(
     project: Project, recipe: Recipe, run: runs.RunFolder, family: "Family", trainee: "Trainee"
-) -> "dict[str, Tensor]":
-    """The raw weights of the adapter file that the recipe starts from, copied into the run so that they stay.
+) -> "Mapping[str, Tensor]":
+    """The raw weights of the adapter file that the recipe starts from: the run's copy, where it has one.
 
     Raises PortraitistError when the file does not fit the base or the recipe.
     """
     from portraitist import tensorfile
     from portraitist.adapters import inject, start
 
-    path = run.path / START
-    if not path.is_file():
-        found = start.weights(runs.start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
-        tensorfile.write(path, {f"raw/{name}": tensor for name, tensor in found.items()})
-    return tensorfile.read(path)
+    if (run.path / START).is_file():
+        return tensorfile.read(run.path / START)
+    found = start.weights(runs.start_file(project, recipe), recipe.adapter, family, inject.layers(trainee.denoiser))
+    return {f"raw/{name}": tensor for name, tensor in found.items()}
 
 
-def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> dict[str, "Tensor"]:
-    """The raw weights that a fork starts from: its parent's newest, copied into the fork so that they stay.
+def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: "Base") -> "Mapping[str, Tensor]":
+    """The raw weights that a fork starts from: its own copy, where it has one, else its parent's newest.
 
     Raises PortraitistError when the parent is of another base, or has nothing to resume from.
     """
     from portraitist import tensorfile
     from portraitist.learn import state
 
-    path = run.path / START
-    if path.is_file():
-        return tensorfile.read(path)
+    if (run.path / START).is_file():
+        return tensorfile.read(run.path / START)
     parent = runs.find(project, recipe.parent)
     if parent.path == run.path:
         raise PortraitistError(f"Run {run.name} cannot be its own parent", "Give the fork another name.")
@@ -260,12 +331,18 @@ def parent_weights(project: Project, recipe: Recipe, run: runs.RunFolder, base: 
     for step in reversed(parent.steps()):
         source = parent.checkpoint(step) / state.RESUME
         if source.is_file() and not parent.damage(step):
-            raw = {name: tensor for name, tensor in state.saved_state(source.parent).items() if name.startswith("raw/")}
-            tensorfile.write(path, raw)
-            return tensorfile.read(path)
+            return {name: t for name, t in state.saved_state(source.parent).items() if name.startswith("raw/")}
     raise PortraitistError(
         f"Parent {parent.name} has no checkpoint with resume.safetensors", f"Train it first: --run {parent.name}"
     )
+
+
+def keep(run: runs.RunFolder, began: "Mapping[str, Tensor]") -> None:
+    """Copy what a training starts from into its run, so that it stays."""
+    from portraitist import tensorfile
+
+    if began and not (run.path / START).is_file():
+        tensorfile.write(run.path / START, began)
 
 
 def refuse_blocked(project: Project) -> None:

@@ -12,7 +12,7 @@ from diffusers import FluxTransformer2DModel
 
 from portraitist import cli, families
 from portraitist.adapters import files, inject
-from portraitist.durable import PARTIAL
+from portraitist.families.flux import Flux
 from portraitist.sections import Adapter
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
@@ -89,6 +89,11 @@ def swap(folder):
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
+def forget(folder):
+    """A cached sample."""
+    min((folder / "maya" / "cache").rglob("*.safetensors")).unlink()
+
+
 def nothing(folder):
     pass
 
@@ -114,6 +119,11 @@ WRONG = {
         nothing, ["train", 'model.quantised="nf4"', 'adapter.kind="loha"'], 'model.quantised = "int8"',
     ),
     "layers that this family has not": (nothing, ["train", 'adapter.modules="locon"'], "attention-mlp"),
+    "noise of another kind of family": (nothing, ["train", "training.snr_gamma=5.0"], "is of denoising diffusion"),
+    "layers that no base has": (nothing, ["train", 'adapter.targets=["to_nowhere"]'], "adapter.targets"),
+    "a start that is not there": (nothing, ["train", 'adapter.start="nowhere.safetensors"'], "no such file"),
+    "a parent that is not there": (nothing, ["train", 'parent="nobody"'], "no run named 'nobody'"),
+    "a sample that is not there": (forget, ["train"], "portraitist encode"),
     "references that it cannot see": (nothing, ["encode", 'data.references=["from/0.png"]'], "no reference pictures"),
 }  # fmt: skip
 
@@ -141,16 +151,50 @@ def test_it_is_told_in_two_lines_and_leaves_nothing_half_written(wrong, shelf, t
     lines = [line for line in told.splitlines() if not re.fullmatch(r"encoding: 0 of \d+", line)]
     assert [line.split(":")[0] for line in lines] == ["Problem", "Remedy"], told
     assert says in told, told
-    left = state(folder)
-    assert {name: left[name] for name in was} == was
-    new = left.keys() - was.keys()
-    assert {name.rpartition("/")[2] for name in new} <= {"events.jsonl", "recipe.lock.toml"}, (
-        "what a run says of itself"
-    )
-    assert not any(PARTIAL in name for name in new)
-    for name in new:
-        if name.endswith(".jsonl"):
-            assert json.loads(left[name].splitlines()[-1])["kind"] == "failed"
+    assert state(folder) == was
+    assert not (folder / "maya" / "runs").exists(), "a run that is none"
+
+
+def test_what_an_existing_run_is_refused_stands_in_its_record(shelf, tmp_path, monkeypatch, capsys):
+    read, denoiser = [], Flux.load_denoiser
+    monkeypatch.setattr(Flux, "load_denoiser", lambda self, base: read.append(base) or denoiser(self, base))
+    folder = shutil.copytree(shelf, tmp_path / "shelf")
+    write(folder)
+    obey("train", folder / "maya", "--run", "one")
+    run, was = folder / "maya" / "runs" / "one", state(folder)
+    record = run / "events.jsonl"
+    for i, (change, says) in enumerate(
+        [
+            ("model.offload=0.5", "no card whose memory"),  # it may change on the way
+            ("adapter.rank=3", "cannot change adapter"),
+            ("adapter.modules=locon", "no such set of layers"),
+        ],
+        1,
+    ):
+        obey("train", folder / "maya", "--run", "one", "--set", change, code=2)
+        assert says in capsys.readouterr().err
+        told = [json.loads(line) for line in record.read_text().splitlines()[-i:]]
+        assert [event["kind"] for event in told] == ["failed"] * i
+        assert says in told[-1]["problem"]
+    name = str(record.relative_to(folder))
+    assert state(folder) | {name: b""} == was | {name: b""}
+    assert len(read) == 1, "weights were read twice, or for a refusal"
+
+
+def test_a_run_that_another_process_begins_meanwhile_is_left_to_it(shelf, tmp_path, monkeypatch, capsys):
+    folder, denoiser = shutil.copytree(shelf, tmp_path / "shelf"), Flux.load_denoiser
+    write(folder)
+    lock = folder / "maya" / "runs" / "one" / "recipe.lock.toml"
+
+    def meanwhile(self, base):
+        lock.parent.mkdir(parents=True)
+        lock.write_text("theirs")
+        return denoiser(self, base)
+
+    monkeypatch.setattr(Flux, "load_denoiser", meanwhile)
+    obey("train", folder / "maya", "--run", "one", code=2)
+    assert "Another process has begun run one meanwhile" in capsys.readouterr().err
+    assert state(lock.parent) == {lock.name: b"theirs"}
 
 
 def normal(row):

@@ -13,7 +13,7 @@ from portraitist import families
 from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache, load_index, load_samples
 from portraitist.errors import PortraitistError
-from portraitist.events import Encoded, Started
+from portraitist.events import Encoded, Read, Started
 from portraitist.project import Project
 from portraitist.sections import Data, Set
 from portraitist.verbs.add import add
@@ -33,9 +33,10 @@ def test_everything_is_encoded_once_and_a_second_time_costs_nothing(project, rec
     heard = []
     first = encode(project, recipe, heard.append)
     assert (first.encoded, first.cached, first.train, first.held_out) == (10, 0, 9, 1)
-    told = [event for event in heard if isinstance(event, Encoded)]
-    assert [e.done for e in told] == list(range(1, 21)), "words first, then pixels"
-    assert {e.total for e in (*told, *(e for e in heard if isinstance(e, Started)))} == {20}
+    started, *told = heard[:-1]
+    assert (started.total, [(type(e), e.done, e.total) for e in told]) == (
+        10, [(kind, done, 10) for kind in (Read, Encoded) for done in range(1, 11)]
+    ), "words first, then pixels, each picture once"  # fmt: skip
     before = tree(first.folder)
     second = encode(project, recipe)
     assert (second.encoded, second.cached) == (0, 10)
@@ -119,8 +120,14 @@ def test_only_what_changed_is_encoded_again(project, recipe):
     with pytest.raises(PortraitistError, match=r"3\.png changed since the audit"):
         encode(project, recipe)
     audit(project, recipe)
-    result = encode(project, recipe)
+    heard = []
+    result = encode(project, recipe, heard.append)
     assert (result.encoded, result.cached) == (1, 9)
+    assert [(e.name, e.done, e.total) for e in heard if isinstance(e, Read)] == [("3.png", 1, 1)]
+    told = [e for e in heard if isinstance(e, Encoded)]
+    assert [e.done for e in told] == list(range(1, 11))
+    assert {e.total for e in (*told, *(e for e in heard if isinstance(e, Started)))} == {10}
+    assert [e.name for e in told if not e.cached] == ["3.png"]
 
 
 def test_a_picture_that_changes_while_others_are_encoded_is_refused(project, recipe):
@@ -245,8 +252,10 @@ def test_weights_roles_and_loss_weights_come_from_folders_and_sets_without_encod
 
 
 def test_several_crops_are_several_samples_and_every_picture_keeps_its_share(project, recipe, family):
-    three = recipe.model_copy(update={"data": Data(resolution=32, crops=3)})
-    encode(project, three)
+    three, heard = recipe.model_copy(update={"data": Data(resolution=32, crops=3)}), []
+    result = encode(project, three, heard.append)
+    told = [e for e in heard if isinstance(e, Encoded)]
+    assert [(e.done, e.total) for e in told] == [(i + 1, result.encoded) for i in range(result.encoded)]
     shares = {}
     for entry in load_index(project, three, BASE):
         shares[entry.picture] = shares.get(entry.picture, 0) + entry.weight

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from copy import deepcopy
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from portraitist.learn.memory import autocast
 from portraitist.learn.noise import Ddpm
 from portraitist.pictures import Crop
 from portraitist.sections import Adapter, Model
-from tests.tiny import KNOWN, OUTSIDE, PIPELINES, tiny
+from tests.tiny import KNOWN, OUTSIDE, PIPELINES, exact, tiny
 from tests.vocabularies import CAPTIONS
 
 NAMES = OUTSIDE
@@ -314,39 +315,38 @@ def test_sdxl_names_are_those_of_the_publishers_checkpoint():
     assert {name: found.get(name) for name in names} == {name: name for name in names}
 
 
-@pytest.mark.parametrize(
-    "targets",
-    [(), ("proj_in", "ff.net.2", "to_k", "proj_mlp", "img_mod.1", "feed_forward.w2")],
-    ids=["default", "others"],
-)
+@pytest.mark.parametrize("targets", [(), ("proj_in", "ff.net.2", "to_k", "proj_mlp", "img_mod.1", "feed_forward.w2")])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pipelines, name, targets):
+def test_its_pipeline_loads_an_exported_adapter_and_draws_what_we_draw(bases, pipelines, monkeypatch, name, targets):
+    """Denoisers in float64: in float32 SDXL's rounds by 2.3e-5 with AVX2. The rest is 1.4e-6 of latents up to 7.
+
+    Of Z-Image's it is 2e-6 of up to 5, in float32 2.6e-6: it is told 1000 times 1 - level, in float32, which its
+    pipeline rounds once more; Turbo, whose levels are exact there, is off by 5e-7.
+    """
     family, encoder, denoiser = loaded(bases, name)
     alpha = 0.0 if name == "flux" else 6.0  # diffusers reads no alpha of FLUX beside peft's suffixes
     trained = inject.attach(denoiser, Adapter(rank=2, alpha=alpha, targets=targets), family, seed=0)
     for i, parameter in enumerate(trained.parameters().values()):
         parameter.data = 0.3 * drawn(*parameter.shape, seed=i)
-    file = {n: t.clone() for n, t in files.to_comfy(trained.tensors(), family).items()}
-    if name == "flux":
-        file = {n: t for n, t in file.items() if not n.endswith(".alpha")}
+    tensors = {n: t.clone() for n, t in trained.tensors().items()}
+    file = {n: t for n, t in files.to_comfy(tensors, family).items() if name != "flux" or not n.endswith(".alpha")}
     noise = drawn(1, CHANNELS[name], HEIGHT // 8, WIDTH // 8)
-    given, pipeline = encoder.conditions(Prompt(TEXT, WHOLE)), pipelines[name]
+    given, pipeline, part = encoder.conditions(Prompt(TEXT, WHOLE)), pipelines[name], KNOWN[name].denoiser
+    monkeypatch.setattr(pipeline, part, exact(deepcopy(getattr(pipeline, part))))
     told = asked(name, 2, noise) | {"output_type": "latent"}
     plain = pipeline(**told).images
-    whole = sampled(family, denoiser, noise, 2, given)
-    denoiser = family.load_denoiser(bases[name])
+    whole = sampled(family, exact(denoiser), noise, 2, given)
+    denoiser = exact(family.load_denoiser(bases[name]))
     pipeline.load_lora_weights(file, adapter_name="maya")
-    try:
-        for strength in (0.0, 0.7, 1.0):
-            pipeline.set_adapters("maya", strength)
-            expected = pipeline(**told).images
-            with inject.loaded(denoiser, family, trained.tensors(), strength):
-                found = KNOWN[name].put(sampled(family, denoiser, noise, 2, given))
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-            assert torch.equal(expected, plain) == (strength == 0)
-    finally:
-        pipeline.unload_lora_weights()
-    torch.testing.assert_close(KNOWN[name].put(whole), expected, rtol=1e-4, atol=1e-4)
+    getattr(pipeline, part).double()
+    for strength in (0.0, 0.7, 1.0):
+        pipeline.set_adapters("maya", strength)
+        expected = pipeline(**told).images
+        with inject.loaded(denoiser, family, {n: t.double() for n, t in tensors.items()}, strength):
+            found = KNOWN[name].put(sampled(family, denoiser, noise, 2, given))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        assert torch.equal(expected, plain) == (strength == 0)
+    torch.testing.assert_close(KNOWN[name].put(whole), expected, rtol=1e-5, atol=1e-5)
     assert (expected - plain).abs().max() > 0.01, "the adapter was not loaded"
 
 

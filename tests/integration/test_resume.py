@@ -12,7 +12,7 @@ from portraitist.events import Saved, Stepped, Warned
 from portraitist.learn import state
 from portraitist.learn.optimise import PACKAGES
 from portraitist.project import Facts, Project
-from portraitist.verbs.train import parent_weights
+from portraitist.verbs.train import keep, parent_weights
 from tests.learning import BASE, Painter, Weaver, drawn, job
 
 FACTS = {"portraitist": "0", "base": BASE.digest, "data": "cd", "torch": "t", "threads": 1, "device": "cpu"}
@@ -272,7 +272,8 @@ def test_a_fork_starts_from_its_parents_newest_raw_weights_and_its_own_first_ste
     for name, parameter in trainee.parameters.items():
         assert torch.equal(parameter, saved[f"raw/{name}"])
         assert torch.equal(trainee.averages[name], saved[f"raw/{name}"])
-    (parent.run.checkpoint(9) / state.RESUME).write_bytes(b"gone")
+    keep(fork.run, raw)
+    (parent.run.checkpoint(9) / state.RESUME).unlink()
     again = parent_weights(project, fork.recipe, fork.run, BASE)  # the fork's own copy stays
     assert all(torch.equal(again[name], raw[name]) for name in raw)
     other = job(tmp_path / "runs" / "other", Painter(), adapter__rank=5, parent="parent")

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen
-from portraitist.judge import choosing, measures, scorecard
+from portraitist.judge import choosing, keeping, measures, scorecard
 from portraitist.judge.scorecard import Drawn, Losses, Scorecard
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
-from portraitist.runs import RunFolder
+from portraitist.runs import Choice, RunFolder
+from portraitist.verbs import extract
 from portraitist.verbs.choose import choose
 
 PICTURES = 12
@@ -42,6 +44,25 @@ def without(one, measure):
     return Scorecard(
         one.step, one.strength, one.stage, measures.scores([d.scores for d in pictures]), "g", "e", pictures
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["step = 3", "strength = 1.0", "step = 'x'\nstrength = 1", "step = inf\nstrength = 1", "no"]
+)
+def test_a_choice_is_read_in_one_way_by_all_who_ask(text, tmp_path):
+    run = RunFolder(tmp_path / "runs" / "r")
+    assert (run.chosen(), keeping.chosen(run), extract.chosen(run)) == (None, set(), 0)
+    durable.write_text(run.choice, "step = 3\nstrength = 0.5\nwhy = 'so'\nmore = 1\n")
+    assert run.chosen() == Choice(3, 0.5, "so", {"step": 3, "strength": 0.5, "why": "so", "more": 1})
+    assert (keeping.chosen(run), extract.chosen(run)) == ({3}, 0), "its checkpoint is not there"
+    durable.write_json(run.checkpoint(3) / "manifest.json", {})
+    assert extract.chosen(run) == 3
+    durable.write_text(run.choice, text)
+    for ask in (RunFolder.chosen, extract.chosen):
+        with pytest.raises(PortraitistError, match="names no checkpoint and strength") as caught:
+            ask(run)
+        assert f"portraitist choose {tmp_path} --run r" in caught.value.remedy
+    assert keeping.chosen(run) == set(), "told by what needs it"
 
 
 def chosen(*cards, prefer="likeness", max_drop=0.05, losses=()):

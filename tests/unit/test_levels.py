@@ -5,9 +5,10 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_density_for_timestep_sampling, compute_snr
 
+from portraitist import rules
 from portraitist.dataset.stream import course
 from portraitist.errors import PortraitistError
-from portraitist.learn.loop import batch_loss, train
+from portraitist.learn.loop import batch_loss
 from portraitist.learn.noise import Ddpm, Flow, levels, snr_weights
 from portraitist.sections import Training
 from tests.learning import Painter, Weaver, drawn, job
@@ -131,12 +132,6 @@ def batch_part(batch, i):
         (Painter(), {"training__level": "uniform", "training__level_shift": 2.0}, "level_shift = 2 is of flows"),
     ],
 )
-def test_a_policy_of_another_process_is_refused_before_a_step(family, settings, says, tmp_path):
-    work = job(tmp_path, family, drawn(4), **settings)
-    told = []
+def test_a_policy_of_another_process_is_refused(family, settings, says, tmp_path):
     with pytest.raises(PortraitistError, match=says):
-        train(
-            family, work.trainee(), course(work.samples, work.recipe), work.recipe,
-            horizon=9, emit=told.append, checkpoint=lambda trainee: None, halt=lambda: "",
-        )  # fmt: skip
-    assert not told
+        rules.about_noise(family.profile, job(tmp_path, family, drawn(4), **settings).recipe)

@@ -23,6 +23,19 @@ def test_without_a_terminal_there_are_plain_lines_and_few_of_them(capsys):
     assert "peak 1.2 GB" in lines[2] or "peak 1.3 GB" in lines[2]
 
 
+def test_words_are_told_beside_the_pictures_and_counted_neither_as_them_nor_against_them(monkeypatch):
+    shown, now = Progress(), 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    shown(events.Started(verb="encode", total=10))
+    now = 190.0
+    shown(events.Read(name="a.png", done=4, total=4))
+    course = shown.courses["encode"]
+    assert course.line() == "encoding: 0 of 10, words 4 of 4"
+    now = 192.0
+    shown(events.Encoded(name="a.png", cached=False, done=5, total=10))
+    assert course.line() == "encoding: 5 of 10, 2.5/s, 2 s left"
+
+
 def test_silence_is_silent(capsys):
     with Progress(silent=True) as shown:
         shown(events.Warned(says="no"))
