@@ -317,6 +317,23 @@ def convert(
     return Work(file.parent, lambda emit, stop: verb(file, out, to, family, overwrite))
 
 
+@app.command(sort_key=15)
+def recover(
+    folder: Folder,
+    /,
+    *,
+    rank: Annotated[int, Parameter(help="Of the factors beside each layer.")] = 32,
+    overwrite: Annotated[bool, Parameter(show_default=False, help="Replace a file that is there.")] = False,
+    changes: Changes = (),
+    as_json: Json = False,
+) -> Work:
+    """Make the file that the recipe names as model.recovery: what lets a base be held in 3 or 2 bits."""
+    from portraitist.verbs.recover import recover as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, rank, overwrite, emit))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Obey one command line and leave the process with its exit code."""
     try:

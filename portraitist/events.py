@@ -88,6 +88,16 @@ class Fetched(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered(Event):
+    """One more layer has its part of a recovery adapter; before that, with `layer` "", the base saw one more sample."""
+
+    kind: ClassVar[str] = "recovered"
+    layer: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped(Event):
     """One optimiser step: mean loss of its pictures, gradient norm before clipping, rate, seconds, peak memory."""
 
@@ -192,6 +202,7 @@ KINDS: dict[str, type[Event]] = {
         Read,
         Encoded,
         Fetched,
+        Recovered,
         Stepped,
         Overflowed,
         Saved,

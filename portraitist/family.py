@@ -33,7 +33,10 @@ class Base:
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
     needs      what of its encoders is read: those of words, that of pictures, or both ("")
-    quantised  "int8", "fp8" or "nf4": what the layers of its denoiser's blocks are held in instead; "" is dtype
+    quantised  "int8", "fp8", "nf4", "int3" or "int2": what the layers of its denoiser's blocks are held in instead; ""
+               is dtype
+    recovery   where the file lies that gives back what that lost (`learn.recovery`); None for none
+    recovered  SHA-256 of that file's bytes; "" where there is none yet
     device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left
     """
 
@@ -45,6 +48,8 @@ class Base:
     needs: Needs = ""
     quantised: str = ""
     device: str = "cpu"
+    recovery: Path | None = None
+    recovered: str = ""
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""

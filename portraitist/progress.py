@@ -19,6 +19,7 @@ from portraitist.events import (
     Finished,
     Measured,
     Read,
+    Recovered,
     Rendered,
     Saved,
     Scored,
@@ -41,6 +42,7 @@ DOES = {
     "choose": "choosing",
     "export": "exporting",
     "report": "writing the report",
+    "recover": "making the recovery adapter",
 }
 
 
@@ -146,6 +148,9 @@ class Progress:
                 course.began = time.monotonic()  # they are not counted as pictures, and neither is their time
             case Fetched():
                 course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
+            case Recovered():
+                words = "layers" if event.layer else "samples shown to the base"
+                course.done, course.total, course.says = event.done, event.total, words
             case Stepped():
                 course.done, course.says = event.step, f"loss {event.loss:.4f}"
                 course.memory_gb = max(course.memory_gb, event.memory_gb)
@@ -168,6 +173,8 @@ class Progress:
                 verb = "encode"
             case Fetched():
                 verb = "fetch"
+            case Recovered():
+                verb = "recover"
             case Stepped():
                 verb = "train"
             case Rendered() | Scored():

@@ -10,6 +10,7 @@ from portraitist.errors import PortraitistError
 if TYPE_CHECKING:
     from portraitist.family import Profile
     from portraitist.recipe import Recipe
+    from portraitist.sections import Model
 
 ADAPTERS = ("lora", "loha", "lokr")
 
@@ -42,6 +43,7 @@ def check(recipe: Recipe) -> None:
     """Refuse settings that do not go together, and changed ones that nothing would read."""
     refuse_idle(recipe)
     about_adapter(recipe)
+    about_recovery(recipe.model)
     about_memory(recipe)
     about_optimiser(recipe)
 
@@ -72,6 +74,20 @@ def about_adapter(recipe: Recipe) -> None:
         )
 
 
+def about_recovery(model: Model) -> None:
+    """Refuse so few bits that they need a recovery adapter without one, and one where nothing is lost."""
+    if model.quantised in ("int3", "int2") and not model.recovery:
+        raise PortraitistError(
+            f'model.quantised = "{model.quantised}" needs a recovery adapter: without one too much is lost',
+            "Name the file as model.recovery, and make it: portraitist recover FOLDER. Or use model.quantised=nf4.",
+        )
+    if model.recovery and model.quantised not in ("nf4", "int3", "int2"):
+        raise PortraitistError(
+            f'model.recovery = {shown(model.recovery)} means nothing with model.quantised = "{model.quantised}"',
+            'Set model.recovery = "", or model.quantised to nf4, int3 or int2.',
+        )
+
+
 def about_memory(recipe: Recipe) -> None:
     """Refuse ways of holding weights that the rest of the recipe cannot use."""
     training, adapter = recipe.training, recipe.adapter
@@ -81,9 +97,9 @@ def about_memory(recipe: Recipe) -> None:
             "weights in 8 bits or fewer cannot be trained",
             'Set model.quantised = "", or train an adapter: adapter.kind = "lora".',
         )
-    if recipe.model.quantised == "nf4" and adapter.kind in ("loha", "lokr"):
+    if recipe.model.quantised in ("nf4", "int3", "int2") and adapter.kind in ("loha", "lokr"):
         raise PortraitistError(
-            f'model.quantised = "nf4" does not go with adapter.kind = "{adapter.kind}"',
+            f'model.quantised = "{recipe.model.quantised}" does not go with adapter.kind = "{adapter.kind}"',
             'peft puts only LoRA over packed weights: set adapter.kind = "lora", or model.quantised = "int8".',
         )
     if recipe.model.offload and training.recompute == "off":

@@ -217,6 +217,8 @@ def fixed(recipe: Recipe) -> dict[str, Any]:
         del values["training"][name]
     for name in ("device", "threads", "offload"):  # it may move to another machine, and says if it is then not exact
         del values["model"][name]
+    if not values["model"]["recovery"]:
+        del values["model"]["recovery"]
     del values["stages"][-1]["steps"]
     return values
 
@@ -233,7 +235,7 @@ def intended(project: Project, recipe: Recipe, data: str, name: str = "") -> Run
 def enter(run: RunFolder, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Lock a run to a recipe, or check that the recipe continues the run; call it under the run's lock.
 
-    facts    base, data and the file it starts from, if any (digests), and what EXACT names
+    facts    base, data and, if any, recovery adapter and the file it starts from (digests), and what EXACT names
     returns  the horizon (the steps first planned, which schedules run over), and the machine facts that differ
     Raises PortraitistError when the base is another, when the change asks for a run of its own, or when fewer steps
     are wanted than are trained.
@@ -271,6 +273,7 @@ def check(run: RunFolder, recipe: Recipe, table: Mapping[str, Any], facts: Mappi
     then, now = fixed(run.recipe()), fixed(recipe)
     differing = [key for key in now if then[key] != now[key]] + ["the pictures"] * (table.get("data") != facts["data"])
     differing += ["the file it starts from"] * (table.get("start", "") != facts.get("start", ""))
+    differing += ["the recovery adapter"] * (table.get("recovery", "") != facts.get("recovery", ""))
     if differing:
         raise PortraitistError(
             f"Run {run.name} cannot change {', '.join(differing)} on its way",

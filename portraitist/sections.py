@@ -43,8 +43,10 @@ class Model(Section):
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon
     precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
-    quantised   int8, fp8 or nf4 (4 bits) holds the linear layers of the denoiser's blocks in less memory; "" holds them
-                in `precision` (docs/bases.md)
+    quantised   int8, fp8, nf4 (4 bits), int3 or int2 holds the linear layers of the denoiser's blocks in less memory;
+                int3 and int2 need a recovery adapter; "" holds them in `precision` (docs/bases.md)
+    recovery    with nf4, int3 or int2: a file that gives back part of what they lose, made for this base by
+                `portraitist recover`; "" is none
     offload     share of the denoiser's blocks whose frozen weights lie in main memory and come to the CUDA card when
                 they are computed, in training and judging; 0 keeps all on it
     device      auto (the first accelerator, else cpu), cpu, cuda, cuda:1, mps
@@ -57,7 +59,8 @@ class Model(Section):
     tokenizers: str = ""
     prediction: Literal["", "epsilon", "v"] = ""
     precision: Precision = "bfloat16"
-    quantised: Literal["", "int8", "fp8", "nf4"] = ""
+    quantised: Literal["", "int8", "fp8", "nf4", "int3", "int2"] = ""
+    recovery: str = ""
     offload: float = Field(0.0, ge=0, le=1)
     device: str = "auto"
     threads: int = Field(0, ge=0, le=1024)

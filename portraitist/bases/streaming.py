@@ -18,7 +18,7 @@ from portraitist.bases.layouts import LAYOUTS
 from portraitist.configs import config
 from portraitist.errors import PortraitistError
 from portraitist.family import Base
-from portraitist.learn import memory, quantise
+from portraitist.learn import memory, quantise, recovery
 
 STEM = "diffusion_pytorch_model"  # how diffusers names a part's weights
 
@@ -27,17 +27,26 @@ def read(base: Base, kind: Any, part: str) -> Any:
     """A base's denoiser on its device, its blocks' layers held as the base says: frozen and in evaluation mode.
 
     kind  the class to read it as. Raises PortraitistError for a way of holding that is not to be had here, and when
-    the files are damaged, store weights in 8 bits, or lack weights of the class or have others.
+    the files are damaged, store weights in 8 bits, or lack weights of the class or have others; and for a recovery
+    adapter that is not this base's.
     """
-    device, place = memory.place(base.device), base.place(part)
+    device = memory.place(base.device)
     quantise.available(base.quantised, device)
+    recovery.check(base)
+    model, tensors = opening(base, kind, part)
+    found = fill(model, tensors, getattr(torch, base.dtype), base.quantised, device)
+    recovery.put(found, base)
+    return found
+
+
+def opening(base: Base, kind: Any, part: str) -> tuple[Any, Iterator[tuple[str, Tensor]]]:
+    """A base's denoiser without memory for its weights, and these by its own names, one after the other."""
+    place = base.place(part)
     if place.is_file():
         model = reading.empty(kind, config(LAYOUTS[base.family].configs, part))
-        tensors = published(model, place, base.family, part)
-    else:
-        model = reading.empty(kind, durable.read_json(place / "config.json"))
-        tensors = shards(model, place)
-    return fill(model, tensors, getattr(torch, base.dtype), base.quantised, device)
+        return model, published(model, place, base.family, part)
+    model = reading.empty(kind, durable.read_json(place / "config.json"))
+    return model, shards(model, place)
 
 
 def fill(

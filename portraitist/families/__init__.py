@@ -81,6 +81,7 @@ def resolve(model: Model) -> Base:
         raise durable.refusal(error, places.folder, "read") from error
     elsewhere = tuple(sorted(places.elsewhere.items()))
     device = "cpu" if model.offload else model.device  # a base that lies away from the card is not made on it
+    recovery = durable.expanded(model.recovery) if model.recovery else None
     return Base(
         places.folder,
         digest(facts),
@@ -89,6 +90,8 @@ def resolve(model: Model) -> Base:
         model.family,
         quantised=model.quantised,
         device=device,
+        recovery=recovery,
+        recovered=durable.digest(recovery) if recovery and recovery.is_file() else "",
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from portraitist import families, rules, runs
+from portraitist import durable, families, rules, runs
 from portraitist.bases.places import place
 from portraitist.dataset import references
 from portraitist.errors import PortraitistError
@@ -33,12 +33,22 @@ def told(project: Project, recipe: Recipe, family: Family, pictures: Sequence[Pi
             runs.find(project, recipe.parent)
 
     found = []
-    for check in (partial(rules.about_noise, family.profile, recipe), base, start, parent):
+    noise, recovered = partial(rules.about_noise, family.profile, recipe), partial(recovery, project, recipe)
+    for check in (noise, base, recovered, start, parent):
         try:
             check()
         except PortraitistError as error:
             found.append(f"{error.problem.removesuffix('.')}. {error.remedy}")
     return [*found, *referred(project, recipe, pictures, family)]
+
+
+def recovery(project: Project, recipe: Recipe) -> None:
+    """Refuse a recovery adapter that is not there."""
+    path = durable.expanded(recipe.model.recovery)
+    if recipe.model.recovery and not path.is_file():
+        raise PortraitistError(
+            f"model.recovery: there is no such file ({path})", f"Make it: portraitist recover {project.folder}"
+        )
 
 
 def referred(project: Project, recipe: Recipe, pictures: Sequence[Picture], family: Family) -> list[str]:

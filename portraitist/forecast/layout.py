@@ -13,7 +13,7 @@ from portraitist.bases import headers
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import LDM
 from portraitist.errors import PortraitistError
-from portraitist.forecast.memory import stored
+from portraitist.forecast.memory import recovery, stored
 from portraitist.forecast.published import Blocks
 from portraitist.recipe import Recipe
 
@@ -36,11 +36,13 @@ class Layout:
     blocks: Blocks
     cell: int
 
-    def frozen(self, size: int, how: str) -> int:
-        """Bytes of all its weights, each of `size` but those of its blocks in int8, fp8 or nf4; "" is none of these."""
+    def frozen(self, size: int, recipe: Recipe) -> int:
+        """Bytes of all its weights, each of `size` but for blocks that the recipe holds in fewer bits."""
+        how = recipe.model.quantised
         if not how:
             return self.parameters * size
-        return stored(self.blocks, how) + (self.parameters - self.blocks.numbers) * size
+        own = stored(self.blocks, how) + recovery(self.blocks, recipe)
+        return own + (self.parameters - self.blocks.numbers) * size
 
 
 BLOCKS = {
@@ -93,7 +95,8 @@ def in_blocks(shapes: Mapping[str, Sequence[int]]) -> Blocks:
     """The linear layers of the repeated blocks among these tensors."""
     found = [s for n, s in shapes.items() if len(s) == 2 and n.endswith(".weight") and BLOCKS & set(n.split("."))]
     sizes = [math.prod(shape) for shape in found]
-    return Blocks(sum(sizes), sum(shape[0] for shape in found), len(found), max(sizes, default=0))
+    rows, columns = (sum(shape[i] for shape in found) for i in (0, 1))
+    return Blocks(sum(sizes), rows, len(found), max(sizes, default=0), columns)
 
 
 def header(path: Path) -> Mapping[str, tuple[int, ...]]:

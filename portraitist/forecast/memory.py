@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
+from portraitist import durable
 from portraitist.adapters.dialects import tree_of
 from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
@@ -15,6 +16,9 @@ from portraitist.recipe import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a frozen number takes where it is not quantised."""
+
+BITS = {"int3": 3, "int2": 2}
+RANK = 32  # of a recovery adapter that is yet to be made
 
 RUNTIME_GB = 0.6
 """A process's own share of a card: CUDA's context, kernels, their workspaces. Judged; usual reports are 0.3 to 0.6."""
@@ -94,14 +98,25 @@ def usual(base: Base, recipe: Recipe, side: int) -> Point:
 
 
 def stored(blocks: Blocks, how: str) -> int:
-    """Bytes that layers take which are held in int8, fp8 or nf4, with their scales; the layers' sizes as published.
+    """Bytes that layers take which are held in 8 bits or fewer, with their scales; the layers' sizes as published.
 
     A float32 for each row; of nf4 a byte for each block of 64 numbers, a float32 for each 256 of those bytes, and one a
-    layer. Held to what lies in memory by tests/integration/test_quantise.py.
+    layer; of int3 and int2 two numbers in bfloat16 for each 64. Held to what lies in memory by
+    tests/integration/test_quantise.py.
     """
+    if how in BITS:
+        return blocks.numbers * BITS[how] // 8 + blocks.numbers // 16
     if how == "nf4":
         return blocks.numbers // 2 + blocks.numbers // 64 + 4 * (blocks.numbers // (64 * 256) + blocks.layers)
     return blocks.numbers + 4 * blocks.rows
+
+
+def recovery(blocks: Blocks, recipe: Recipe) -> int:
+    """Bytes of the recipe's recovery adapter, if it has one: of its file, else of one of the usual rank in bfloat16."""
+    if not recipe.model.recovery:
+        return 0
+    path = durable.expanded(recipe.model.recovery)
+    return path.stat().st_size if path.is_file() else 2 * RANK * (blocks.rows + blocks.columns)
 
 
 def weights(base: Base, recipe: Recipe) -> list[Share]:
@@ -112,9 +127,12 @@ def weights(base: Base, recipe: Recipe) -> list[Share]:
         return [Share(base.numbers * size / 1e9, "frozen weights", words)]
     rest = base.numbers - blocks.numbers
     words = f"{blocks.numbers:,} numbers in {how} with their scales, {rest:,} {base.source} x {size} bytes"
-    scales = blocks.largest // 8 if how == "nf4" else 0  # two float32 for each 64 numbers while they are rebuilt
+    given = recovery(blocks, recipe)
+    words += f", {given / 1e9:.2f} GB of recovery adapter" if given else ""
+    # while they are rebuilt: of nf4 two float32 for each 64 numbers, below that a byte a number
+    scales = blocks.largest // 8 if how == "nf4" else blocks.largest if how in BITS else 0
     return [
-        Share((stored(blocks, how) + rest * size) / 1e9, "frozen weights", words),
+        Share((stored(blocks, how) + given + rest * size) / 1e9, "frozen weights", words),
         Share((blocks.largest * size + scales) / 1e9, "rebuilt weight", f"one layer's {blocks.largest:,} numbers"),
     ]
 
@@ -251,11 +269,12 @@ def smaller(recipe: Recipe, batch: int) -> tuple[str, Recipe]:
 def held(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """A recipe, and the same with its frozen weights in fewer and fewer bits.
 
-    fp8 is not among them: it takes what int8 takes, and is coarser.
+    fp8 is not among them: it takes what int8 takes, and is coarser. Nor are int3 and int2: they want a recovery
+    adapter, which a person has to have made first.
     """
     words: dict[str, str] = {}
     steps = [("precision", "bfloat16")] if recipe.model.precision == "float32" else []
-    ways = {"": ("int8", "nf4"), "int8": ("nf4",), "fp8": ("nf4",), "nf4": ()}[recipe.model.quantised]
+    ways = {"": ("int8", "nf4"), "int8": ("nf4",), "fp8": ("nf4",), "nf4": ()}.get(recipe.model.quantised, ())
     yield "", recipe
     for key, value in steps + [("quantised", way) for way in ways]:
         words[key] = value

@@ -33,12 +33,14 @@ class Blocks:
 
     numbers, rows, layers  in their weights, together
     largest                numbers in the largest
+    columns                of their weights, together
     """
 
     numbers: int = 0
     rows: int = 0
     layers: int = 0
     largest: int = 0
+    columns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ SDXL = Published(
     width=2048,
     pooled=1280,
     targets=ATTENTION,
-    blocks=Blocks(2_183_987_200, 1_414_400, 700, 13_107_200),
+    blocks=Blocks(2_183_987_200, 1_414_400, 700, 13_107_200, 1_201_920),
     one={"transformer_layers_per_block": (1, 1, 1)},
     more=((1, {"transformer_layers_per_block": (1, 2, 1)}), (9, {"transformer_layers_per_block": (1, 1, 2)})),
     parts=parts(
@@ -141,7 +143,7 @@ FLUX = Published(
     width=4096,
     pooled=768,
     targets=ATTENTION,
-    blocks=Blocks(11_834_228_736, 3_035_136, 494, 56_623_104),
+    blocks=Blocks(11_834_228_736, 3_035_136, 494, 56_623_104, 2_334_720),
     one={"num_layers": 1, "num_single_layers": 1},
     more=((18, {"num_layers": 2}), (37, {"num_single_layers": 2})),
     parts=parts(
@@ -165,7 +167,7 @@ QWEN_IMAGE = Published(
     width=3584,
     pooled=0,
     targets=BOTH_STREAMS,
-    blocks=Blocks(20_384_317_440, 5_529_600, 840, 56_623_104),
+    blocks=Blocks(20_384_317_440, 5_529_600, 840, 56_623_104, 3_686_400),
     parts=parts(
         "qwen-image",
         {
@@ -190,7 +192,7 @@ Z_IMAGE = Published(
     width=2560,
     pooled=0,
     targets=(*ATTENTION, "w1", "w2", "w3"),
-    blocks=Blocks(6_142_033_920, 1_840_640, 270, 39_321_600),
+    blocks=Blocks(6_142_033_920, 1_840_640, 270, 39_321_600, 1_139_712),
     parts=parts(
         "z-image",
         {

@@ -176,6 +176,7 @@ class Artist:
         parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
         parts += self.grid.references
         parts += [self.base.quantised] if self.base.quantised else []
+        parts += [self.base.recovered] if self.base.recovered else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def draw(

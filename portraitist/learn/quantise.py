@@ -1,9 +1,11 @@
-"""Frozen layers held in 8 or 4 bits: their weights are rebuilt for each product, going there and again going back.
+"""Frozen layers held in 8 bits or fewer: their weights are rebuilt for each product, going there and again going back.
 
 int8  127 steps to either side of zero, a float32 scale for each row
 fp8   float8 e4m3 (arXiv 2209.05433), a float32 scale for each row
 nf4   sixteen levels of a normal distribution by blocks of 64, their scales in 8 bits by blocks of 256
       (arXiv 2305.14314), by bitsandbytes
+int3, int2  even steps by groups of 64 (`learn.packing`); of use only with a recovery adapter (`learn.recovery`), which
+            any layer here may have: frozen factors beside the weight
 
 Only linear layers of a denoiser's repeated blocks are held so: they are nearly all of it. Norms, embeddings, what
 stands before and after the blocks, convolutions, and every bias keep the base's own type.
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from portraitist.errors import PortraitistError
+from portraitist.learn import packing
 
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
@@ -45,25 +48,35 @@ def available(how: str, device: torch.device) -> None:
 class Quantised(nn.Linear):
     """A frozen linear layer that holds its weight in fewer bits; what it computes is what the rebuilt weight would.
 
-    weight  as it is held: (out, in) of int8 and fp8, bytes of two numbers each of nf4
-    scale   of int8 and fp8 (out, 1); of nf4 one byte a block, with `spread` and `offset` that tell what they stand for
+    weight  as it is held: (out, in) of int8 and fp8, bytes of two numbers each of nf4, (out, groups, bytes) below that
+    scale   of int8 and fp8 (out, 1); of nf4 one byte a block, with `spread` and `offset` that tell what they stand for;
+            of int3 and int2 a group's step, its least value being `offset`
+    inner   (rank, in), and `outer` (out, rank): what a recovery adapter adds to the weight is outer @ inner
+    recovering  whether it is added
     """
 
     scale: Tensor
     spread: Tensor | None
     offset: Tensor | None
+    inner: Tensor | None
+    outer: Tensor | None
+    recovering = True
 
     def __init__(self, layer: nn.Linear, how: str) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features, self.how = layer.in_features, layer.out_features, how
         self.register_parameter("weight", None)
         self.register_parameter("bias", layer.bias)
-        for name in ("scale", "spread", "offset"):
+        for name in ("scale", "spread", "offset", "inner", "outer"):
             self.register_buffer(name, None)
 
     def take(self, weight: Tensor) -> None:
         """Hold a weight (out, in), on the device that it is on."""
         self.weight, self.scale, self.spread, self.offset = reduced(weight, self.how)
+
+    def recover(self, inner: Tensor, outer: Tensor) -> None:
+        """Have a recovery adapter's factors, (rank, in) and (out, rank), on the weight's device."""
+        self.inner, self.outer = inner, outer
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """All that the weight is rebuilt from."""
@@ -74,8 +87,9 @@ class Quantised(nn.Linear):
         return rebuild(torch.Size((self.out_features, self.in_features)), dtype, *self.parts())
 
     def held(self) -> int:
-        """Bytes that the weight takes, with all that it is rebuilt by."""
-        return sum(part.untyped_storage().nbytes() for part in self.parts() if part is not None)
+        """Bytes that the weight takes, with all that it is rebuilt by and what is added to it."""
+        own = (*self.parts(), self.inner, self.outer)
+        return sum(part.untyped_storage().nbytes() for part in own if part is not None)
 
     def forward(self, input: Tensor) -> Tensor:
         """As a linear layer, under autocast too."""
@@ -84,7 +98,10 @@ class Quantised(nn.Linear):
             input = input.to(torch.get_autocast_dtype(kind))
         shape = torch.Size((self.out_features, self.in_features))
         found: Tensor = Rebuilt.apply(input, shape, self.bias, *self.parts())  # type: ignore[no-untyped-call]
-        return found
+        if self.inner is None or self.outer is None or not self.recovering:
+            return found
+        down = functional.linear(input, self.inner.to(input.dtype))
+        return found + functional.linear(down, self.outer.to(input.dtype))
 
     def extra_repr(self) -> str:
         """What a person reads of it."""
@@ -103,6 +120,9 @@ def reduced(weight: Tensor, how: str) -> tuple[nn.Parameter, Tensor, Tensor | No
         scale, state = library.quantize_blockwise(scale - offset, blocksize=SCALES)
         held = torch.cat([piece for piece, _ in pieces])
         return nn.Parameter(held, requires_grad=False), scale, state.absmax, offset
+    if how in packing.BITS:
+        levels, step, least = packing.rounded(weight, packing.BITS[how])
+        return nn.Parameter(levels, requires_grad=False), step, None, least
     held = torch.empty(weight.shape, dtype=TYPES[how], device=weight.device)
     scale = torch.empty(len(weight), 1, device=weight.device)
     rows = max(1, PIECE // weight.shape[1])
@@ -141,8 +161,10 @@ def rebuild(
     shape: torch.Size, dtype: torch.dtype, weight: Tensor, scale: Tensor, spread: Tensor | None, offset: Tensor | None
 ) -> Tensor:
     """A weight out of what `Quantised` holds of it."""
-    if spread is None:
+    if offset is None:
         return weight.to(dtype).mul_(scale)
+    if spread is None:
+        return packing.restored(shape[1], dtype, weight, scale, offset)
     library = bitsandbytes()
     scale = library.dequantize_blockwise(scale, absmax=spread, blocksize=SCALES) + offset
     state = library.QuantState(scale, shape=shape, blocksize=BLOCK, quant_type="nf4", dtype=dtype)

@@ -90,11 +90,17 @@ def evaluate(
 def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, stop: Stop) -> "Sitting":
     """The panel before its first look: family, base, grid, eyes; no model is loaded yet."""
     from portraitist.judge.sitting import Sitting
-    from portraitist.learn import memory
+    from portraitist.learn import memory, recovery
     from portraitist.sight import eyes
 
     refuse_other_bits(recipe, run)
     family, base = families.pair(recipe.model, record)
+    recovery.check(base)
+    if run.locked().get("recovery", "") != base.recovered:
+        raise PortraitistError(
+            f"Run {run.name} was trained over another recovery adapter than {recipe.model.recovery or 'none'}",
+            "Judge it as it was trained: give that file as model.recovery.",
+        )
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)

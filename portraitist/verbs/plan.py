@@ -361,7 +361,7 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     size = 4 if recipe.model.precision == "float32" else 2
     whole = recipe.adapter.kind == "full"
     own = 2 if recipe.adapter.weights == "bfloat16" else 4  # of a trained weight, and of its gradient
-    frozen = 0 if whole else layout.frozen(size, recipe.model.quantised)
+    frozen = 0 if whole else layout.frozen(size, recipe)
     states = memory.STATES[recipe.training.optimiser] + int(recipe.training.ema > 0)  # float32: the average is too
     cast = size if whole and size < own else 0  # autocast keeps a copy of a step's weights in half precision
     moved = layout.added * (2 * own + cast + 4 * states)

@@ -140,12 +140,13 @@ def required(job: Job) -> Machine:
     Raises PortraitistError for what is not there or does not go together.
     """
     from portraitist.adapters.modules import reached
-    from portraitist.learn import memory, offload, optimise, quantise
+    from portraitist.learn import memory, offload, optimise, quantise, recovery
 
     recipe, family = job.recipe, job.family
     device = memory.place(recipe.model.device)
     memory.autocast(device, recipe.model.precision)
     quantise.available(recipe.model.quantised, device)
+    recovery.check(job.base)
     offload.check(device, recipe.model.offload)
     optimise.available(recipe.training)
     reached(recipe.adapter, family.name, family.targets)
@@ -153,6 +154,7 @@ def required(job: Job) -> Machine:
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
     facts = {"portraitist": __version__, "base": job.base.digest, "data": job.data, **machine}
+    facts |= {"recovery": job.base.recovered} if recipe.model.recovery else {}
     facts |= {"start": start_digest(job.project, recipe, job.run)} if recipe.adapter.start else {}
     return Machine(device, facts, {**free, **machine})
 

@@ -118,6 +118,14 @@ WRONG = {
     "bits that LoHa does not go with": (
         nothing, ["train", 'model.quantised="nf4"', 'adapter.kind="loha"'], 'model.quantised = "int8"',
     ),
+    "3 bits and nothing that gives back": (nothing, ["train", 'model.quantised="int3"'], "portraitist recover"),
+    "a recovery adapter that is not there": (
+        nothing, ["train", 'model.quantised="int2"', 'model.recovery="nowhere"'], "portraitist recover",
+    ),
+    "a recovery adapter that is none": (
+        nothing, ["train", 'model.quantised="int2"', 'model.recovery="{folder}/sdxl.safetensors"'],
+        "is no recovery adapter",
+    ),
     "layers that this family has not": (nothing, ["train", 'adapter.modules="locon"'], "attention-mlp"),
     "noise of another kind of family": (nothing, ["train", "training.snr_gamma=5.0"], "is of denoising diffusion"),
     "layers that no base has": (nothing, ["train", 'adapter.targets=["to_nowhere"]'], "adapter.targets"),

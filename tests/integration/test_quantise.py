@@ -32,7 +32,7 @@ from tests.learning import Painter
 from tests.projects import made
 from tests.tiny import tiny
 
-WAYS = ("int8", "fp8", "nf4")
+WAYS = ("int8", "fp8", "nf4", "int3", "int2")
 NAMES = ("sdxl", "flux", "qwen-image")
 
 
@@ -296,7 +296,9 @@ def test_the_published_blocks_are_counted_on_the_classes(name):
     layers = [plain[path] for path in quantise.prepare(denoiser, "nf4")]
     sizes = [layer.weight.numel() for layer in layers]
     rows = sum(layer.out_features for layer in layers)
-    assert PUBLISHED[name].blocks == Blocks(sum(sizes), rows, len(layers), max(sizes))
+    assert PUBLISHED[name].blocks == Blocks(
+        sum(sizes), rows, len(layers), max(sizes), sum(layer.in_features for layer in layers)
+    )
     assert not any(size % (64 * 256) for size in sizes)
     weighty = {path: layer for path, layer in plain.items() if getattr(layer, "weight", None) is not None}
     shapes = {f"{path}.weight": list(layer.weight.shape) for path, layer in weighty.items()}

@@ -244,6 +244,28 @@ def test_a_base_in_fewer_bits_is_its_numbers_their_scales_and_one_layer_that_is_
     assert memory.total(plain) - plain[0].gb == pytest.approx(peak(family, quantised=how) - frozen.gb - rebuilt.gb)
 
 
+@pytest.mark.parametrize(("how", "bits"), [("int3", 3), ("int2", 2)])
+def test_3_and_2_bits_are_counted_with_what_gives_back_and_are_never_advised(how, bits, tmp_path):
+    flux, file, numbers = memory.known("flux"), tmp_path / "given.safetensors", 11_834_228_736
+    model = {"family": "flux", "quantised": how, "recovery": str(file)}
+    asked = Recipe.model_validate({"model": model, "training": {"batch": 1}})
+    held = numbers * bits // 8 + 4 * numbers // 64 + 2 * 67_179_584
+    given = 2 * 32 * (3_035_136 + flux.published.blocks.columns)
+    frozen, rebuilt, *_ = memory.training(flux, asked, 1024)
+    assert frozen.gb == (held + given) / 1e9
+    assert rebuilt.gb == pytest.approx(56_623_104 * 3 / 1e9)
+    assert f"{given / 1e9:.2f} GB of recovery adapter" in frozen.basis
+    file.write_bytes(bytes(1000))
+    assert memory.training(flux, asked, 1024)[0].gb == (held + 1000) / 1e9
+    for less in ("", "int8", "nf4"):
+        for card in (4, 6, 8, 12):
+            assert "int3" not in (says := memory.verdict(flux, recipe("flux", quantised=less), 1024, 16, card))
+            assert "int2" not in says
+    assert "training.batch=1" in memory.verdict(
+        flux, asked.model_copy(update={"training": recipe("flux", batch=4).training}), 1024, 16, 10
+    )
+
+
 def test_bits_that_a_recipe_has_are_not_advised_again():
     flux = memory.known("flux")
     exact = memory.verdict(flux, recipe("flux", quantised="int8"), 1024, 16, 12)

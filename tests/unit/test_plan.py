@@ -107,6 +107,15 @@ def test_checkpoints_are_those_still_to_come(project):
     assert (other.run, other.left) == ("", 100)
 
 
+def test_a_recovery_adapter_that_is_yet_to_be_made_is_told_of(project, tmp_path):
+    file = tmp_path / "given.safetensors"
+    wanted = Recipe.model_validate({"model": {"base": "/nowhere", "quantised": "int3", "recovery": str(file)}})
+    (note,) = (note for note in plan(project, wanted).notes if "model.recovery" in note)
+    assert note.endswith(f"Make it: portraitist recover {project.folder}")
+    file.touch()
+    assert not any("model.recovery" in note for note in plan(project, wanted).notes)
+
+
 def trained(project, wanted, step, seconds=2.0):
     """A run of the recipe with a checkpoint, and steps on record."""
     run = runs.intended(project, wanted, "data")
