@@ -13,7 +13,7 @@ from portraitist import families
 from portraitist.adapters import inject
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt, collate
-from portraitist.learn import offload, quantise
+from portraitist.learn import offload, quantise, recovery
 from portraitist.learn.state import Trainee
 from portraitist.recipe import Recipe
 from portraitist.sections import Adapter
@@ -75,17 +75,33 @@ def test_losses_and_gradients_are_those_of_the_whole_denoiser(bases, name):
         assert adapter == {n: p.data_ptr() for n, p in trained.parameters().items()}, "what is trained stays"
 
 
-@pytest.mark.parametrize("how", ["int8", "nf4"])
-def test_weights_in_fewer_bits_lie_away_too(bases, how):
+def recovering(denoiser):
+    """Factors of a recovery adapter on every layer that is held in fewer bits; how many layers that are."""
+    layers, draw = recovery.held(denoiser).values(), torch.Generator().manual_seed(3)
+    for layer in layers:
+        inner, outer = (torch.randn(2, n, generator=draw) / 10 for n in (layer.in_features, layer.out_features))
+        layer.recover(inner.bfloat16(), outer.bfloat16().T.contiguous())
+    return len(layers)
+
+
+@pytest.mark.parametrize("how", ["int8", "nf4", "int3"])
+def test_weights_in_fewer_bits_lie_away_too_and_what_gives_back_with_them(bases, how):
     family, base, given = bases["flux"]
     base = replace(base, quantised=how)
     denoiser, trained = adapted(family, base)
+    plain = learnt(family, denoiser, trained, given, CHANNELS["flux"])["loss"]
+    for parameter in trained.parameters().values():
+        parameter.grad = None
+    assert recovering(denoiser) > 20
     whole = learnt(family, denoiser, trained, given, CHANNELS["flux"])
+    assert whole["loss"] != plain
     denoiser, trained = adapted(family, base)
+    recovering(denoiser)
     offload.settle(denoiser, 1.0, CPU)
     held = [module for module in denoiser.modules() if isinstance(module, quantise.Quantised)]
     assert held
     assert all(layer.scale.isnan().all() or layer.spread.isnan().all() for layer in held)
+    assert all(layer.inner.isnan().all() and layer.outer.isnan().all() for layer in held)
     same(learnt(family, denoiser, trained, given, CHANNELS["flux"]), whole)
 
 
