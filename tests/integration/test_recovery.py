@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -15,12 +16,14 @@ from torch.nn import functional
 from portraitist import cli, families
 from portraitist.bases import recovering
 from portraitist.errors import PortraitistError
+from portraitist.family import Base
 from portraitist.learn import packing, quantise, recovery
 from portraitist.learn.quantise import Quantised
 from portraitist.recipe import Recipe, load
 from portraitist.rules import about_memory
 from portraitist.sections import Adapter, Model
 from portraitist.verbs import evaluate
+from tests.integration.test_counting import held as allocated
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
 
@@ -94,7 +97,7 @@ def test_it_computes_the_rebuilt_weight_and_beside_it_the_factors_there_and_back
 
 @pytest.mark.parametrize("how", WAYS)
 def test_the_whole_rank_gives_the_weight_back(how):
-    weight, base = drawn(96, 128), families.Base(None, "", "float32", quantised=how)
+    weight, base = drawn(96, 128), Base(None, "", "float32", quantised=how)
     error = recovering.lost(weight, base)
     assert error.norm() / weight.norm() > 0.1
     inner, outer = recovering.factors(error, 0.1 + drawn(128, seed=5).abs(), 96)
@@ -134,6 +137,32 @@ def test_what_layers_are_given_is_heard_feature_by_feature():
     wrap(100 * given[0])  # nobody listens any more
     rows = torch.cat([one.reshape(-1, 64) for one in given])
     torch.testing.assert_close(heard.sizes()["0"], rows.square().mean(0).sqrt())
+
+
+def test_of_the_base_no_more_than_a_layer_stands_in_memory_while_it_is_made(tmp_path):
+    """What torch's allocator held at most: of 64 layers a few copies of one, and of the files two, which are mapped."""
+    model = FluxTransformer2DModel(
+        num_layers=1, num_single_layers=10, num_attention_heads=4, attention_head_dim=16, joint_attention_dim=32,
+        pooled_projection_dim=32, axes_dims_rope=(4, 4, 8), in_channels=16, patch_size=1,
+    )  # fmt: skip
+    model.save_pretrained(tmp_path / "transformer", max_shard_size="100KB")
+    stored = sum(parameter.nbytes for parameter in model.parameters())
+    largest = max(8 * layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear))
+    mapped = 2 * max(path.stat().st_size for path in (tmp_path / "transformer").glob("*.safetensors"))
+    base = Base(tmp_path, "ab" * 32, "bfloat16", family="flux", quantised="int3")
+    given, found = [], {}
+
+    def work():
+        found.update(
+            recovering.distilled(
+                base, FluxTransformer2DModel, "transformer", {}, 1, lambda one, done, total: given.append((done, total))
+            )
+        )
+
+    most = allocated(work)
+    assert given == [(i + 1, len(given)) for i in range(len(given))]
+    assert len(found) == 2 * len(given) > 100
+    assert most < sum(tensor.nbytes for tensor in found.values()) + 5 * largest + mapped < stored / 2
 
 
 RECIPE = """preset = "flux"
