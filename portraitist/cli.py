@@ -323,6 +323,9 @@ def recover(
     /,
     *,
     rank: Annotated[int, Parameter(help="Of the factors beside each layer.")] = 32,
+    steps: Annotated[
+        int, Parameter(help="Steps in which they are then taught what the base says; 200 are a start.")
+    ] = 0,
     overwrite: Annotated[bool, Parameter(show_default=False, help="Replace a file that is there.")] = False,
     changes: Changes = (),
     as_json: Json = False,
@@ -331,7 +334,7 @@ def recover(
     from portraitist.verbs.recover import recover as verb
 
     project, recipe = opened(folder, changes)
-    return Work(folder, lambda emit, stop: verb(project, recipe, rank, overwrite, emit))
+    return Work(folder, lambda emit, stop: verb(project, recipe, rank, steps, overwrite, emit))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -89,10 +89,10 @@ class Fetched(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered(Event):
-    """One more layer has its part of a recovery adapter; before that, with `layer` "", the base saw one more sample."""
+    """So much of a recovery adapter is done: of the samples shown to the base, of its layers, or of training steps."""
 
     kind: ClassVar[str] = "recovered"
-    layer: str
+    what: str
     done: int
     total: int
 

@@ -149,8 +149,7 @@ class Progress:
             case Fetched():
                 course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
             case Recovered():
-                words = "layers" if event.layer else "samples shown to the base"
-                course.done, course.total, course.says = event.done, event.total, words
+                course.done, course.total, course.says = event.done, event.total, event.what
             case Stepped():
                 course.done, course.says = event.step, f"loss {event.loss:.4f}"
                 course.memory_gb = max(course.memory_gb, event.memory_gb)

@@ -1,7 +1,7 @@
 """recover: the adapter that lets a base be held in fewer bits, made from the base and the project's samples."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from portraitist.bases.recovering import Given
-    from portraitist.family import Base, Family, Sample
+    from portraitist.family import Base, Family
+    from portraitist.learn.matching import Question
 
 PASSES = 64
-"""Noisy samples that the base is shown to hear how large its layers' inputs are."""
+"""Noisy samples that the base is shown at least, to hear how large its layers' inputs are."""
 
 SHOWN, LEVELS = 8, 4
 """Pictures that the outcome is measured on, and the noise levels of each."""
@@ -29,10 +30,13 @@ class RecoverResult:
     """The adapter, and what it gives back.
 
     file         its path
-    given_back   by kind of layer: the share of the rounding error's energy, as far as inputs make it heard, that is
-                 given back
+    given_back   by kind of layer: the share of the rounding error's energy, as far as inputs make it heard, that the
+                 closed form gives back
     without      the denoiser's error with its weights in few bits, against the same held in int8: root mean square of
-                 the difference over that of the output; `recovered` is the same with the adapter
+                 the difference over that of the output
+    closed_form  the same with the adapter in closed form
+    recovered    the same with the adapter as it is in the file
+    steps        that it was trained for; 0 where that did not help, and the closed form is in the file
     measured_on  the pictures that this was measured on
     """
 
@@ -43,52 +47,77 @@ class RecoverResult:
     megabytes: float
     given_back: dict[str, str]
     without: float
+    closed_form: float
     recovered: float
+    steps: int
     measured_on: str
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the base is asked: questions that the adapter is made by, and others that the outcome is measured on."""
+
+    family: "Family"
+    recipe: Recipe
+    making: "Sequence[Question]"
+    measuring: "Sequence[Question]"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the base, held in int8, answered; sizes of its layers' inputs, and its denoiser's class."""
+
+    making: "Sequence[Tensor]"
+    measuring: "Sequence[Tensor]"
+    sizes: "Mapping[str, Tensor]"
+    kind: Any
+
+
 def recover(
-    project: Project, recipe: Recipe, rank: int = 32, overwrite: bool = False, emit: Emit = ignore
+    project: Project, recipe: Recipe, rank: int = 32, steps: int = 0, overwrite: bool = False, emit: Emit = ignore
 ) -> RecoverResult:
     """Make the recovery adapter that the recipe names as `model.recovery`, for its base and its `model.quantised`.
 
     The base, held in int8, is shown the project's encoded training samples at random noise levels; then its weights are
     read one by one, rounded, and what that lost is given back in closed form. At no time does it stand in memory as it
-    is stored. Raises PortraitistError for a recipe that names no such file or no fewer bits, a file that is there
-    already, a rank that none has, and without consent or samples.
+    is stored. With `steps`, the adapter is then trained to what the base said, and kept where that helps. Raises
+    PortraitistError for a recipe that names no such file or no fewer bits, a file that is there already, a rank that
+    none has, and without consent or samples.
     """
     from portraitist.bases import recovering
     from portraitist.dataset import cache
-    from portraitist.learn import memory, recovery
+    from portraitist.learn import matching, memory, recovery
 
-    refuse(recipe, rank)
+    refuse(recipe, rank, steps)
     project.require_consent()
     began = time.monotonic()
     family, base = families.pair(recipe.model, emit)
     path = base.recovery
     if path is None or (path.exists() and not overwrite):
         raise PortraitistError(f"{path} is there already", "Name another as model.recovery, or say --overwrite.")
-    memory.autocast(memory.place(recipe.model.device), recipe.model.precision)
     memory.set_threads(recipe.model.threads)
     samples, held = (cache.load_samples(project, family, base, recipe, split) for split in ("train", "held-out"))
     if not samples:
         raise PortraitistError("There is no picture to learn from: all are held out", "Lower data.held_out.")
     shown = (held or samples)[:SHOWN]
-    emit(Started(verb="recover", total=PASSES))
-    near = replace(base, quantised="int8", recovery=None, recovered="")
-    heard, wanted, kind = listened(family, near, recipe, samples, shown, emit)
+    making = matching.drawn(family, recipe, samples, max(PASSES, matching.BATCH * steps))
+    asked = Asked(family, recipe, making, matching.spread(shown, LEVELS, len(making)))
+    emit(Started(verb="recover", total=len(making)))
+    said = listened(asked, replace(base, quantised="int8", recovery=None, recovered=""), emit)
     part = next(name for name in families.DENOISERS if base.place(name).exists())
     given: list[Given] = []
 
     def tell(one: "Given", done: int, total: int) -> None:
         given.append(one)
-        emit(Recovered(layer=one.layer, done=done, total=total))
+        emit(Recovered(what="layers", done=done, total=total))
 
-    tensors = recovering.distilled(base, kind, part, heard, rank, tell)
-    recovery.write(path, base, tensors, {"rank": str(rank), "method": "L2QER", "samples": str(len(samples))})
-    del tensors
-    without, recovered = errors(family, base, recipe, shown, wanted)
+    told = {"rank": str(rank), "samples": str(len(samples))}
+    tensors = recovering.distilled(base, said.kind, part, said.sizes, rank, tell)
+    recovery.write(path, base, tensors, {**told, "method": "closed form"})
+    without, closed, trained, better = outcome(asked, base, said, steps, emit)
+    if better:
+        recovery.write(path, base, better, {**told, "method": f"closed form, then {steps} steps"})
     seconds = time.monotonic() - began
     emit(Finished(verb="recover", seconds=seconds, facts={"layers": len(given)}))
     shares = recovering.by_kind(given).items()
@@ -100,14 +129,18 @@ def recover(
         megabytes=round(path.stat().st_size / 1e6, 3),
         given_back={name: f"{share:.1%} in {count} layers" for name, (share, count) in shares},
         without=round(without, 6),
-        recovered=round(recovered, 6),
+        closed_form=round(closed, 6),
+        recovered=round(trained if better else closed, 6),
+        steps=steps if better else 0,
         measured_on=f"{len(shown)} {'held-out' if held else 'training'} pictures at {LEVELS} noise levels",
         seconds=round(seconds, 1),
     )
 
 
-def refuse(recipe: Recipe, rank: int) -> None:
-    """Refuse a recipe that asks for no recovery adapter, and a rank that no adapter has."""
+def refuse(recipe: Recipe, rank: int, steps: int) -> None:
+    """Refuse a recipe that asks for no recovery adapter, and what no adapter can be made with."""
+    from portraitist.learn import memory, offload, quantise
+
     if not recipe.model.recovery:
         raise PortraitistError(
             "The recipe asks for no recovery adapter",
@@ -115,83 +148,69 @@ def refuse(recipe: Recipe, rank: int) -> None:
         )
     if not 1 <= rank <= 1024:
         raise PortraitistError(f"--rank {rank} is not from 1 to 1024", "32 is usual.")
+    if not 0 <= steps <= 100_000:
+        raise PortraitistError(f"--steps {steps} is not from 0 to 100000", "200 are a start.")
+    if steps and recipe.model.precision == "float16":
+        raise PortraitistError(
+            "Steps of a recovery adapter are not taken in float16",
+            "Use model.precision=bfloat16, or leave out --steps.",
+        )
+    device = memory.place(recipe.model.device)
+    memory.autocast(device, recipe.model.precision)
+    offload.check(device, recipe.model.offload)
+    quantise.available(recipe.model.quantised, device)
 
 
-def listened(
-    family: "Family",
-    base: "Base",
-    recipe: Recipe,
-    samples: "Sequence[Sample]",
-    shown: "Sequence[Sample]",
-    emit: Emit,
-) -> "tuple[dict[str, Tensor], list[Tensor], type[Any]]":
-    """Show a base the samples: sizes of its layers' inputs, what it predicts of those `shown`, its denoiser's class."""
-    from portraitist.learn import memory, recovery
-    from portraitist.learn.noise import levels
+def listened(asked: Asked, base: "Base", emit: Emit) -> Said:
+    """Ask a base everything, and hear what its layers are given."""
+    from portraitist.learn import matching, memory, recovery
 
-    device, training = memory.place(recipe.model.device), recipe.training
-    denoiser = settled(family, base, recipe)
+    denoiser = settled(asked, base)
+    said = []
     with recovery.Heard(denoiser) as heard:
-        for i in range(PASSES):
-            level = levels(training.seed, [i], family.process, training, 1)
-            predicted(family, denoiser, samples[i % len(samples)], i, level, recipe)
-            emit(Recovered(layer="", done=i + 1, total=PASSES))
-    found = heard.sizes(), predictions(family, denoiser, recipe, shown), type(denoiser)
+        for question in asked.making:
+            said += matching.answers(asked.family, denoiser, asked.recipe, [question])
+            emit(Recovered(what="samples", done=len(said), total=len(asked.making)))
+    measured = matching.answers(asked.family, denoiser, asked.recipe, asked.measuring)
+    found = Said(said, measured, heard.sizes(), type(denoiser))
     del denoiser, heard
-    if device.type == "cuda":
+    if memory.place(asked.recipe.model.device).type == "cuda":
         memory.empty()
     return found
 
 
-def settled(family: "Family", base: "Base", recipe: Recipe) -> "nn.Module":
-    """A base's denoiser where the recipe puts it, to be looked at alone."""
-    from portraitist.learn import memory, offload
+def settled(asked: Asked, base: "Base", *, loose: bool = False) -> "nn.Module":
+    """A base's denoiser where the recipe puts it; with `loose` its recovery adapter can be trained."""
+    from portraitist.learn import matching, memory, offload
 
-    device = memory.place(recipe.model.device)
-    offload.check(device, recipe.model.offload)
-    return offload.settle(family.load_denoiser(base).eval(), recipe.model.offload, device)
-
-
-def predicted(
-    family: "Family", denoiser: "nn.Module", sample: "Sample", draw: int, level: "Tensor", recipe: Recipe
-) -> "Tensor":
-    """What a denoiser says to a sample in the noise of a draw at a level (1,), float32 on the CPU."""
-    import torch
-
-    from portraitist.dataset.stream import stack
-    from portraitist.learn import memory
-    from portraitist.learn.loss import to
-    from portraitist.learn.noise import noises
-
-    device = memory.place(recipe.model.device)
-    batch = to(stack([(draw, sample, sample.captions[draw % len(sample.captions)])]), device)
-    noise, level = noises(recipe.training.seed, [draw], batch.latents).to(device), level.to(device)
-    with torch.no_grad(), memory.autocast(device, recipe.model.precision):
-        found = family.predict(denoiser, family.process.mix(batch.latents, noise, level), level, batch.given)
-    return found.float().cpu()
+    denoiser = asked.family.load_denoiser(base).eval()
+    offload.recompute(denoiser, asked.recipe)
+    denoiser = matching.loosen(denoiser) if loose else denoiser
+    return offload.settle(denoiser, asked.recipe.model.offload, memory.place(asked.recipe.model.device))
 
 
-def predictions(family: "Family", denoiser: "nn.Module", recipe: Recipe, shown: "Sequence[Sample]") -> "list[Tensor]":
-    """What it says to pictures at fixed noise levels, in draws that `listened` makes none of."""
-    import torch
+def outcome(
+    asked: Asked, base: "Base", said: Said, steps: int, emit: Emit
+) -> "tuple[float, float, float, dict[str, Tensor]]":
+    """Errors of the base as it will be trained on: without its recovery adapter, with it, and with it trained.
 
-    return [
-        predicted(family, denoiser, sample, PASSES + LEVELS * i + j, torch.tensor([(j + 0.5) / LEVELS]), recipe)
-        for i, sample in enumerate(shown)
-        for j in range(LEVELS)
-    ]
+    Last the trained adapter's tensors; none where it was not trained, or is no better.
+    """
+    from portraitist.learn import matching, recovery
 
-
-def errors(
-    family: "Family", base: "Base", recipe: Recipe, shown: "Sequence[Sample]", wanted: "Sequence[Tensor]"
-) -> tuple[float, float]:
-    """Relative errors of the base as it will be trained on, without and with its recovery adapter."""
-    from portraitist.learn import recovery
-
-    denoiser, found = settled(family, base, recipe), []
+    denoiser, found = settled(asked, base, loose=steps > 0), []
     for on in (False, True):
         recovery.switch(denoiser, on=on)
-        pairs = zip(predictions(family, denoiser, recipe, shown), wanted, strict=True)
-        off = sum(float((ours - theirs).double().square().sum()) for ours, theirs in pairs)
-        found.append((off / sum(float(theirs.double().square().sum()) for theirs in wanted)) ** 0.5)
-    return found[0], found[1]
+        answers = matching.answers(asked.family, denoiser, asked.recipe, asked.measuring)
+        found.append(matching.error(answers, said.measuring))
+    if not steps:
+        return found[0], found[1], found[1], {}
+    count = matching.BATCH * steps
+
+    def tell(done: int) -> None:
+        emit(Recovered(what="steps", done=done, total=steps))
+
+    tensors = matching.match(asked.family, denoiser, asked.recipe, asked.making[:count], said.making[:count], tell)
+    answers = matching.answers(asked.family, denoiser, asked.recipe, asked.measuring)
+    trained = matching.error(answers, said.measuring)
+    return found[0], found[1], trained, tensors if trained < found[1] else {}

@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from portraitist import cli, families
 from portraitist.bases import recovering
+from portraitist.dataset import cache
 from portraitist.errors import PortraitistError
 from portraitist.family import Base
-from portraitist.learn import packing, quantise, recovery
+from portraitist.learn import matching, packing, quantise, recovery
 from portraitist.learn.quantise import Quantised
+from portraitist.project import Project
 from portraitist.recipe import Recipe, load
 from portraitist.rules import about_memory
 from portraitist.sections import Adapter, Model
@@ -229,7 +231,8 @@ def test_it_is_made_for_the_base_and_gives_back_part_of_what_the_denoiser_lost(s
     obey("recover", shelf / "maya", "--rank", "8", "--overwrite", "--json")
     told = json.loads(capsys.readouterr().out)
     assert (shelf / "given.safetensors").read_bytes() == before, "the same twice"
-    assert 0 < told["recovered"] < told["without"] < 1
+    assert 0 < told["recovered"] == told["closed_form"] < told["without"] < 1
+    assert told["steps"] == 0
     assert told["measured_on"].split()[1] == "held-out"
     family, base = based(shelf)
     layers = recovery.held(family.load_denoiser(base))
@@ -237,6 +240,45 @@ def test_it_is_made_for_the_base_and_gives_back_part_of_what_the_denoiser_lost(s
     assert told["given_back"]["all"].endswith(f"in {len(layers)} layers")
     assert "single_transformer_blocks.attn.to_q" in told["given_back"]
     assert all(layer.inner.shape[0] == 8 for layer in layers.values())
+
+
+def test_steps_bring_it_nearer_to_what_the_base_says(shelf, tmp_path, capsys):
+    ends = []
+    for i in range(2):
+        path = tmp_path / f"{i}.safetensors"
+        capsys.readouterr()
+        obey("recover", shelf / "maya", "--rank", "8", "--steps", "40", "--set", f"model.recovery={path}", "--json")
+        ends.append((json.loads(capsys.readouterr().out), path.read_bytes()))
+    told, trained = ends[0][0], load_file(tmp_path / "0.safetensors")
+    assert ends[0][1] == ends[1][1], "the same twice"
+    assert told["steps"] == 40
+    assert told["recovered"] < 0.95 * told["closed_form"]
+    closed = load_file(shelf / "given.safetensors")
+    assert {name: tensor.shape for name, tensor in trained.items()} == {n: t.shape for n, t in closed.items()}
+    family, base = based(shelf)
+    ours = family.load_denoiser(replace(base, recovery=tmp_path / "0.safetensors"))
+    recipe, sample = load(shelf / "maya" / "recipe.toml"), cached(shelf, family, base, "held-out")
+    questions = matching.spread(sample, 4, 80)  # as many were drawn before
+    wanted = matching.answers(
+        family, family.load_denoiser(replace(base, quantised="int8", recovery=None)), recipe, questions
+    )
+    again = matching.error(matching.answers(family, ours, recipe, questions), wanted)
+    assert again == pytest.approx(told["recovered"], abs=1e-6), "what was told is what is read back"
+
+
+def test_steps_that_do_not_help_are_not_kept(shelf, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(matching, "RATE", 10.0)
+    path = tmp_path / "given.safetensors"
+    obey("recover", shelf / "maya", "--rank", "8", "--steps", "2", "--set", f"model.recovery={path}", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"] == 0
+    assert told["recovered"] == told["closed_form"]
+    assert path.read_bytes() == (shelf / "given.safetensors").read_bytes()
+
+
+def cached(folder, family, base, split):
+    recipe = load(folder / "maya" / "recipe.toml")
+    return cache.load_samples(Project.open(folder / "maya"), family, base, recipe, split)[:8]
 
 
 def test_a_training_over_it_that_was_cut_ends_in_the_bytes_of_the_uncut_one(shelf, tmp_path, capsys):
@@ -272,7 +314,6 @@ def test_a_training_over_it_that_was_cut_ends_in_the_bytes_of_the_uncut_one(shel
 
 def test_it_is_judged_over_the_same_base(shelf, tmp_path):
     from portraitist import runs
-    from portraitist.project import Project
     from portraitist.verbs import train
 
     folder = shutil.copytree(shelf / "maya", tmp_path / "maya")
@@ -359,3 +400,5 @@ def test_the_command_refuses_what_asks_for_nothing(shelf, capsys):
     assert "asks for no recovery adapter" in capsys.readouterr().err
     obey("recover", shelf / "maya", "--rank", "0", "--overwrite", code=2)
     assert "--rank 0 is not from 1 to 1024" in capsys.readouterr().err
+    obey("recover", shelf / "maya", "--steps", "-1", "--overwrite", code=2)
+    assert "--steps -1 is not from 0" in capsys.readouterr().err
