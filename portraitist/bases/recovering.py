@@ -5,7 +5,7 @@ where features do not go together.
 
 With `s` the root mean square of each feature that a layer is given, the factors of rank r are those that leave least
 of (W - W rounded) diag(s) in Frobenius' norm (Eckart & Young 1936), with 1 / s taken back into the inner one: a feature
-that is large where the base works counts for more. Held to that theorem by tests/integration/test_recovery.py.
+that is large where the base works counts for more. Held to that theorem by tests/integration/test_packing.py.
 """
 
 import re

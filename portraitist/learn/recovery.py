@@ -3,7 +3,7 @@
 A file holds `<layer>.A` (rank, in) and `<layer>.B` (out, rank) in bfloat16 for every layer that is held in fewer bits,
 and says in its metadata which base and which way of rounding it was made for: for any other it gives back nothing, so
 any other is refused. It is made by `bases.recovering`, and is no part of what is trained or exported.
-Held to what it promises by tests/integration/test_recovery.py.
+Held to what it promises by tests/integration/test_recovery.py and test_packing.py.
 """
 
 from collections.abc import Mapping

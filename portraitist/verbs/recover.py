@@ -86,8 +86,7 @@ def recover(
     none has, and without consent or samples.
     """
     from portraitist.bases import recovering
-    from portraitist.dataset import cache
-    from portraitist.learn import matching, memory, recovery
+    from portraitist.learn import memory, recovery
 
     refuse(recipe, rank, steps)
     project.require_consent()
@@ -97,13 +96,8 @@ def recover(
     if path is None or (path.exists() and not overwrite):
         raise PortraitistError(f"{path} is there already", "Name another as model.recovery, or say --overwrite.")
     memory.set_threads(recipe.model.threads)
-    samples, held = (cache.load_samples(project, family, base, recipe, split) for split in ("train", "held-out"))
-    if not samples:
-        raise PortraitistError("There is no picture to learn from: all are held out", "Lower data.held_out.")
-    shown = (held or samples)[:SHOWN]
-    making = matching.drawn(family, recipe, samples, max(PASSES, matching.BATCH * steps))
-    asked = Asked(family, recipe, making, matching.spread(shown, LEVELS, len(making)))
-    emit(Started(verb="recover", total=len(making)))
+    asked, measured_on = questions(project, family, base, recipe, steps)
+    emit(Started(verb="recover", total=len(asked.making)))
     said = listened(asked, replace(base, quantised="int8", recovery=None, recovered=""), emit)
     part = next(name for name in families.DENOISERS if base.place(name).exists())
     given: list[Given] = []
@@ -112,13 +106,13 @@ def recover(
         given.append(one)
         emit(Recovered(what="layers", done=done, total=total))
 
-    told = {"rank": str(rank), "samples": str(len(samples))}
+    told = {"rank": str(rank)}
     tensors = recovering.distilled(base, said.kind, part, said.sizes, rank, tell)
     recovery.write(path, base, tensors, {**told, "method": "closed form"})
     without, closed, trained, better = outcome(asked, base, said, steps, emit)
     if better:
         recovery.write(path, base, better, {**told, "method": f"closed form, then {steps} steps"})
-    seconds = time.monotonic() - began
+    seconds = round(time.monotonic() - began, 1)
     emit(Finished(verb="recover", seconds=seconds, facts={"layers": len(given)}))
     shares = recovering.by_kind(given).items()
     return RecoverResult(
@@ -132,9 +126,23 @@ def recover(
         closed_form=round(closed, 6),
         recovered=round(trained if better else closed, 6),
         steps=steps if better else 0,
-        measured_on=f"{len(shown)} {'held-out' if held else 'training'} pictures at {LEVELS} noise levels",
-        seconds=round(seconds, 1),
+        measured_on=measured_on,
+        seconds=seconds,
     )
+
+
+def questions(project: Project, family: "Family", base: "Base", recipe: Recipe, steps: int) -> tuple[Asked, str]:
+    """What the base will be asked, and in words on what the outcome is measured."""
+    from portraitist.dataset import cache
+    from portraitist.learn import matching
+
+    samples, held = (cache.load_samples(project, family, base, recipe, split) for split in ("train", "held-out"))
+    if not samples:
+        raise PortraitistError("There is no picture to learn from: all are held out", "Lower data.held_out.")
+    shown = (held or samples)[:SHOWN]
+    making = matching.drawn(family, recipe, samples, max(PASSES, matching.BATCH * steps))
+    words = f"{len(shown)} {'held-out' if held else 'training'} pictures at {LEVELS} noise levels"
+    return Asked(family, recipe, making, matching.spread(shown, LEVELS, len(making))), words
 
 
 def refuse(recipe: Recipe, rank: int, steps: int) -> None:
