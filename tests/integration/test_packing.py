@@ -128,7 +128,7 @@ def test_what_layers_are_given_is_heard_feature_by_feature():
 def test_of_the_base_no_more_than_a_layer_stands_in_memory_while_it_is_made(tmp_path):
     """What torch's allocator held at most: of 64 layers a few copies of one, and of the files two, which are mapped."""
     model = FluxTransformer2DModel(
-        num_layers=1, num_single_layers=10, num_attention_heads=4, attention_head_dim=16, joint_attention_dim=32,
+        num_layers=1, num_single_layers=7, num_attention_heads=4, attention_head_dim=16, joint_attention_dim=32,
         pooled_projection_dim=32, axes_dims_rope=(4, 4, 8), in_channels=16, patch_size=1,
     )  # fmt: skip
     model.save_pretrained(tmp_path / "transformer", max_shard_size="100KB")
@@ -147,5 +147,5 @@ def test_of_the_base_no_more_than_a_layer_stands_in_memory_while_it_is_made(tmp_
 
     most = allocated(work)
     assert given == [(i + 1, len(given)) for i in range(len(given))]
-    assert len(found) == 2 * len(given) > 100
+    assert len(found) == 2 * len(given) > 80
     assert most < sum(tensor.nbytes for tensor in found.values()) + 5 * largest + mapped < stored / 2
