@@ -2,8 +2,8 @@
 
 python -m benchmarks.tuning --who 3000 --only preset rate-low
 
-Trains a character with 40 pictures once for every variant, and holds a quarter, a half, three quarters and all of its
-steps to the truth, at every strength asked for. One line of JSON each. The characters are none of those that
+Trains a character with 40 pictures once for every variant, and holds a half and all of its steps to the truth, at every
+strength and guidance asked for. One line of JSON each. The characters are none of those that
 `benchmarks.characters` reports.
 """
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from portraitist.judge.render import Sampler
 from portraitist.learn import memory
 from portraitist.mini import probe, truth
 from portraitist.mini.characters import unseen
-from portraitist.mini.evaluate import WEIGHTS, encoder, sampler, to_bytes
+from portraitist.mini.evaluate import GUIDANCE, WEIGHTS, encoder, sampler, to_bytes
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
 from portraitist.verbs.add import add
@@ -36,19 +37,20 @@ from portraitist.verbs.audit import audit
 from portraitist.verbs.encode import encode
 from portraitist.verbs.train import train
 
-PICTURES, PARTS = 40, 4
+PICTURES, PARTS = 40, 2
 VARIANTS: dict[str, tuple[str, ...]] = {
     "preset": (),
     "rate-low": ("training.rate=1.5e-3",),
     "rate-high": ("training.rate=6e-3",),
-    "rank-32": ("adapter.rank=32",),
-    "rank-8": ("adapter.rank=8",),
+    "rank-16": ("adapter.rank=16",),
+    "rank-64": ("adapter.rank=64",),
     "uniform": ("training.level=uniform",),
     "towards-noise": ("training.level=uniform", "training.level_shift=4"),
     "stratified": ("training.stratified=true",),
     "batch-16": ("training.batch=16",),
-    "short": ("stages.0.steps=300",),
-    "long": ("stages.0.steps=1200",),
+    "short": ("stages.0.steps=150",),
+    "long": ("stages.0.steps=600",),
+    "rank-16-long": ("adapter.rank=16", "stages.0.steps=600"),
     "dropout": ("adapter.dropout=0.1",),
     "decay": ("training.weight_decay=0.1",),
     "masks": ("data.masks=0.3",),
@@ -64,10 +66,10 @@ class Truth:
         self.asked = truth.prompts(unseen(who), "zorblax")
         self.scale = truth.scale(self.asked, encoding)
 
-    def figures(self) -> dict[str, float]:
+    def figures(self, guidance: float) -> dict[str, float]:
         """Likeness, agreement by the probe, and Lab distance of the background, of what is drawn now."""
         inside, outside, right = [], [], []
-        for pixels in truth.render(self.by, self.encoding, self.asked):
+        for pixels in truth.render(dataclasses.replace(self.by, guidance=guidance), self.encoding, self.asked):
             read = self.reader.read(pixels)
             for i, (prompt, picture) in enumerate(zip(self.asked, to_bytes(pixels), strict=True)):
                 inside.append(truth.distance(prompt, picture))
@@ -90,17 +92,20 @@ def ready(folder: Path, who: int, settings: Sequence[str]) -> Project:
     return project
 
 
-def measured(project: Project, chosen: Recipe, by: Truth, strengths: Sequence[float]) -> Iterator[dict[str, float]]:
-    """Train, and hold each part of the steps to the truth."""
+def measured(
+    project: Project, chosen: Recipe, by: Truth, ways: Sequence[tuple[float, float]]
+) -> Iterator[dict[str, float]]:
+    """Train, and hold each part of the steps to the truth, in ways to draw: strength and guidance."""
     paces: list[float] = []
     result = train(project, chosen, emit=lambda e: paces.append(e.seconds) if isinstance(e, Stepped) else None)
     run = runs.find(project, result.run)
     for part in range(1, PARTS + 1):
         step = chosen.steps * part // PARTS
         tensors, _ = files.read(run.adapter(step))
-        for strength in strengths:
+        for strength, guidance in ways:
+            told = {"step": step, "strength": strength, "guidance": guidance, "pace": round(float(np.median(paces)), 4)}
             with inject.loaded(by.by.denoiser, by.by.family, tensors, strength):
-                yield {"step": step, "strength": strength, "pace": round(float(np.median(paces)), 4)} | by.figures()
+                yield told | by.figures(guidance)
     durable.remove(run.path)
 
 
@@ -111,9 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="VARIANT")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="section.key=value")
     parser.add_argument("--strengths", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[GUIDANCE])
     parser.add_argument("--seconds", type=float, default=1e9, help="after which no other variant begins")
     options = parser.parse_args(arguments)
-    began = time.monotonic()
+    began, ways = time.monotonic(), list(product(options.strengths, options.guidance))
 
     def told(line: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
@@ -127,13 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             base = families.resolve(settings.model).folder
             by, encoding = sampler(base, precision=settings.model.precision), encoder(base)
             asked = Truth(who, dataclasses.replace(by, denoiser=by.denoiser.to(device)), encoding)
-            told({"who": who, "variant": "base", "seconds": round(time.monotonic() - began, 1)} | asked.figures())
+            for guidance in options.guidance:
+                seconds = round(time.monotonic() - began, 1)
+                line = {"who": who, "variant": "base", "seconds": seconds, "guidance": guidance}
+                told(line | asked.figures(guidance))
             for name in options.only:
                 if time.monotonic() - began > options.seconds:
                     return
                 save = [f"training.save_every={steps_of(project, [*options.changes, *VARIANTS[name]]) // PARTS}"]
                 chosen = recipe.load(project.recipe, [*options.changes, *VARIANTS[name], *save])
-                for line in measured(project, chosen, asked, options.strengths):
+                for line in measured(project, chosen, asked, ways):
                     seconds = round(time.monotonic() - began, 1)
                     told({"who": who, "variant": name, "seconds": seconds} | line)
 

@@ -31,7 +31,7 @@ from portraitist.mini.scenes import KINDS, Scene, caption
 from portraitist.sections import Model
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-STEPS, GUIDANCE, BATCH = 20, 3.0, 32
+STEPS, GUIDANCE, BATCH = 20, Mini.profile.guidance, 32
 GATE = {"framing": 0.95, "background": 0.6}
 NEAR, SMALL = ("close-up", "half body"), ("hairstyle", "outfit", "expression", "eyes")
 """Framings that show small things, and what is small: told for these framings too."""

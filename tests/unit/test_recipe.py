@@ -102,7 +102,11 @@ def test_the_digest_sees_every_value_that_decides_and_no_words():
 
 def test_a_preset_says_where_its_values_come_from_until_they_are_changed():
     shipped = load(recipe.Path("nowhere")).standing
-    assert {key for key in shipped if shipped[key].startswith("measured")} == {"stages.steps"}
+    assert {key for key in shipped if shipped[key].startswith("measured")} == {
+        "stages.steps",
+        "adapter.rank",
+        "judging.guidance",
+    }
     for change, key in (("training.rate=1e-3", "training.rate"), ("stages.0.steps=400", "stages.steps")):
         assert set(shipped) - set(load(recipe.Path("nowhere"), [change]).standing) == {key}
 
