@@ -3,7 +3,8 @@
 Gates first: what no longer does what is asked, copies, burns colours or looks less like the character than the base
 is out. Then the best by likeness, in which a learned and an unlearned measure count alike; near-ties, within their
 intervals, go to the earlier step and the lower strength. What a gate holds against a limit is the mean; how certain
-that is, its interval says.
+that is, its interval says. Agreement is out of bounds only where it is no chance that any of it was lost: on a dozen
+pictures a mean alone goes beyond the limit too easily, and weaker LoRAs would be taken for it (benchmarks/demo.md).
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,10 @@ NEAR = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One condition: `value` (low to high) may be at most `limit`; over is by how much of its scale it fails."""
+    """One condition: `value` (low to high) may be at most `limit`; over is by how much of its scale it fails.
+
+    evident  it is not broken either while `low` is no more than this, however high the mean
+    """
 
     name: str
     value: float
@@ -39,11 +43,12 @@ class Gate:
     limit: float
     says: str
     scale: float = 1.0
+    evident: float = float("-inf")
 
     @property
     def passed(self) -> bool:
-        """Whether the mean keeps to the limit."""
-        return self.value <= self.limit
+        """Whether the mean keeps to the limit, or what goes beyond it is not evident."""
+        return self.value <= self.limit or self.low <= self.evident
 
     @property
     def certain(self) -> bool:
@@ -53,7 +58,7 @@ class Gate:
     @property
     def over(self) -> float:
         """How far beyond the limit, in units that compare between gates; 0 when passed."""
-        return max(self.value - self.limit, 0) / self.scale
+        return 0.0 if self.passed else (self.value - self.limit) / self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +122,15 @@ def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]
     """
     found = []
 
-    def condition(name: str, got: Score, limit: float, says: str, scale: float) -> None:
+    def condition(name: str, got: Score, limit: float, says: str, scale: float, evident: float = float("-inf")) -> None:
         if got.count:
-            found.append(Gate(name, got.mean, got.low, got.high, limit, says, scale))
+            found.append(Gate(name, got.mean, got.low, got.high, limit, says, scale, evident))
 
     lost = negative(difference(card, base, "agreement"))
     less = beyond(base)
     drop = Score(lost.mean - less, lost.low - less, lost.high - less, lost.count)
     against = "what is read of its own pictures" if less else "the base"
-    condition("agreement", drop, max_drop, f"prompt agreement falls by {drop.mean:.2f} against {against}", 0.1)
+    condition("agreement", drop, max_drop, f"prompt agreement falls by {drop.mean:.2f} against {against}", 0.1, 0.0)
     worse = negative(difference(card, base, "identity"))
     condition("identity", worse, 0.0, "it is no more like the character than the base", 0.5)
     copying = card.scores.get("copying", Score(0, 0, 0, 0))

@@ -109,6 +109,16 @@ def test_a_loss_of_agreement_within_the_recipes_limit_passes():
     assert chosen(*cards, max_drop=0.11).chosen.place == (100, 1.0)
 
 
+def test_a_loss_of_agreement_that_may_be_chance_passes_and_its_doubt_is_told():
+    plain, like = card(50, identity=0.4), card(100, identity=0.9, agreement=0.73, wobble=0.4)
+    verdict = chosen(plain, like)
+    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.chosen.gates[0].low < 0 < 0.05 < verdict.chosen.gates[0].value
+    assert "uncertain whether it keeps to the limit of agreement" in verdict.why
+    sure = card(100, identity=0.9, agreement=0.73, wobble=0.02)
+    assert chosen(plain, sure).chosen.place == (50, 1.0)
+
+
 def test_no_better_than_the_base_is_no_choice_while_there_is_another():
     verdict = chosen(card(50, identity=-0.2), card(100, identity=0.1))
     assert verdict.chosen.place == (100, 1.0)
