@@ -55,6 +55,7 @@ screen = 1
 contenders = 1
 strengths = [1.0]
 sampling_steps = 2
+guidance = 3.0
 prompts = ["portrait of {{trigger}}"]
 """
 
@@ -132,7 +133,7 @@ def test_judging_draws_with_the_reference_of_all(trained):
     drawn = card.pictures[0]
     family = families.get("mini")
     encoder = family.load_encoder(base)
-    by = Sampler(family, family.load_denoiser(base), (16, 8, 8), 64, 64, 2, family.profile.guidance, "float32")
+    by = Sampler(family, family.load_denoiser(base), (16, 8, 8), 64, 64, 2, recipe.judging.guidance, "float32")
     sheet = encoder.reference(pixels(project.folder / "references" / "sheet.png"))[None]
     given, negative = (encoder.conditions(Prompt(text)) for text in (drawn.text, ""))
     shot = type("Shot", (), {"seed": drawn.seed, "prompt": type("P", (), {"text": drawn.text})})

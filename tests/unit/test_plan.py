@@ -174,8 +174,8 @@ def test_an_estimate_grows_with_the_steps_and_the_pictures_side(project, tmp_pat
         return plan(project, recipe(tmp_path / "base", **sections)).minutes
 
     once = minutes()
-    assert minutes(stages=[{"steps": 200_000}]) > 1.5 * once
-    assert minutes(data={"resolution": 256}) > 1.5 * once
+    assert minutes(stages=[{"steps": 1_000_000}]) > 1.5 * once  # twenty times: a busy machine varies
+    assert minutes(data={"resolution": 512}) > 1.5 * once
     light, heavy = (plan(project, recipe(tmp_path / "base", adapter={"kind": k})).memory_gb for k in ("lora", "full"))
     assert heavy == pytest.approx(0.6 + 1500**2 * (8 + 8 + 2) / 1e9, abs=0.006), "gradient, two moments, half a copy"
     assert 0.6 < light < heavy
