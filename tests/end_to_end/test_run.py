@@ -56,6 +56,7 @@ def test_one_command_goes_from_pictures_to_report(made):
     assert 0.1 < said["peak_memory_gb"] < 8
 
 
+@pytest.mark.proof
 def test_pictures_without_a_caption_are_captioned_on_the_way(tmp_path):
     """Nobody has to know of captions to begin."""
     folder = project(tmp_path, pictures=4)
