@@ -26,12 +26,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import psutil
 import torch
@@ -276,10 +274,7 @@ def trained(case: Case, meter: Meter, tiny: bool, most: float) -> dict[str, Any]
     told |= {"drawn_seconds": time.perf_counter() - began}
     away = offload.chosen(denoiser, model.offload) if model.offload else []
     told |= {"away_gb": sum(size(block.to("cpu")) for block in away) / 1e9}
-    with ExitStack() as stack:
-        if not meter.card:
-            stack.enter_context(mock.patch.object(offload, "check"))  # it refuses a CPU
-        stack.enter_context(device)  # peft's first values are made there at once, and then drawn by the product
+    with device:  # peft's first values are made there at once, and then drawn by the product
         base = Base(Path("none"), "", model.precision)
         trainee = adapted(Drawn(family, denoiser), base, settings, device)
     samples = [sample(published, settings, side) for _ in range(case.pictures)]

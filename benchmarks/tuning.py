@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +30,10 @@ from portraitist.judge.render import Sampler
 from portraitist.learn import memory
 from portraitist.mini import probe, truth
 from portraitist.mini.characters import unseen
-from portraitist.mini.evaluate import GUIDANCE, WEIGHTS, encoder, sampler, to_bytes
+from portraitist.mini.evaluate import GUIDANCE, WEIGHTS, encoder, sampler
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
+from portraitist.sight import dual
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.encode import encode
@@ -62,22 +64,15 @@ class Truth:
     """What is asked of a character, and how its pictures are measured."""
 
     def __init__(self, who: int, by: Sampler, encoding: MiniEncoder) -> None:
-        self.by, self.encoding, self.reader = by, encoding, probe.load(WEIGHTS / "probe")
+        self.by, self.encoding = by, encoding
+        self.eyes, self.reader = dual.load(WEIGHTS / "eyes"), probe.load(WEIGHTS / "probe")
         self.asked = truth.prompts(unseen(who), "zorblax")
         self.scale = truth.scale(self.asked, encoding)
 
-    def figures(self, guidance: float) -> dict[str, float]:
-        """Likeness, agreement by the probe, and Lab distance of the background, of what is drawn now."""
-        inside, outside, right = [], [], []
-        for pixels in truth.render(dataclasses.replace(self.by, guidance=guidance), self.encoding, self.asked):
-            read = self.reader.read(pixels)
-            for i, (prompt, picture) in enumerate(zip(self.asked, to_bytes(pixels), strict=True)):
-                inside.append(truth.distance(prompt, picture))
-                outside.append(truth.distance(prompt, picture, outside=True))
-                wanted = {k: v for k, v in prompt.scene.attributes().items() if k in truth.READ}
-                right.append(np.mean([read[i][kind] == value for kind, value in wanted.items()]))
-        means = self.scale(float(np.mean(inside))), float(np.mean(right)), float(np.mean(outside))
-        return dict(zip(("likeness", "agreement", "background"), (round(mean, 4) for mean in means), strict=True))
+    def figures(self, guidance: float) -> dict[str, Any]:
+        """The verdict on what is drawn now."""
+        renders = truth.render(dataclasses.replace(self.by, guidance=guidance), self.encoding, self.asked)
+        return dataclasses.asdict(truth.verdict(self.asked, renders, self.scale, self.eyes, self.reader))
 
 
 def ready(folder: Path, who: int, settings: Sequence[str]) -> Project:
@@ -94,7 +89,7 @@ def ready(folder: Path, who: int, settings: Sequence[str]) -> Project:
 
 def measured(
     project: Project, chosen: Recipe, by: Truth, ways: Sequence[tuple[float, float]]
-) -> Iterator[dict[str, float]]:
+) -> Iterator[dict[str, Any]]:
     """Train, and hold each part of the steps to the truth, in ways to draw: strength and guidance."""
     paces: list[float] = []
     result = train(project, chosen, emit=lambda e: paces.append(e.seconds) if isinstance(e, Stepped) else None)

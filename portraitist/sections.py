@@ -226,7 +226,8 @@ class Judging(Section):
     guidance        classifier-free guidance; 0 takes the base's own
     sampling_steps  0 takes the base's own
     max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
-                    read of the character's own pictures where that is less
+                    read of the character's own pictures where that is less; a larger one passes while its interval
+                    leaves it open that nothing was lost
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
     beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast

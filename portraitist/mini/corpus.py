@@ -4,10 +4,11 @@ Picture `n` of a corpus is a pure function of (purpose, n): no two purposes shar
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from queue import Full
@@ -52,23 +53,14 @@ def nothing(_scene: Scene, _number: int) -> None:
     """Tell nothing of a scene."""
 
 
-def work(
-    purpose: str, first: int, queue: "Queue[Drawing]", which: Numbered, tell: Told, drawers: int, mine: int
-) -> None:
-    """Draw pictures first, first + 1, ... until the process that asked for them is gone.
-
-    Of several drawers each draws its own pairs of them, so that the two of a pair come together.
-    """
-    parent, number = os.getppid(), first
-    while os.getppid() == parent:
-        if number // 2 % drawers != mine:
-            number += 1
-            continue
-        scene = which(purpose, number)
-        drawn = draw(scene)
-        with contextlib.suppress(Full):
-            queue.put((number, drawn.pixels, shares(drawn.parts), tell(scene, number)), timeout=60)
-            number += 1
+def pictures(purpose: str, first: int, which: Numbered, tell: Told, drawers: int, mine: int) -> Iterator[Drawing]:
+    """Pictures first, first + 1, ... without end: of several drawers each draws its own pairs of them, so that the two
+    of a pair come together."""
+    for number in itertools.count(first):
+        if number // 2 % drawers == mine:
+            one = which(purpose, number)
+            drawn = draw(one)
+            yield number, drawn.pixels, shares(drawn.parts), tell(one, number)
 
 
 @contextmanager
@@ -81,12 +73,17 @@ def drawing(
     drawers  processes; with several, numbers do not come quite in order
     tell     what else is wanted of each scene, found in those processes
     """
+    given = [(purpose, first, which, tell, drawers, mine) for mine in range(drawers)]
+    with made(pictures, given, ahead * drawers) as queue:
+        yield queue
+
+
+@contextmanager
+def made(by: Callable[..., Iterator[Any]], given: Sequence[tuple[Any, ...]], ahead: int) -> Iterator["Queue[Any]"]:
+    """A queue of at most `ahead` things; for each of `given` a process fills it with what `by` makes of that."""
     context = multiprocessing.get_context("spawn")
-    queue: Queue[Drawing] = context.Queue(ahead * drawers)
-    processes = [
-        context.Process(target=work, args=(purpose, first, queue, which, tell, drawers, mine), daemon=True)
-        for mine in range(drawers)
-    ]
+    queue: Queue[Any] = context.Queue(ahead)
+    processes = [context.Process(target=offer, args=(queue, by, each), daemon=True) for each in given]
     for process in processes:
         process.start()
     try:
@@ -94,6 +91,19 @@ def drawing(
     finally:
         for process in processes:
             process.terminate()
+
+
+def offer(queue: "Queue[Any]", by: Callable[..., Iterator[Any]], given: tuple[Any, ...]) -> None:
+    """Fill a queue, waiting for room, until the process that asked is gone."""
+    parent = os.getppid()
+    for thing in by(*given):
+        waiting = True
+        while waiting:
+            if os.getppid() != parent:
+                return
+            with contextlib.suppress(Full):
+                queue.put(thing, timeout=60)
+                waiting = False
 
 
 def to_pixels(pictures: list[np.ndarray]) -> Tensor:

@@ -6,19 +6,14 @@ character; captions are then not asked. Spots are only on parts that bear no mar
 neck, arms, hands, legs and feet.
 """
 
-import contextlib
 import json
 import math
-import multiprocessing
-import os
 import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Full
 from typing import Any
 
 import numpy as np
@@ -31,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from portraitist import durable
 from portraitist.families.mini import tokenizer
 from portraitist.mini.characters import album, unseen
-from portraitist.mini.corpus import to_pixels
+from portraitist.mini.corpus import made, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.pen import PARTS
 from portraitist.mini.scenes import KINDS, NOBODY, Scene, a_character, a_context, caption
@@ -213,36 +208,14 @@ def lesson(cast: Sequence[Group], chance: random.Random, noise: np.random.Genera
     return Lesson(np.concatenate([*pixels, *honest]), readings(scenes, chance), len(scenes), len(cast))
 
 
-def work(first: int, every: int, groups: int, queue: "Queue[Lesson]") -> None:
-    """Make lessons from groups first, first + every, ... until the process that asked for them is gone."""
-    parent, chance, noise = os.getppid(), random.Random(f"reading {first}"), np.random.default_rng(first)
+def lessons(first: int, every: int, groups: int) -> Iterator[Lesson]:
+    """Lessons without end, of groups first, first + every, ... that are drawn meanwhile, up to so many."""
+    chance, noise = random.Random(f"reading {first}"), np.random.default_rng(first)
     cast = [group(first + i * every) for i in range(3 * CAST)]
-    while os.getppid() == parent:
+    while True:
         if len(cast) < groups:
             cast += [group(first + (len(cast) + i) * every) for i in range(FRESH)]
-        made = lesson(cast, chance, noise)
-        while os.getppid() == parent:
-            with contextlib.suppress(Full):
-                queue.put(made, timeout=60)
-                break
-
-
-@contextlib.contextmanager
-def lessons(first: int, drawers: int, groups: int) -> Iterator["Queue[Lesson]"]:
-    """A queue that fills with lessons of groups numbered from `first` on, by so many processes."""
-    context = multiprocessing.get_context("spawn")
-    queue: Queue[Lesson] = context.Queue(2 * drawers)
-    processes = [
-        context.Process(target=work, args=(first + mine, drawers, groups, queue), daemon=True)
-        for mine in range(drawers)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        yield queue
-    finally:
-        for process in processes:
-            process.terminate()
+        yield lesson(cast, chance, noise)
 
 
 def loss_of(model: Dual, words: Tokenizer, one: Lesson) -> Tensor:
@@ -274,9 +247,10 @@ def teach(out: Path, start: Path, minutes: float, device: str = "cpu", drawers: 
     first, step, drawn = int(before["next"]), 0, 0
     optimiser = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.02)
     began = time.monotonic()
-    with lessons(first, drawers, groups) as queue:
+    given = [(first + mine, drawers, groups) for mine in range(drawers)]
+    with made(lessons, given, 2 * drawers) as queue:
         while (spent := (time.monotonic() - began) / 60) < minutes:
-            one = queue.get()
+            one: Lesson = queue.get()
             drawn = max(drawn, one.drawn)
             for setting in optimiser.param_groups:
                 setting["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent / minutes)

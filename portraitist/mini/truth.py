@@ -196,13 +196,13 @@ def verdict(
     inside, outside, right, cosines = [], [], [], []
     shown: dict[str, list[float]] = {kind: [] for kind in marks}
     there: dict[str, list[bool]] = {kind: [] for kind in asked[0].scene.character.marks.kinds()}
+    true = [eyes.pictures(to_pixels([d.pixels for d in prompt.drawings])) for prompt in asked]
     for pixels in renders:
         read, seen = probe.read(pixels), eyes.pictures(pixels)
         for i, (prompt, picture) in enumerate(zip(asked, to_bytes(pixels), strict=True)):
             inside.append(distance(prompt, picture))
             outside.append(distance(prompt, picture, outside=True))
-            true = eyes.pictures(to_pixels([d.pixels for d in prompt.drawings]))
-            cosines.append(float((true @ seen[i]).mean()))
+            cosines.append(float((true[i] @ seen[i]).mean()))
             wanted = {k: v for k, v in prompt.scene.attributes().items() if k in READ}
             right.append(np.mean([read[i][kind] == value for kind, value in wanted.items()]))
             for kind, share in signature(prompt, picture, marks).items():
