@@ -1,0 +1,141 @@
+"""Commands about runs: planned, trained, judged, handed out."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened
+from portraitist.project import Project
+
+
+@app.command(sort_key=4)
+def plan(
+    folder: Folder,
+    /,
+    *,
+    changes: Changes = (),
+    card: Annotated[
+        str, Parameter(show_default=False, help="A card's memory in GB, such as 24, or its name, such as L40S.")
+    ] = "",
+    price: Annotated[float, Parameter(show_default=False, help="Of an hour on the named card, in any currency.")] = 0.0,
+    hours: Annotated[
+        float, Parameter(show_default=False, help="In which the named card is to be done: says whether it can.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> Work:
+    """Say what a run will do and cost - steps, exposures, checkpoints, time, memory - before anything is spent."""
+    from portraitist.verbs.plan import plan as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, card, price, hours))
+
+
+@app.command(sort_key=5)
+def encode(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
+    """Turn pictures and captions into the numbers that are trained on, kept by content in the cache."""
+    from portraitist.verbs.encode import encode as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit))
+
+
+@app.command(sort_key=6)
+def train(folder: Folder, /, *, changes: Changes = (), run: RunName = "", as_json: Json = False) -> Work:
+    """Train, or go on with a training that was stopped; it ends in the same weights either way."""
+    from portraitist.verbs.train import train as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, run, emit=emit, stop=stop), patient=True)
+
+
+@app.command(sort_key=7)
+def evaluate(
+    folder: Folder,
+    /,
+    *,
+    changes: Changes = (),
+    run: RunName = "",
+    follow: Annotated[bool, Parameter(show_default=False, help="Keep judging checkpoints as they land.")] = False,
+    as_json: Json = False,
+) -> Work:
+    """Draw and measure what each checkpoint has learnt, with the base as the zero line."""
+    from portraitist.verbs.evaluate import evaluate as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(
+        folder, lambda emit, stop: verb(project, recipe, run=run, follow=follow, emit=emit, stop=stop), patient=True
+    )
+
+
+@app.command(sort_key=8)
+def choose(
+    folder: Folder,
+    /,
+    *,
+    run: RunName = "",
+    prefer: Annotated[
+        Literal["likeness", "freedom", ""],
+        Parameter(show_default=False, help="What decides among what passes; without it as the recipe says."),
+    ] = "",
+    as_json: Json = False,
+) -> Work:
+    """Choose checkpoint and strength by the scorecards, and say why."""
+    from portraitist.verbs.choose import choose as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, run=run, prefer=prefer, emit=emit))
+
+
+@app.command(sort_key=9)
+def export(folder: Folder, /, *, run: RunName = "", as_json: Json = False) -> Work:
+    """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
+    from portraitist.verbs.export import export as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit))
+
+
+@app.command(sort_key=10)
+def report(
+    folder: Folder,
+    /,
+    *,
+    run: RunName = "",
+    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it into the run.")] = None,
+    as_json: Json = False,
+) -> Work:
+    """Write report.html, one page that needs nothing else: pictures, findings, curves, scores, the choice and why."""
+    from portraitist.verbs.report import report as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
+
+
+@app.command(sort_key=11)
+def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
+    """Do all that is not yet done, from the pictures to the report. Run it again to go on after a stop."""
+    from portraitist.run import run as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop), patient=True)
+
+
+@app.command(sort_key=15)
+def recover(
+    folder: Folder,
+    /,
+    *,
+    rank: Annotated[int, Parameter(help="Of the factors beside each layer.")] = 32,
+    steps: Annotated[
+        int, Parameter(help="Steps in which they are then taught what the base says; 200 are a start.")
+    ] = 0,
+    overwrite: Annotated[bool, Parameter(show_default=False, help="Replace a file that is there.")] = False,
+    changes: Changes = (),
+    as_json: Json = False,
+) -> Work:
+    """Make the file that the recipe names as model.recovery: what lets a base be held in 3 or 2 bits."""
+    from portraitist.verbs.recover import recover as verb
+
+    project, recipe = opened(folder, changes)
+    return Work(folder, lambda emit, stop: verb(project, recipe, rank, steps, overwrite, emit))
