@@ -15,7 +15,7 @@ demo: $(STAMP)
 	$(BIN)/python -m portraitist.demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not proof and not gpu"
+	$(BIN)/python -m pytest -m "not proof and not gpu" -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check .
