@@ -16,6 +16,10 @@ class PortraitistError(Exception):
     def __str__(self) -> str:
         return f"{self.problem}\n{self.remedy}"
 
+    def __reduce__(self) -> tuple[type["PortraitistError"], tuple[str, str]]:
+        """Both words come through when it travels between processes."""
+        return type(self), (self.problem, self.remedy)
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error: a person or the system asked to stop
     """A stop was asked for (SIGINT, SIGTERM, stop file) and state has been saved; exit code 130."""
