@@ -41,7 +41,8 @@ def rows(effective: Effective) -> Iterator[tuple[str, str]]:
     if effective.family:
         yield "base", effective.family + (f", held in {effective.quantised}" if effective.quantised else "")
     if effective.updates >= 0:
-        yield "updates", f"{effective.updates:,} of {max(effective.pictures_per_update, 1):,} pictures each"
+        count = max(effective.pictures_per_update, 1)
+        yield "updates", f"{effective.updates:,} of {count:,} picture{'s' if count > 1 else ''} each"
     if effective.exposures >= 0:
         passes = f", {effective.passes:.3g} passes" if effective.passes >= 0 else ""
         yield "exposures", f"{effective.exposures:,}{passes}"
