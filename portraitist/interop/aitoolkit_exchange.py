@@ -1,5 +1,6 @@
 """ai-toolkit's config to our recipe, for the same intention, and back."""
 
+import re
 from pathlib import Path as Folder
 from typing import Any
 
@@ -7,6 +8,7 @@ import yaml
 
 from portraitist import registry
 from portraitist.errors import PortraitistError
+from portraitist.interop.aitoolkit_outline import scopes
 from portraitist.interop.aitoolkit_process import PREFIX, Dataset, Process
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
@@ -49,9 +51,20 @@ REASONS = {
     "train_text_encoder": "text encoders stay frozen here",
     "training_folder": "runs lie in the character's folder here",
     "device": "ai-toolkit does not read it either",
+    "caption_ext": "captions are .txt here",
+    "train_unet": "always so here",
+    "noise_scheduler": "each family has its own",
+    "neg": "each family has its own",
+    "sample_every": "every checkpoint is judged here",
+    "width": "judged at the size that is trained",
+    "height": "judged at the size that is trained",
+    "seed": "judged at several",
+    "walk_seed": "judged at several",
+    "dtype": "adapters are kept in float32 here",
     "name": "",
     "job": "of the runner alone",
     "type": "of the runner alone",
+    "caption_dropout_rate": "one share for all sets here",
 }
 """Why settings without a counterpart have none."""
 
@@ -85,19 +98,19 @@ def carried(document: Document) -> Carried:
     account.keep("preset", family)
     base(process, account, family)
     adapter(process, account)
-    training(process, account, family)
+    training(process, account)
+    sampling(process, account, family)
     folders = pictures(process, account, family)
     preserving(process, account)
-    trigger = process.text("trigger_word") or next(
-        (word for one in process.datasets if isinstance(word := one.values.get("trigger_word"), str) and word), ""
-    )
-    if trigger:
+    if process.has("trigger_word"):
         account.kept[(*process.path, "trigger_word")] = "trigger"
-    listed = document.get("meta", "trigger_words")
-    trigger = trigger or next((word for word in listed if isinstance(word, str)), "") if isinstance(listed, list) else trigger
     noun = process.text("train", "diff_output_preservation_class") if account.recipe.get("training.preserve") else ""
+    for scope, path, values in scopes(process):
+        for key in values:
+            if key not in process.rules.keys[scope]:
+                account.leave("ai-toolkit drops it too", *process.path, *path, key)
     left = account.rest(REASONS, "portraitist has no such setting")
-    return Carried(account.recipe, trigger, noun, folders, account.kept, left)
+    return Carried(account.recipe, trigger(process), noun, folders, account.kept, left)
 
 
 def base(process: Process, account: Carrying, family: str) -> None:
@@ -110,7 +123,7 @@ def base(process: Process, account: Carrying, family: str) -> None:
     wanted = process.text("model", "quantize_dtype")
     kind = wanted or process.text("model", "qtype", default="qfloat8").partition("|")[0]
     held = next((ours for ours, theirs in BITS.items() if kind in theirs), "nf4")
-    full = not process.section("network")
+    full = not process.section("network")  # whose weights cannot be held in fewer bits, nor lie elsewhere
     on = process.flag("model", "quantize") and not full
     account.keep("model.quantised", held if on else "", *at, "quantize_dtype" if wanted else "qtype")
     if on:
@@ -119,8 +132,10 @@ def base(process: Process, account: Carrying, family: str) -> None:
             account.kept.pop((*at, "qtype"), None)
             why = "held in nf4 in its place; below 4 bits portraitist wants a recovery adapter of its own making"
             account.leave(why, *at, "qtype")
+    if full:
+        return
     share = process.number("model", "layer_offloading_transformer_percent", default=1.0)
-    offloading = process.flag("model", "layer_offloading") and not full and 0 <= share <= 1
+    offloading = process.flag("model", "layer_offloading") and 0 <= share <= 1
     account.keep("model.offload", share if offloading else 0.0, *at, "layer_offloading")
     if offloading:
         account.kept[(*at, "layer_offloading_transformer_percent")] = "model.offload"
@@ -157,7 +172,7 @@ def adapter(process: Process, account: Carrying) -> None:
         account.keep("adapter.start", process.text("network", "pretrained_lora_path"), *at, "pretrained_lora_path")
 
 
-def training(process: Process, account: Carrying, family: str) -> None:
+def training(process: Process, account: Carrying) -> None:
     """Steps, rate, schedule, average, noise."""
     at = (*process.path, "train")
     old = max(1, process.old_accumulation)
@@ -185,9 +200,15 @@ def training(process: Process, account: Carrying, family: str) -> None:
     every = process.whole("save", "save_every", default=1000)
     account.keep("training.save_every", max(1, every // old), *process.path, "save", "save_every")
     account.keep("training.seed", process.whole("training_seed", default=0), *process.path, "training_seed")
+
+
+def sampling(process: Process, account: Carrying, family: str) -> None:
+    """What checkpoints are judged by; the trigger in prompts becomes its mark."""
+    word = trigger(process)
     prompts = [str(one.get("prompt", "")).replace("[trigger]", "{trigger}") for _, one in process.samples()]
-    plain = [text for text in prompts if text.replace("{trigger}", "").count("{") == 0 and text.strip()]
-    if plain and len(plain) == len(prompts) and not any("--" in text for text in plain):
+    prompts = [text.replace(word, "{trigger}") if word else text for text in prompts]
+    plain = [text for text in prompts if text.strip() and not marks(text)]
+    if plain and len(plain) == len(prompts):
         listed = "samples" if isinstance(process.get("sample", "samples"), list) else "prompts"
         account.keep("judging.prompts", plain, *process.path, "sample", listed)
     profile = registry.get(family).profile
@@ -198,6 +219,20 @@ def training(process: Process, account: Carrying, family: str) -> None:
         said = process.number("sample", theirs, default=0)
         value = 0 if said == own else said
         account.keep(ours, int(value) if ours.endswith("steps") else float(value), *process.path, "sample", theirs)
+
+
+def marks(text: str) -> set[str]:
+    """Signs in a prompt that mean more than themselves here or there, the trigger's mark aside."""
+    bare = text.replace("{trigger}", "")
+    return {sign for sign in ("{", "}", "--") if sign in bare}
+
+
+def trigger(process: Process) -> str:
+    """The trigger word: of the process, of a dataset, or of what is to be said in the file; "" when none is named."""
+    words = [process.get("trigger_word"), *(one.values.get("trigger_word") for one in process.datasets)]
+    listed = process.document.get("meta", "trigger_words")
+    words += listed if isinstance(listed, list) else []
+    return next((word for word in words if isinstance(word, str) and word.strip()), "")
 
 
 def optimiser(process: Process, account: Carrying) -> None:
@@ -248,7 +283,8 @@ def pictures(process: Process, account: Carrying, family: str) -> tuple[tuple[st
     account.keep("data.dropout", rates[0] if rates else 0.0)
     for one, rate in zip(process.datasets, rates, strict=True):
         at = (*process.path, *one.path)
-        name = one.name if several or one.prefix else ""
+        ours = re.search(r"[\\/]pictures[\\/][^\\/]+[\\/]?$", one.folder)  # a set of a project of ours
+        name = one.name if several or one.prefix or ours else ""
         found.append((one.folder, name))
         account.kept[(*at, "dataset_path" if one.values.get("dataset_path") else "folder_path")] = "pictures"
         bare = PREFIX.sub(r"\2", name)
@@ -296,7 +332,9 @@ def told(process: Process, one: Dataset) -> dict[str, Any]:
 def preserving(process: Process, account: Carrying) -> None:
     """What keeps the noun its meaning."""
     weight = process.number("train", "diff_output_preservation_multiplier", default=1.0)
-    on = process.flag("train", "diff_output_preservation") and bool(process.section("network"))
+    if not process.section("network"):
+        return
+    on = process.flag("train", "diff_output_preservation")
     account.keep("training.preserve", weight if on else 0.0, *process.path, "train", "diff_output_preservation")
     if on:
         account.kept[(*process.path, "train", "diff_output_preservation_multiplier")] = "training.preserve"

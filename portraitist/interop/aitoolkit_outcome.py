@@ -40,7 +40,7 @@ def guidance(process: Process) -> Iterator[Remark]:
             yield process.say("flux-guidance", *at, value=value)
         if process.text("sample", "neg"):
             yield process.say("flux-negative", "sample", "neg")
-    elif true and 1 < value and not 2.5 <= value <= 5:
+    elif true and value > 1 and not 2.5 <= value <= 5:
         yield process.say("guidance-range", *at, value=value, arch=process.arch)
     if value < 0 and (true or process.arch == "flux") and next(process.samples(), None):
         what = "true guidance is best at 3 to 4" if true else "the distilled guidance is best at about 3.5"
@@ -62,7 +62,10 @@ def controls(process: Process) -> Iterator[Remark]:
 
 def cost(process: Process, count: int) -> Iterator[Remark]:
     """What sampling takes beside training, in forward passes of the training's size."""
-    every, steps = process.whole("sample", "sample_every", default=100), process.whole("sample", "sample_steps", default=20)
+    every, steps = (
+        process.whole("sample", "sample_every", default=100),
+        process.whole("sample", "sample_steps", default=20),
+    )
     guided = process.number("sample", "guidance_scale", default=7)
     passes = 1 if process.arch == "flux" or guided <= 1 else 2
     sides = [side for one in process.datasets for side in one.resolutions]

@@ -42,8 +42,9 @@ def whole(document: Document) -> Iterator[Remark]:
     listed = document.get("config", "process")
     if not isinstance(listed, list) or not listed:
         yield say(document, "no-process", ("config",))
-    yield from dropped(document, (), document.value, "file")
-    yield from dropped(document, ("config",), document.get("config"), "config")
+    if job in ("extension", None):
+        yield from dropped(document, (), document.value, "file")
+        yield from dropped(document, ("config",), document.get("config"), "config")
 
 
 def traps(document: Document) -> Iterator[Remark]:

@@ -1,5 +1,6 @@
 """ai-toolkit: what becomes of `datasets`: sets, copies, captions, control pictures."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -9,6 +10,9 @@ from portraitist.interop.diagnosis import Remark
 
 MOST_CAPTIONS = 2000
 """Captions of a set that are read."""
+
+MOST_BYTES = 100_000
+"""Of a caption; what is longer is none."""
 
 
 def datasets(process: Process) -> Iterator[Remark]:
@@ -67,7 +71,14 @@ def dropout(process: Process, one: Dataset) -> Iterator[Remark]:
 
 def controls(process: Process, one: Dataset) -> Iterator[Remark]:
     """Edit models are trained on pairs."""
-    keys = ("control_path", "control_path_1", "control_path_2", "control_path_3", "controls", "control_from_same_folder")
+    keys = (
+        "control_path",
+        "control_path_1",
+        "control_path_2",
+        "control_path_3",
+        "controls",
+        "control_from_same_folder",
+    )
     if process.arch in process.rules.keys["edits"] and not any(one.values.get(key) for key in keys):
         other = "; or arch: qwen_image with the same model, to train on words alone"
         yield process.say("control-missing", *one.path, arch=process.arch, other=other)
@@ -77,20 +88,20 @@ def captions(process: Process, one: Dataset) -> Iterator[Remark]:
     """Captions that can be seen: those missing, those too long, those that are no UTF-8."""
     pictures = one.pictures
     ext = one.values.get("caption_type") or one.values.get("caption_ext", ".txt")
-    if not pictures or not isinstance(ext, str):
+    if not pictures or not isinstance(ext, str) or not re.fullmatch(r"\.?[\w-]{1,20}", ext):
         return
     ext = ext if ext.startswith(".") else f".{ext}"
     trigger = one.values.get("trigger_word") or process.get("trigger_word")
-    found = {path: path.with_suffix(ext) for path in pictures[:MOST_CAPTIONS]} if len(ext) > 1 else {}
+    found = {path: path.with_suffix(ext) for path in pictures[:MOST_CAPTIONS]}
     missing = [path for path, text in found.items() if not text.is_file()]
     if missing and not one.values.get("default_caption"):
         fields = {"count": len(missing), "all": len(found), "name": one.name, "ext": ext, "example": missing[0].name}
         instead = f"{trigger!r} alone" if trigger else "no words at all"
         yield process.say("captions-missing", *one.path, instead_of=instead, **fields)
     texts: dict[str, str] = {}
-    for path in (text for text in found.values() if text.is_file()):
+    for path in (text for text in found.values() if text.is_file() and text.stat().st_size < MOST_BYTES):
         try:
-            texts[path.name] = path.read_bytes()[:100_000].decode("utf-8", errors="strict" if path.stat().st_size <= 100_000 else "ignore")
+            texts[path.name] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             yield process.say("captions-encoding", *one.path, example=path.name, name=one.name)
             return
@@ -121,7 +132,9 @@ def prefixes(process: Process) -> Iterator[Remark]:
         if lone or len({other.prefix for other in process.datasets}) == 1:
             yield process.say("prefix-alone", *at, prefix=one.prefix, name=name)
         else:
-            yield process.say("folder-prefix", *at, prefix=one.prefix, name=name, ratio=ratio(process), instead=one.prefix)
+            yield process.say(
+                "folder-prefix", *at, prefix=one.prefix, name=name, ratio=ratio(process), instead=one.prefix
+            )
 
 
 def ratio(process: Process) -> str:

@@ -24,8 +24,13 @@ PREFIX = re.compile(r"([1-9]\d{0,3})_(.+)")
 def numeric(document: Document, value: Any) -> float | None:
     """A number as the trainer has it; None for anything else. Its YAML reader takes 2e-4 for one too."""
     if isinstance(value, str) and document.kind == "yaml" and NUMBER.fullmatch(value):
-        return float(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return finite(float(value))
+    return finite(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def finite(value: float) -> float | None:
+    """A number that is one, below what floating point holds; None for the others."""
+    return float(value) if -1e300 < value < 1e300 else None
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,9 @@ class Process:
         return default if found is None else found
 
     def whole(self, *path: str | int, default: int) -> int:
-        """A whole number from 0 to a billion; `default` where there is none."""
+        """A whole number from 0 below 2^31; `default` where there is none."""
         found = self.number(*path, default=default)
-        return int(found) if 0 <= found <= 1e9 else default
+        return int(found) if 0 <= found < 2**31 else default
 
     def text(self, *path: str | int, default: str = "") -> str:
         """A text; `default` where there is none."""
@@ -177,7 +182,7 @@ class Process:
     @property
     def batch(self) -> int:
         """Pictures of one forward pass."""
-        return self.whole("train", "batch_size", default=1)
+        return max(1, self.whole("train", "batch_size", default=1))
 
     @property
     def old_accumulation(self) -> int:
@@ -208,7 +213,7 @@ class Process:
         folder = self.text(*at, "dataset_path") or self.text(*at, "folder_path")
         size = self.get(*at, "resolution", default=512)
         sizes = [numeric(self.document, one) for one in (size if isinstance(size, list) else [size])]
-        sides = tuple(int(one) for one in sizes if one is not None and 0 < one < 1e6)
+        sides = tuple(int(one) for one in sizes if one is not None and 1 <= one < 1e6)
         repeats = max(1, self.whole(*at, "num_repeats", default=1))
         return Dataset(at, values, folder, self.found(folder), repeats, sides)
 

@@ -58,7 +58,9 @@ def epochs(process: Process) -> Iterator[Remark]:
             continue
         count, steps = process.number(*path, key, default=0), process.steps
         both = count > 1 and process.has("train", "steps")
-        total = f"Steps already count the repeats: {count:g} times {steps:,} would be {count * steps:,.0f}." if both else ""
+        total = (
+            f"Steps already count the repeats: {count:g} times {steps:,} would be {count * steps:,.0f}." if both else ""
+        )
         yield process.say("epochs", *path, key, key=key, steps=steps, sum=total)
     every, sets = process.whole("save", "save_every", default=0), process.datasets
     if every and "epoch" in comment(process, "save", "save_every") and sets and all(one.pictures for one in sets):

@@ -45,18 +45,46 @@ def refuse(recipe: Recipe) -> None:
         (bool(model.parts.model_dump(exclude_defaults=True)), "parts of a base that lie elsewhere", "A whole base."),
         (model.prediction == "v", "a declared prediction", "Leave model.prediction out."),
         (adapter.kind == "loha", "LoHa", "--set adapter.kind=lora"),
-        (bool(adapter.targets) or adapter.modules != "family", "a choice of layers by name", "--set adapter.modules=family"),
-        (transformer and adapter.alpha not in (0, adapter.rank), "an alpha that is not the rank", "--set adapter.alpha=0"),
+        (
+            bool(adapter.targets) or adapter.modules != "family",
+            "a choice of layers by name",
+            "--set adapter.modules=family",
+        ),
+        (
+            transformer and adapter.alpha not in (0, adapter.rank),
+            "an alpha that is not the rank",
+            "--set adapter.alpha=0",
+        ),
         (len(recipe.stages) > 1 or bool(recipe.stages[0].sets), "stages", "Export one stage at a time."),
         (recipe.stages[0].rate != 1, "a stage's own rate", "--set training.rate= and the product."),
         (training.optimiser == "schedulefree", "schedule-free AdamW", "--set training.optimiser=adamw"),
-        (training.warmup > 0 and training.schedule != "constant", "a warm-up before a falling rate", "--set training.warmup=0"),
-        (training.level == "logit-normal" and moved(recipe), "a logit-normal that is moved", "--set training.level=family"),
-        (training.level == "uniform" and training.level_shift != 1, "levels that are moved", "--set training.level=family"),
+        (
+            training.warmup > 0 and training.schedule != "constant",
+            "a warm-up before a falling rate",
+            "--set training.warmup=0",
+        ),
+        (
+            training.level == "logit-normal" and moved(recipe),
+            "a logit-normal that is moved",
+            "--set training.level=family",
+        ),
+        (
+            training.level == "uniform" and training.level_shift != 1,
+            "levels that are moved",
+            "--set training.level=family",
+        ),
         (transformer and training.snr_gamma > 0, "min-SNR with a flow", "--set training.snr_gamma=0"),
-        (training.preserve > 0 and recipe.data.dropout > 0, "dropped captions beside preservation", "--set data.dropout=0"),
+        (
+            training.preserve > 0 and recipe.data.dropout > 0,
+            "dropped captions beside preservation",
+            "--set data.dropout=0",
+        ),
         (training.batch * training.accumulate > 10**6, "so many pictures a step", "Lower training.batch."),
-        (unpaired(recipe), "Qwen-Image-Edit without control pictures", "Give each set references, or export qwen-image."),
+        (
+            unpaired(recipe),
+            "Qwen-Image-Edit without control pictures",
+            "Give each set references, or export qwen-image.",
+        ),
     )
     for holds, what, remedy in reasons:
         if holds:
@@ -91,7 +119,7 @@ def network(recipe: Recipe, unet: bool) -> dict[str, Any]:
 
 
 def datasets(recipe: Recipe, pictures: Folder) -> list[dict[str, Any]]:
-    """One entry a set. Raises PortraitistError for pictures both at the top and in sets: the folder is read with all below."""
+    """One entry a set. Raises PortraitistError for pictures at the top beside sets: a folder is read with all below."""
     there = sorted(pictures.iterdir()) if pictures.is_dir() else []
     folders = [path.name for path in there if path.is_dir() and not path.name.startswith(".")]
     named = {one.name: one for one in recipe.data.sets}

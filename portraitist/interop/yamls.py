@@ -96,7 +96,7 @@ class Building:
         text = str(node.value)
         try:
             value = self.safe.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError, OverflowError):
+        except (yaml.YAMLError, ValueError, OverflowError, AttributeError, LookupError, TypeError):
             value = text
         if not isinstance(value, str | int | float | bool | type(None)):
             says = f"{text} is a date or bytes here; in quotes it would be a word"
