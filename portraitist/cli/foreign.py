@@ -15,6 +15,9 @@ def doctor(
     sarif: Annotated[
         Path | None, Parameter(show_default=False, help="Write the remarks here as SARIF, for editors and CI.")
     ] = None,
+    skip_others: Annotated[
+        bool, Parameter(show_default=False, help="Pass over files that are of no trainer, as hooks name them.")
+    ] = False,
     as_json: Json = False,
 ) -> Work:
     """Say line by line what another trainer really does with its config. Exit code 1 when it is not what was meant."""
@@ -22,7 +25,7 @@ def doctor(
 
     if not configs:
         raise PortraitistError("There is nothing to look at", "Name a config: portraitist doctor train.yaml")
-    return Work(configs[0].parent, lambda emit, stop: verb(configs, sarif, emit=emit))
+    return Work(configs[0].parent, lambda emit, stop: verb(configs, sarif, skip_others=skip_others, emit=emit))
 
 
 @app.command(name="import", sort_key=17)

@@ -7,9 +7,10 @@ default that few know; rules/aitoolkit.toml names the place in its code for each
 from collections.abc import Mapping
 
 from portraitist.interop import aitoolkit_model, aitoolkit_outcome, aitoolkit_outline, aitoolkit_pictures
-from portraitist.interop.aitoolkit_exchange import carried, written
+from portraitist.interop.aitoolkit_exchange import carried
 from portraitist.interop.aitoolkit_process import Process
 from portraitist.interop.aitoolkit_training import train
+from portraitist.interop.aitoolkit_writing import written
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, SetCount, rules
 from portraitist.interop.document import Document
 

@@ -1,10 +1,7 @@
-"""ai-toolkit's config to our recipe, for the same intention, and back."""
+"""ai-toolkit's config to our recipe, for the same intention."""
 
 import re
-from pathlib import Path as Folder
 from typing import Any
-
-import yaml
 
 from portraitist import registry
 from portraitist.errors import PortraitistError
@@ -12,8 +9,6 @@ from portraitist.interop.aitoolkit_outline import scopes
 from portraitist.interop.aitoolkit_process import PREFIX, Dataset, Process
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
 
 PRECISIONS = {"bf16": "bfloat16", "bfloat16": "bfloat16", "fp16": "float16", "float16": "float16", "half": "float16"}
 BITS = {
@@ -339,20 +334,3 @@ def preserving(process: Process, account: Carrying) -> None:
     if on:
         account.kept[(*process.path, "train", "diff_output_preservation_multiplier")] = "training.preserve"
         account.kept[(*process.path, "train", "diff_output_preservation_class")] = "noun"
-
-
-def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
-    """Our recipe as one YAML.
-
-    pictures  the folder they lie in. Raises PortraitistError for a recipe that the tool cannot train as it stands.
-    """
-    from portraitist.interop.aitoolkit_writing import process
-
-    name = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in facts.name.lower()) or "character"
-    config = {
-        "job": "extension",
-        "config": {"name": name, "process": [process(recipe, facts, Folder(pictures))]},
-        "meta": {"name": "[name]", "trigger_words": [facts.trigger], "made_by": "portraitist export-config"},
-    }
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
-    return {f"{name}.aitoolkit.yaml": text}

@@ -3,6 +3,8 @@
 from pathlib import Path as Folder
 from typing import Any
 
+import yaml
+
 from portraitist import registry
 from portraitist.errors import PortraitistError
 from portraitist.interop.aitoolkit_exchange import ARCHES, QTYPES
@@ -13,6 +15,20 @@ from portraitist.recipe import Recipe
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 PROMPTS = ("{trigger}, {noun}, portrait in soft light", "{trigger}, {noun}, full body, standing in a street")
 NEVER = 1e9  # a norm that nothing is clipped to
+
+
+def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
+    """Our recipe as one YAML.
+
+    pictures  the folder they lie in. Raises PortraitistError for a recipe that the tool cannot train as it stands.
+    """
+    name = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in facts.name.lower())
+    config = {
+        "job": "extension",
+        "config": {"name": name, "process": [process(recipe, facts, Folder(pictures))]},
+        "meta": {"name": "[name]", "trigger_words": [facts.trigger], "made_by": "portraitist export-config"},
+    }
+    return {f"{name}.aitoolkit.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)}
 
 
 def process(recipe: Recipe, facts: Facts, pictures: Folder) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def remark_lines(name: str, lines: list[str], remark: Remark, pen: Pen) -> Itera
     short = len(head) + len(says) <= WIDE
     yield pen(head.rstrip(), remark.severity) + (f" {says}" if short else "")
     if not short:
-        yield from (f"      {line}" for line in textwrap.wrap(says, WIDE - 6))
+        yield from wrapped(says)
     if place.width and 0 < place.line <= len(lines):
         line = shown(lines[place.line - 1])
         yield f"{place.line:>5} {pen('|', 'dim')} {line[:120]}"
@@ -67,8 +67,18 @@ def remark_lines(name: str, lines: list[str], remark: Remark, pen: Pen) -> Itera
             caret = "^" * max(1, min(place.width, len(line) - place.column + 1, 121 - place.column))
             yield f"      {pen('|', 'dim')} {lead}{pen(caret, remark.severity)}"
     if remark.instead:
-        yield f"      {pen('write:', 'strong')} {shown(remark.instead)}"
-    yield pen(f"      [{remark.rule}; {remark.source}]", "dim")
+        first, *more = wrapped(f"write: {shown(remark.instead)}")
+        yield first.replace("write:", pen("write:", "strong"), 1)
+        yield from more
+    yield from (pen(line, "dim") for line in wrapped(f"[{remark.rule}; {remark.source}]"))
+
+
+def wrapped(text: str) -> list[str]:
+    """A text in lines below a remark's first; paths stay whole."""
+    lead = " " * 6
+    return textwrap.wrap(
+        text, WIDE, initial_indent=lead, subsequent_indent=lead, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def shown(line: str) -> str:

@@ -40,6 +40,8 @@ class DoctorResult:
     def told(self) -> str:
         """For people: remarks with their lines, the run that results, the verdict; coloured on a terminal."""
         coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        if not self.examined:
+            return "None of them is a config of a trainer that is known here."
         found = [telling.told(one.document, one.diagnosis, one.forecast, coloured=coloured) for one in self.examined]
         return "\n\n\n".join(found)
 
@@ -51,24 +53,27 @@ class DoctorResult:
         }
 
 
-def doctor(paths: Sequence[Path], sarif_file: Path | None = None, emit: Emit = ignore) -> DoctorResult:
+def doctor(
+    paths: Sequence[Path], sarif_file: Path | None = None, *, skip_others: bool = False, emit: Emit = ignore
+) -> DoctorResult:
     """Examine configs, and those of folders; with `sarif_file` the remarks are written there too.
 
-    Raises PortraitistError for a file that is no config of a known trainer, and for a folder without any; a file of a
-    folder that is none is passed over.
+    skip_others  pass over files that are no config of a known trainer, as in a folder, and folders without any
+
+    Raises PortraitistError for such a file named by itself, and for such a folder, where they are not to be skipped.
     """
     found: list[Examined] = []
     for path in paths:
-        if not path.is_dir():
-            found.append(examined(path))
-            continue
-        before = len(found)
-        for inner in opening.configs(path):
+        before, whole = len(found), path.is_dir()
+        for inner in opening.configs(path) if whole else [path]:
             try:
                 found.append(examined(inner))
             except PortraitistError as error:
-                emit(Warned(says=error.problem, remedy=error.remedy))
-        if len(found) == before:
+                if not whole and not (skip_others and path.is_file()):
+                    raise
+                if whole:
+                    emit(Warned(says=error.problem, remedy=error.remedy))
+        if whole and len(found) == before and not skip_others:
             raise PortraitistError(f"{path} holds no config of a trainer that is known here", KNOWN)
     if sarif_file is not None:
         durable.write_json(sarif_file, sarif.log([(one.document, one.diagnosis) for one in found]))
