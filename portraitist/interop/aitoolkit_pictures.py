@@ -1,5 +1,6 @@
 """ai-toolkit: what becomes of `datasets`: sets, copies, captions, control pictures."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -126,15 +127,15 @@ def prefixes(process: Process) -> Iterator[Remark]:
     """Repeats by folder name, which are kohya's."""
     unsaid = [one for one in process.datasets if one.prefix and "num_repeats" not in one.values]
     lone = len(process.datasets) == 1
+    shared = math.gcd(*(one.prefix or one.repeats for one in process.datasets))
     for one in unsaid:
         at = (*one.path, "dataset_path" if one.values.get("dataset_path") else "folder_path")
         name = one.name.partition("_")[2]
         if lone or len({other.prefix for other in process.datasets}) == 1:
             yield process.say("prefix-alone", *at, prefix=one.prefix, name=name)
         else:
-            yield process.say(
-                "folder-prefix", *at, prefix=one.prefix, name=name, ratio=ratio(process), instead=one.prefix
-            )
+            least = one.prefix // shared  # the ratio is what counts, not how long a pass is
+            yield process.say("folder-prefix", *at, prefix=one.prefix, name=name, ratio=ratio(process), instead=least)
 
 
 def ratio(process: Process) -> str:

@@ -120,6 +120,9 @@ def pictures(project: Project, document: Document, found: Carried, emit: Emit) -
                 continue
             own = not name or REPEATS.fullmatch(source.resolve().name)  # such a folder is a set by its own name
             target = project.pictures if own else project.pictures / safe_name(name)
+            if not own and any(path.is_dir() for path in source.iterdir()):
+                says = f"{source} has folders in it, and sets are one folder deep here"
+                emit(Warned(says=says, remedy="What lies in them is copied, and not trained on until moved up."))
             for one in take(target, [source]):
                 if one.outcome == "skipped":
                     emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))

@@ -90,6 +90,10 @@ def test_the_guides_yaml_is_told_all_that_is_wrong_with_it_and_nothing_more(fold
     assert "43%" in said["ema-slow"]
     assert "75%" in said["accumulation-zeroed"]
     assert "2.33 to 1, not 4.67 to 1" in said["folder-prefix"]
+    assert [one.instead for one in found.remarks if one.rule == "aitoolkit/folder-prefix"] == [
+        "num_repeats: 2",
+        "num_repeats: 1",
+    ]
 
 
 def test_the_guides_yaml_repaired_as_it_is_told_is_clean(folder):
@@ -99,8 +103,8 @@ def test_the_guides_yaml_repaired_as_it_is_told_is_clean(folder):
         P + "device": GONE,
         P + "trigger_word": GONE,
         P + "network.linear_alpha": GONE,
-        P + "datasets.0.num_repeats": 40,
-        P + "datasets.1.num_repeats": 20,
+        P + "datasets.0.num_repeats": 2,
+        P + "datasets.1.num_repeats": 1,
         P + "datasets.0.resolution": 1024,
         P + "datasets.1.resolution": 1024,
         P + "train.gradient_accumulation_steps": GONE,
@@ -122,7 +126,7 @@ def test_the_guides_yaml_repaired_as_it_is_told_is_clean(folder):
     assert [(one.rule, one.says) for one in found.remarks if one.severity != "note"] == []
     assert {one.rule for one in found.remarks} <= {"aitoolkit/accumulation-sum", "aitoolkit/sample-cost"}
     assert (found.effective.updates, found.effective.pictures_per_update) == (850, 4)
-    assert found.effective.per_pass == 7 * 40 + 3 * 20
+    assert found.effective.per_pass == 7 * 2 + 3 * 1
 
 
 def test_its_own_reader_takes_2e_4_for_a_number(folder):

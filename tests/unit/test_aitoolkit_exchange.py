@@ -171,7 +171,7 @@ def test_the_guides_yaml_becomes_what_was_meant_by_it():
     assert (made.model.family, made.model.quantised) == ("qwen-image-edit", "int8")
     assert (made.steps, made.pictures_per_step, made.steps * made.pictures_per_step) == (850, 4, 3400)
     assert (made.training.rate, made.training.warmup, made.data.resolution) == (2e-4, 0, 0)
-    assert found.trigger == "maya_char"
+    assert (found.trigger, made.training.save_every) == ("maya_char", 85)
     assert found.pictures == (("40_identity", "40_identity"), ("20_realism", "20_realism"))
     assert made.judging.prompts[0] == "{trigger} smiling"
 
