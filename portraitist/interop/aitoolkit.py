@@ -31,7 +31,7 @@ CHECKS = (
 
 DIFFERING = frozenset(
     {"accumulation-zeroed", "accumulation-epoch", "folder-prefix", "duplicate-key", "quoted-boolean", "boolean-word"}
-    | {"unet-flow", "flow-scheduler"}
+    | {"flow-scheduler"}
 )
 """Errors with which it starts, and trains something else."""
 

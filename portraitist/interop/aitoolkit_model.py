@@ -38,7 +38,8 @@ def family(process: Process) -> Iterator[Remark]:
             yield process.say("arch-default", "model", name=process.name_or_path)
     if said and process.arch not in known:
         near = asked(process.arch, known)
-        yield process.say("unknown-arch", "model", "arch", value=repr(said), near=near, arch=meant)
+        rule = "unknown-arch" if near or process.named_arch else "own-arch"
+        yield process.say(rule, "model", "arch", value=repr(said), near=near, arch=meant)
     for key in raised:
         if said and keys["flags"][key] != process.arch and process.arch != "flex2":
             yield process.say("arch-flags", "model", key, arch=process.arch, flag=key)

@@ -56,7 +56,8 @@ def controls(process: Process) -> Iterator[Remark]:
     prompts = [(path, str(one.get("prompt")), any(one.get(key) for key in wanted)) for path, one in listed]
     lacking = [path for path, prompt, given in prompts if not given and "--ctrl_img" not in prompt]
     if lacking:
-        fields = {"count": len(lacking), "all": len(listed), "arch": process.arch}
+        key = "ctrl_img_1" if len(wanted) > 1 else "ctrl_img"
+        fields = {"count": len(lacking), "all": len(listed), "arch": process.arch, "key": key}
         yield process.say("sample-control", *lacking[0], **fields)
 
 

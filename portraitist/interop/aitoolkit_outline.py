@@ -69,7 +69,9 @@ def begun(process: Process) -> Iterator[Remark]:
     job = process.document.get("job")
     if not isinstance(kind, str) or kind not in (*keys["trainers"], *keys["others"]):
         near = asked(str(kind), keys["trainers"])
-        yield process.say("unknown-type", "type", value=shown(kind), near=near)
+        known = isinstance(kind, str) and not near
+        yield process.say("own-type" if known else "unknown-type", "type", value=shown(kind), near=near)
+        return
     if not trains(process):
         what = f"job: {job}" if job not in ("extension", None) else f"type: {kind}"
         yield process.say("other-job", "type", what=what)
