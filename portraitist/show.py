@@ -45,6 +45,8 @@ def told(result: Any) -> str:
         return result
     if isinstance(result, Path):
         return str(result)
+    if callable(getattr(result, "told", None)):
+        return str(result.told())
     values = plain(result)
     if not isinstance(values, dict):
         return str(values)

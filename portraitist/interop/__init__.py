@@ -1,0 +1,61 @@
+"""Other trainers' configs: read with their places, and told what they really do. No torch, nothing executed.
+
+One module per foreign tool, with one file of rules beside it in `rules/`; none knows another.
+"""
+
+from importlib import import_module
+from typing import Protocol
+
+from portraitist.errors import PortraitistError
+from portraitist.interop.carrying import Carried
+from portraitist.interop.diagnosis import Diagnosis
+from portraitist.interop.document import Document
+from portraitist.project import Facts
+from portraitist.recipe import Recipe
+
+TOOLS: tuple[str, ...] = ("aitoolkit",)
+"""Modules of this package that each know one tool, in the order in which they are asked."""
+
+
+class Tool(Protocol):
+    """What a tool's module offers."""
+
+    NAME: str
+    """As people call it."""
+
+    def recognises(self, document: Document) -> bool:
+        """Whether a config is of this tool."""
+
+    def diagnose(self, document: Document) -> Diagnosis:
+        """What the tool would really do with it.
+
+        Rules about pictures, not about the config, have names that begin with captions- or folder-.
+        """
+
+    def carried(self, document: Document) -> Carried:
+        """What of it our project and recipe can hold, and what not."""
+
+    def written(self, recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
+        """Our recipe as the tool's own files, by name: of the same intention, and clean to `diagnose`.
+
+        pictures  the folder they lie in. Raises PortraitistError for a recipe that the tool cannot train.
+        """
+
+
+def tool(name: str) -> Tool:
+    """A tool's module by name."""
+    found: Tool = import_module(f"portraitist.interop.{name}")
+    return found
+
+
+def chosen(name: str) -> Tool:
+    """A tool as a person names it, ai-toolkit or aitoolkit. Raises PortraitistError for one that is not known here."""
+    plain = "".join(sign for sign in name.lower() if sign.isalnum())
+    if plain not in TOOLS:
+        raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {', '.join(TOOLS)}.")
+    return tool(plain)
+
+
+def whose(document: Document) -> str:
+    """Name of the tool's module that a config is of; "" when none knows it."""
+    return next((name for name in TOOLS if tool(name).recognises(document)), "")
