@@ -1,7 +1,7 @@
 """What tools' modules share: remarks as they are found, values of a foreign config with their types made sure."""
 
-import difflib
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as File
@@ -11,6 +11,7 @@ from portraitist.errors import PortraitistError
 from portraitist.interop import opening
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules
 from portraitist.interop.document import Document
+from portraitist.interop.nearest import nearest
 
 MOST = 10**12
 """Larger numbers than any setting has; they are cut to it, so that arithmetic on them stays short."""
@@ -55,14 +56,14 @@ def short(value: Any) -> Any:
         return f"{value:g}"
     if isinstance(value, int):
         return value
-    text = " ".join(str(value).split())
+    text = re.sub(r"\s+", " ", str(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def near(name: str, known: Collection[str]) -> str:
     """` Did you mean x?`, or ""."""
-    found = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.7)
-    return f" Did you mean {found[0]}?" if found else ""
+    found = nearest(name[:100], known)
+    return f" Did you mean {found}?" if found else ""
 
 
 def number(value: Any, default: float = -1) -> float:

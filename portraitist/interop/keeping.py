@@ -1,50 +1,22 @@
-"""An account of what is carried over from a foreign config, as it is put together."""
-
-from dataclasses import dataclass, field
-from typing import Any
+"""How an account of what is carried over ends, and what is refused in the same words for every tool."""
 
 from portraitist.errors import PortraitistError
-from portraitist.interop.carrying import Carried, Left
-from portraitist.interop.document import Document, Path
+from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.judging import short
 
 TRAINED = "sdxl, flux, qwen-image, qwen-image-edit, z-image and z-image-turbo"
+MACHINE = "it is about the trainer's own machinery, or has no equal here"
+
+Folders = list[tuple[str, str]]
 
 
-@dataclass
-class Keeping:
-    """What is kept, and what is left with its reason."""
-
-    document: Document
-    recipe: dict[str, Any] = field(default_factory=dict)
-    pictures: list[tuple[str, str]] = field(default_factory=list)
-    kept: dict[Path, str] = field(default_factory=dict)
-    left: list[Left] = field(default_factory=list)
-
-    def keep(self, ours: str, value: Any, *path: str | int) -> None:
-        """Hold a value under our key; `path` is where theirs stands, if it does."""
-        self.recipe[ours] = value
-        if path and self.document.has(*path):
-            self.kept[path] = ours
-
-    def leave(self, why: str, *path: str | int) -> None:
-        """Account for a setting that is not carried over, if it stands in the file."""
-        if self.document.has(*path):
-            self.left.append(Left(path, self.document.get(*path), why))
-
-    def leave_rest(self, why: str, *passed: str) -> None:
-        """Account for every other setting; `passed` are beginnings of dotted paths that need no word."""
-        named = {one.path for one in self.left}
-        for path, value in self.document.leaves():
-            dotted = ".".join(map(str, path))
-            known = any(path[: len(one)] == one for one in (*self.kept, *named))
-            if path and not known and not any(dotted == one or dotted.startswith(one + ".") for one in passed):
-                self.left.append(Left(path, value, why))
-
-    def carried(self, trigger: str = "", noun: str = "") -> Carried:
-        """The whole account."""
-        held = (tuple(self.pictures), dict(self.kept), tuple(self.left))
-        return Carried(self.recipe, trigger, noun, *held)
+def account(carrying: Carrying, pictures: Folders, passed: tuple[str, ...], trigger: str = "") -> Carried:
+    """The whole account; beginnings of dotted paths in `passed` need no word."""
+    dotted = {one: ".".join(map(str, one.path)) for one in carrying.rest({}, MACHINE)}
+    told = tuple(
+        one for one, path in dotted.items() if not any(path == lead or path.startswith(f"{lead}.") for lead in passed)
+    )
+    return Carried(carrying.recipe, trigger, "", tuple(pictures), dict(carrying.kept), told)
 
 
 def refuse_base(tool: str, name: str) -> PortraitistError:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from portraitist.interop.carrying import Carried
+from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number
-from portraitist.interop.keeping import Keeping, refuse_base, refuse_method
+from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method
 from portraitist.interop.onetrainer_reading import Settings, concepts, settings
 from portraitist.interop.onetrainer_run import HELD, denoiser, effective, family, rate, resolutions, seen
 
@@ -23,7 +23,6 @@ PASSED = (
     "__version", "concepts", "concept_file_name", "samples", "workspace_dir", "cache_dir", "debug_mode", "debug_dir",
     "tensorboard", "optimizer_defaults", "optimizer", "cloud", "secrets", "embedding", "additional_embeddings",
 )  # fmt: skip
-MACHINE = "it is about OneTrainer's own machinery, or has no equal here"
 
 
 def carried(document: Document) -> Carried:
@@ -31,19 +30,17 @@ def carried(document: Document) -> Carried:
 
     Raises PortraitistError for a base, and for a way of training, that we do not have.
     """
-    config, keeping = settings(document), Keeping(document)
+    config, keeping = settings(document), Carrying(document)
     if not isinstance(document.value, list):
         model(keeping, config)
         adapter(keeping, config)
         training(keeping, config)
         noise(keeping, config)
-    sets(keeping, config)
-    if not isinstance(document.value, list):
-        keeping.leave_rest(MACHINE, *PASSED)
-    return keeping.carried()
+    pictures = sets(keeping, config)
+    return account(keeping, pictures, PASSED)
 
 
-def model(keeping: Keeping, config: Settings) -> None:
+def model(keeping: Carrying, config: Settings) -> None:
     """The base, and how it is held."""
     if not (named := family(config)):
         raise refuse_base("OneTrainer", config.text("model_type"))
@@ -77,7 +74,7 @@ def unit(value: float) -> float:
     return max(0.0, min(1.0, value))
 
 
-def adapter(keeping: Keeping, config: Settings) -> None:
+def adapter(keeping: Carrying, config: Settings) -> None:
     """What is trained."""
     if config.text("training_method") == "FINE_TUNE":
         keeping.keep("adapter.kind", "full", "training_method")
@@ -108,7 +105,7 @@ def adapter(keeping: Keeping, config: Settings) -> None:
     keeping.kept.setdefault(config.path("layer_filter"), "adapter.modules")
 
 
-def training(keeping: Keeping, config: Settings) -> None:
+def training(keeping: Carrying, config: Settings) -> None:
     """Optimiser, schedule and saving."""
     accumulate = max(1, config.whole("gradient_accumulation_steps"))
     keeping.keep("training.batch", clamped(config.whole("batch_size")), "batch_size")
@@ -148,7 +145,7 @@ def clamped(value: int) -> int:
     return max(1, min(4096, value))
 
 
-def noise(keeping: Keeping, config: Settings) -> None:
+def noise(keeping: Carrying, config: Settings) -> None:
     """Levels of noise, and what is weighed."""
     kind = config.text("timestep_distribution")
     if kind in ("UNIFORM", "LOGIT_NORMAL"):
@@ -183,10 +180,11 @@ def noise(keeping: Keeping, config: Settings) -> None:
     )
 
 
-def sets(keeping: Keeping, config: Settings) -> None:
-    """Concepts as sets, and how long it trains."""
+def sets(keeping: Carrying, config: Settings) -> Folders:
+    """Concepts as sets, and how long it trains; returns their folders, each with the name of its set."""
     held = concepts(keeping.document, config)
     found, ours = [], []
+    pictures: Folders = []
     for one in held or []:
         where = one.path
         if not one.enabled:
@@ -198,10 +196,10 @@ def sets(keeping: Keeping, config: Settings) -> None:
         else:
             found.append(seen(one, keeping.document.folder))
             name = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in one.name)[:60]
-            keeping.pictures.append((one.folder, name if len(held or []) > 1 else ""))
+            pictures.append((one.folder, name if len(held or []) > 1 else ""))
             weight = max(1, min(10_000, round(one.balancing))) if not one.by_count else 1
             loss = max(0.0, min(100.0, number(one.values.get("loss_weight"), 1.0)))
-            ours.append({"name": keeping.pictures[-1][1], "weight": weight, "loss_weight": loss})
+            ours.append({"name": pictures[-1][1], "weight": weight, "loss_weight": loss})
             if keeping.document.has(*where, "path"):
                 keeping.kept[*where, "path"] = "pictures"
                 keeping.kept[*where, "balancing"] = "data.sets.weight"
@@ -209,12 +207,12 @@ def sets(keeping: Keeping, config: Settings) -> None:
                 keeping.leave("sets are weighed by repeats here, not by samples", *where, "balancing_strategy")
     if ours:
         keeping.recipe["data.sets"] = ours
-    if isinstance(keeping.document.value, list):
-        return
-    lasting(keeping, config, effective(config, found) if found else effective(config, []))
+    if not isinstance(keeping.document.value, list):
+        lasting(keeping, config, effective(config, found))
+    return pictures
 
 
-def lasting(keeping: Keeping, config: Settings, run: Any) -> None:
+def lasting(keeping: Carrying, config: Settings, run: Any) -> None:
     """Steps, warmup and saving, in updates."""
     accumulate = max(1, config.whole("gradient_accumulation_steps"))
     warmup = config.number("learning_rate_warmup_steps")
