@@ -155,9 +155,7 @@ def lasting(keeping: Carrying, config: Options, held: list[Backend] | None) -> N
     )
     every = max(1, config.whole("checkpoint_step_interval"))
     keeping.keep("training.save_every", every, *config.path("checkpoint_step_interval"))
-    keeping.keep(
-        "training.keep", max(1, config.whole("checkpoints_total_limit")), *config.path("checkpoints_total_limit")
-    )
+    keeping.leave("adapters are all kept here", *config.path("checkpoints_total_limit"))
     alone = Backend((), {}, config, "")
     side = run.resolutions[0] if run.resolutions else alone.side
     if 0 < side <= 4096:
