@@ -10,7 +10,7 @@ from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diffusion_pipe_reading import HELD, Directory, dataset, effective, family
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number, table, whole, words
-from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_written
+from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_rare, refuse_written
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
@@ -258,6 +258,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
 
 def refuse(recipe: Recipe) -> None:
     """Refuse a recipe that diffusion-pipe cannot train."""
+    refuse_rare("diffusion-pipe", recipe)
     training, adapter = recipe.training, recipe.adapter
     quantised = recipe.model.quantised
     unlike = adapter.kind == "loha" or (adapter.kind == "lokr" and recipe.model.family == "sdxl")

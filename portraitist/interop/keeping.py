@@ -3,6 +3,7 @@
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.judging import short
+from portraitist.recipe import Recipe
 
 TRAINED = "sdxl, flux, qwen-image, qwen-image-edit, z-image and z-image-turbo"
 MACHINE = "it is about the trainer's own machinery, or has no equal here"
@@ -12,11 +13,12 @@ Folders = list[tuple[str, str]]
 
 def account(carrying: Carrying, pictures: Folders, passed: tuple[str, ...], trigger: str = "") -> Carried:
     """The whole account; beginnings of dotted paths in `passed` need no word."""
-    dotted = {one: ".".join(map(str, one.path)) for one in carrying.rest({}, MACHINE)}
-    told = tuple(
-        one for one, path in dotted.items() if not any(path == lead or path.startswith(f"{lead}.") for lead in passed)
-    )
-    return Carried(carrying.recipe, trigger, "", tuple(pictures), dict(carrying.kept), told)
+    told = []
+    for one in carrying.rest({}, MACHINE):
+        path = ".".join(map(str, one.path))
+        if not any(path == lead or path.startswith(f"{lead}.") for lead in passed):
+            told.append(one)
+    return Carried(carrying.recipe, trigger, "", tuple(pictures), dict(carrying.kept), tuple(told))
 
 
 def refuse_base(tool: str, name: str) -> PortraitistError:
@@ -34,3 +36,17 @@ def refuse_method(tool: str, method: str) -> PortraitistError:
 def refuse_written(tool: str, what: str) -> PortraitistError:
     """The refusal of a recipe that a tool cannot train."""
     return PortraitistError(f"{tool} cannot train this recipe: it has {what}", "Train it here, or change that setting.")
+
+
+def refuse_rare(tool: str, recipe: Recipe) -> None:
+    """Refuse what no other trainer has, so that nothing of a recipe is dropped without a word."""
+    training = recipe.training
+    rare = {
+        "stages of different rates or sets": any(one.rate != 1 or one.sets for one in recipe.stages),
+        "training.preserve": training.preserve > 0,
+        "training.stratified": training.stratified,
+        "a recovery adapter (model.recovery)": bool(recipe.model.recovery),
+    }
+    for what, applies in rare.items():
+        if applies:
+            raise refuse_written(tool, what)

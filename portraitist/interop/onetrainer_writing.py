@@ -6,7 +6,7 @@ from typing import Any
 
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.folders import folders as seen
-from portraitist.interop.keeping import refuse_written
+from portraitist.interop.keeping import refuse_rare, refuse_written
 from portraitist.interop.onetrainer_carrying import HELD_OURS, MODULES, OPTIMISERS, PRECISIONS
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
@@ -23,6 +23,7 @@ BASES = {
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     """Our recipe as OneTrainer's config and concepts. Raises PortraitistError for one that it cannot train."""
+    refuse_rare("OneTrainer", recipe)
     kind = TYPES.get(recipe.model.family)
     if kind is None:
         raise refuse_written("OneTrainer", f"the family {recipe.model.family}, and OneTrainer no type for it")

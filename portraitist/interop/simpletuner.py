@@ -8,7 +8,6 @@ from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, number, tables, words
 from portraitist.interop.nearest import nearest
-from portraitist.interop.onetrainer_run import ages
 from portraitist.interop.simpletuner_pictures import DELETES, backend_checks, table_sizes
 from portraitist.interop.simpletuner_reading import Backend, Options, backends, effective, options
 from portraitist.project import Facts
@@ -181,12 +180,6 @@ def schedule(judging: Judging, config: Options, held: Sequence[Backend] | None) 
     warmup, every = config.whole("lr_warmup_steps"), config.whole("checkpoint_step_interval")
     if warmup > 0.2 * run.updates:
         judging.say("warmup-long", *config.path("lr_warmup_steps"), warmup=warmup, updates=run.updates)
-    if config.flag("use_ema"):
-        decay = config.number("ema_decay")
-        share = ages(decay, 1, run.updates) / run.updates
-        if share > 0.25:
-            fields = {"decay": decay, "updates": run.updates, "share": f"{share:.0%}"}
-            judging.say("ema-outlasts", *config.path("use_ema"), **fields)
     if every >= run.updates and run.updates >= 100:
         fields = {"every": every, "updates": run.updates, "fit": max(1, run.updates // 10)}
         judging.say("never-saved", *config.path("checkpoint_step_interval"), **fields)

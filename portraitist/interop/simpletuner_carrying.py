@@ -7,7 +7,7 @@ from typing import Any
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number
-from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_written
+from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_rare, refuse_written
 from portraitist.interop.simpletuner_reading import Backend, Options, backends, effective, family, held_in, options
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
@@ -196,9 +196,12 @@ def sets(keeping: Carrying, held: list[Backend]) -> tuple[Folders, str]:
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     """Our recipe as SimpleTuner's config and data backends. Raises PortraitistError for one that it cannot train."""
+    refuse_rare("SimpleTuner", recipe)
+    if recipe.data.masks < 1:
+        raise refuse_written("SimpleTuner", "masks by weight, and its masks are a dataset of pictures")
     if recipe.model.family not in NAMES:
         raise refuse_written("SimpleTuner", f"the family {recipe.model.family}")
-    if recipe.adapter.kind not in ("lora", "full") or recipe.adapter.targets or recipe.training.stratified:
+    if recipe.adapter.kind not in ("lora", "full") or recipe.adapter.targets:
         raise refuse_written(
             "SimpleTuner", "an adapter other than a LoRA on the model's own layers, or stratified levels"
         )
