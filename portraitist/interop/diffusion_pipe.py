@@ -43,7 +43,7 @@ def recognises(document: Document) -> bool:
 
 def diagnose(document: Document) -> Diagnosis:
     """What diffusion-pipe would really do with it; a dataset is judged alone."""
-    judging = Judging(document, rules("diffusion_pipe"))
+    judging = Judging(document, rules("diffusion_pipe"), NAME)
     found = dataset(document)
     above, directories = found if found is not None else ({}, [])
     if "model" not in table(document.value) and "optimizer" not in table(document.value):

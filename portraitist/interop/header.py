@@ -33,7 +33,7 @@ def recognises(document: Document) -> bool:
 
 def diagnose(document: Document) -> Diagnosis:
     """What the header says of the run, and what of it was ineffective."""
-    judging, held = Judging(document, rules("header")), table(document.get(TENSORS))
+    judging, held = Judging(document, rules("header"), NAME), table(document.get(TENSORS))
     if not whole(held.get("layers"), 0) and not whole(held.get("products"), 0):
         judging.say("no-adapter", TENSORS, count=whole(held.get("count"), 0))
     if not any(document.get(name) is not None for name in SAID):

@@ -19,10 +19,11 @@ MOST = 10**12
 
 @dataclass
 class Judging:
-    """A config under judgement."""
+    """A config under judgement, by the rules of a tool that people call `name`."""
 
     document: Document
     rules: Rules
+    name: str
     remarks: list[Remark] = field(default_factory=list)
 
     def say(self, rule: str, *path: str | int, **fields: Any) -> None:
@@ -46,7 +47,7 @@ class Judging:
         stops = {self.rules[name].id for name in self.rules.keys["stops"]}
         errors = [remark for remark in self.remarks if remark.severity == "error"]
         first = {why: next((one.says for one in errors if (one.rule in stops) is why), "") for why in (True, False)}
-        found = (self.rules.tool, self.rules.version, tuple(self.remarks), effective)
+        found = (self.name, self.rules.version, tuple(self.remarks), effective)
         return Diagnosis(*found, stops=first[True], differs=first[False])
 
 

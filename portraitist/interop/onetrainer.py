@@ -49,7 +49,7 @@ def recognises(document: Document) -> bool:
 
 def diagnose(document: Document) -> Diagnosis:
     """What OneTrainer would really do with it; a list of concepts is judged alone."""
-    judging, config = Judging(document, rules("onetrainer")), settings(document)
+    judging, config = Judging(document, rules("onetrainer"), NAME), settings(document)
     held = concepts(document, config)
     found = [seen(one, document.folder) for one in held or () if one.enabled]
     if isinstance(document.value, list):

@@ -117,4 +117,4 @@ def tokens_read(config: Settings) -> tuple[int, str]:
         return 512, "modules/model/QwenModel.py:26, ZImageModel.py:24"
     if kind.startswith("STABLE_DIFFUSION"):
         return 75, ENCODED.format("StableDiffusionXLBaseDataLoader") + ":43-44"
-    return max(1, config.whole("text_encoder_sequence_length")), "TC:1150"
+    return max(1, config.whole("text_encoder_sequence_length")), "TrainConfig.py:1152"

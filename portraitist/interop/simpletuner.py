@@ -43,7 +43,7 @@ def recognises(document: Document) -> bool:
 
 def diagnose(document: Document) -> Diagnosis:
     """What SimpleTuner would really do with it; a list of data backends is judged alone."""
-    judging, config = Judging(document, rules("simpletuner")), options(document)
+    judging, config = Judging(document, rules("simpletuner"), NAME), options(document)
     if isinstance(document.value, list):
         config = Options({}, {})
     held = backends(document, config)
