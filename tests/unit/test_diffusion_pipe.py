@@ -6,7 +6,7 @@ import tomli_w
 from portraitist.errors import PortraitistError
 from portraitist.interop import tool
 from portraitist.interop.diagnosis import rules
-from tests.foreign import GONE, changed, judged, pictured, read, said
+from tests.trainers import GONE, changed, judged, pictured, read, said
 
 SOUND = {
     "output_dir": "runs",

@@ -14,7 +14,7 @@ from portraitist.interop import header_reading, jsons, tomls, tool, whose
 from portraitist.interop.diagnosis import rules
 from portraitist.project import Facts
 from portraitist.tables import value_at
-from tests.foreign import changed, pictured, read, said
+from tests.trainers import changed, pictured, read, said
 from tests.unit.test_diffusion_pipe import DATASET
 from tests.unit.test_diffusion_pipe import SOUND as DIFFUSION_PIPE
 from tests.unit.test_onetrainer import SOUND as ONETRAINER

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from portraitist.errors import PortraitistError
 from portraitist.interop import opening, tool, whose
 from portraitist.interop.diagnosis import rules
-from tests.foreign import said
+from tests.trainers import said
 from tests.unit.test_onetrainer import SOUND as ONETRAINER
 
 KOHYA = {

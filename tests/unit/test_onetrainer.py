@@ -7,7 +7,7 @@ from portraitist.interop import tool
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.onetrainer_reading import settings
 from portraitist.interop.onetrainer_run import ages, buckets
-from tests.foreign import GONE, changed, judged, pictured, read, said
+from tests.trainers import GONE, changed, judged, pictured, read, said
 
 PATTERNS = "attn,img_mlp,txt_mlp"
 SOUND = {

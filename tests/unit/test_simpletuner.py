@@ -7,7 +7,7 @@ import pytest
 from portraitist.errors import PortraitistError
 from portraitist.interop import tool
 from portraitist.interop.diagnosis import rules
-from tests.foreign import GONE, changed, judged, pictured, read, said
+from tests.trainers import GONE, changed, judged, pictured, read, said
 
 SOUND = {
     "model_family": "flux",
