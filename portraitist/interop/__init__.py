@@ -6,13 +6,14 @@ One module per foreign tool, with one file of rules beside it in `rules/`; none 
 from importlib import import_module
 from typing import Protocol
 
+from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis
 from portraitist.interop.document import Document
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("header", "onetrainer", "simpletuner", "diffusion_pipe")
+TOOLS: tuple[str, ...] = ("header", "aitoolkit", "onetrainer", "simpletuner", "diffusion_pipe")
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 
@@ -26,7 +27,10 @@ class Tool(Protocol):
         """Whether a config is of this tool."""
 
     def diagnose(self, document: Document) -> Diagnosis:
-        """What the tool would really do with it."""
+        """What the tool would really do with it.
+
+        Rules about pictures, not about the config, have names that begin with captions- or folder-.
+        """
 
     def carried(self, document: Document) -> Carried:
         """What of it our project and recipe can hold, and what not."""
@@ -42,6 +46,15 @@ def tool(name: str) -> Tool:
     """A tool's module by name."""
     found: Tool = import_module(f"portraitist.interop.{name}")
     return found
+
+
+def chosen(name: str) -> Tool:
+    """A tool as a person names it, ai-toolkit or aitoolkit. Raises PortraitistError for one that is not known here."""
+    known = {module.replace("_", ""): module for module in TOOLS}
+    plain = "".join(sign for sign in name.lower() if sign.isalnum())
+    if plain not in known:
+        raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {', '.join(TOOLS)}.")
+    return tool(known[plain])
 
 
 def whose(document: Document) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portraitist.interop.document import Document, Path
+from portraitist.tables import place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class Carried:
     pictures: tuple[tuple[str, str], ...] = ()
     kept: Mapping[Path, str] = field(default_factory=dict)
     left: tuple[Left, ...] = ()
+
+    def tables(self) -> dict[str, Any]:
+        """The recipe as recipe.toml has it: tables in tables."""
+        found: dict[str, Any] = {}
+        for key, value in self.recipe.items():
+            place(found, key.split("."), value)
+        return found
 
 
 class Carrying:

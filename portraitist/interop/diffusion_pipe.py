@@ -252,4 +252,4 @@ def remainders(judging: Judging, found: Sequence[Directory]) -> None:
         judging.say("nothing-left", "gradient_accumulation_steps", batch=each.batch)
     elif each.lost:
         fields = {"lost": each.lost, "pictures": total, "batch": each.batch, "dropped": each.dropped}
-        judging.say("bucket-remainders", "gradient_accumulation_steps", **fields)
+        judging.say("folder-remainders", "gradient_accumulation_steps", **fields)

@@ -59,7 +59,7 @@ def named(judging: Judging, one: Directory, inside: bool) -> None:
     for key in ("path", "mask_path", "control_path"):
         folder = words(one.own.get(key))
         if folder and one.base and not folders(folder, one.base):
-            judging.say("path-missing", *one.where(key), name=key, folder=folder)
+            judging.say("folder-missing", *one.where(key), name=key, folder=folder)
     value = one.setting("num_repeats", 1)
     if isinstance(value, str):
         judging.say("quoted-number", *one.where("num_repeats"), name="num_repeats", value=value, plain=value)
@@ -91,7 +91,7 @@ def beside(judging: Judging, one: Directory) -> None:
     if not one.pictures:
         return
     stems = {name.rpartition(".")[0] for name in one.pictures}
-    for key, rule in (("mask_path", "masks-missing"), ("control_path", "controls-missing")):
+    for key, rule in (("mask_path", "folder-masks-missing"), ("control_path", "controls-missing")):
         other = folders(words(one.own.get(key)), one.base)
         if other:
             there = {name.rpartition(".")[0] for name in other[0].pictures}

@@ -72,7 +72,7 @@ def inside(judging: Judging, run: Effective) -> Diagnosis:
     return Diagnosis("OneTrainer, by a file's header:", other.version, mine.remarks, told, *ends)
 
 
-UNSEEN = ("concepts-unseen", "path-missing", "no-concepts", "config-in-file")
+UNSEEN = ("concepts-unseen", "folder-missing", "no-concepts", "config-in-file")
 """Remarks that mean nothing of a run that is over, on another machine."""
 
 

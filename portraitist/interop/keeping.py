@@ -18,7 +18,8 @@ def account(carrying: Carrying, pictures: Folders, passed: tuple[str, ...], trig
         path = ".".join(map(str, one.path))
         if not any(path == lead or path.startswith(f"{lead}.") for lead in passed):
             told.append(one)
-    return Carried(carrying.recipe, trigger, "", tuple(pictures), dict(carrying.kept), tuple(told))
+    kept = {path: key for path, key in carrying.kept.items() if carrying.document.has(*path)}
+    return Carried(carrying.recipe, trigger, "", tuple(pictures), kept, tuple(told))
 
 
 def refuse_base(tool: str, name: str) -> PortraitistError:

@@ -242,4 +242,4 @@ def data(judging: Judging, config: Settings, held: list[Concept] | None, found: 
         judging.say("batch-too-large", "batch_size", batch=each.batch)
     elif each.lost:
         fields = {"lost": each.lost, "pictures": each.samples, "batch": each.batch, "dropped": each.dropped}
-        judging.say("bucket-remainders", "batch_size", **fields)
+        judging.say("folder-remainders", "batch_size", **fields)

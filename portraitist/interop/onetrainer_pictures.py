@@ -37,7 +37,7 @@ def concept_checks(judging: Judging, config: Settings, held: Sequence[Concept], 
             drawn(judging, config, one)
     for shown in found:
         if shown.concept.folder and not shown.folders and judging.document.folder:
-            judging.say("path-missing", *shown.concept.path, folder=shown.concept.folder)
+            judging.say("folder-missing", *shown.concept.path, folder=shown.concept.folder)
 
 
 def named(judging: Judging, one: Concept) -> None:
@@ -93,7 +93,7 @@ def picture_checks(judging: Judging, config: Settings, found: Sequence[Seen]) ->
         if config.flag("masked_training") and not sees_masks(config.text("model_type")):
             masked = sum(name.rpartition(".")[0] + "-masklabel.png" in folder.names for folder, name in one.pictures)
             if masked < count:
-                judging.say("masks-missing", *one.concept.path, missing=count - masked, pictures=count)
+                judging.say("folder-masks-missing", *one.concept.path, missing=count - masked, pictures=count)
         source = table(one.concept.values.get("text")).get("prompt_source", "sample")
         if source != "sample":
             continue

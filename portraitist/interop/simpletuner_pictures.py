@@ -93,7 +93,7 @@ def pictures(judging: Judging, one: Backend) -> None:
     local = one.values.get("type", "local") == "local"
     folder = words(one.values.get("instance_data_dir"))
     if local and folder and not one.seen and one.base and "{" not in folder:
-        judging.say("path-missing", *where(one, "instance_data_dir"), folder=folder)
+        judging.say("folder-missing", *where(one, "instance_data_dir"), folder=folder)
 
 
 def captions(judging: Judging, config: Options, one: Backend) -> None:
@@ -136,7 +136,9 @@ def sized(judging: Judging, one: Backend) -> None:
     if lost == all_of_them:
         judging.say("all-too-small", *where(one, "minimum_image_size"), pictures=all_of_them, value=value)
     elif lost:
-        judging.say("some-too-small", *where(one, "minimum_image_size"), count=lost, pictures=all_of_them, value=value)
+        judging.say(
+            "folder-too-small", *where(one, "minimum_image_size"), count=lost, pictures=all_of_them, value=value
+        )
 
 
 Paths = Mapping[str, Path]
@@ -171,4 +173,4 @@ def counted(judging: Judging, config: Options, one: Backend) -> None:
     if small:
         fit = -(-batch // min(small.values())) - 1
         fields = {"lost": sum(small.values()), "pictures": len(one.sizes), "batch": batch, "fit": fit}
-        judging.say("buckets-pruned", *where(one, "repeats"), **fields)
+        judging.say("folder-pruned", *where(one, "repeats"), **fields)

@@ -74,7 +74,7 @@ CASES = {
 DATASETS = {
     "no-directory": ({"directory": []}, {}),
     "path-not-named": ({"directory.0.path": GONE}, {}),
-    "path-missing": ({"directory.0.path": "nowhere"}, {}),
+    "folder-missing": ({"directory.0.path": "nowhere"}, {}),
     "no-resolutions": ({"resolutions": GONE, "directory.0.resolutions": [64]}, {"directory.0.resolutions": [64]}),
     "no-range": ({"min_ar": GONE, "directory.0.min_ar": 0.5}, {}),
     "too-many-resolutions": ({"resolutions": [64, 128, 192, 256]}, {}),
@@ -86,7 +86,7 @@ DATASETS = {
     "trigger-shuffled": ({"cache_shuffle_num": 5}, {"cache_shuffle_num": 5, "caption_prefix": "maya_char, "}),
 }
 SEEN = {
-    "no-samples", "data-unseen", "schedule-by-epochs", "bucket-remainders", "nothing-left", "masks-missing",
+    "no-samples", "data-unseen", "schedule-by-epochs", "folder-remainders", "nothing-left", "folder-masks-missing",
     "controls-missing", "captions-missing", "edit-without-control", "cache-beside",
 }  # fmt: skip
 """Rules with a test of their own below."""
@@ -144,9 +144,9 @@ def test_every_bucket_of_every_resolution_is_cut_to_whole_batches(tmp_path):
     assert (run.updates, run.pictures_per_update) == (36, 4)
     assert run.sets[0].repeats == 4
     assert run.per_pass == 56
-    (remark,) = [one for one in found.remarks if one.rule.endswith("bucket-remainders")]
+    (remark,) = [one for one in found.remarks if one.rule.endswith("folder-remainders")]
     assert "8 of 56" in remark.says
-    assert "bucket-remainders" not in said(beside(tmp_path))
+    assert "folder-remainders" not in said(beside(tmp_path))
 
 
 def test_a_batch_larger_than_every_bucket_leaves_nothing(tmp_path):
@@ -176,7 +176,7 @@ def test_masks_controls_and_captions_are_looked_for_by_name(tmp_path):
     pictured(tmp_path / "maya", 3, texts=False)
     pictured(tmp_path / "masks", 2)
     data = changed(DATASET, {"directory.0.mask_path": "masks", "directory.0.control_path": "masks"})
-    missing = {"masks-missing", "controls-missing", "captions-missing"}
+    missing = {"folder-masks-missing", "controls-missing", "captions-missing"}
     assert missing <= said(beside(tmp_path, data))
     pictured(tmp_path / "maya", 3)
     pictured(tmp_path / "masks", 3)

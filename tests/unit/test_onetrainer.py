@@ -136,8 +136,8 @@ CASES = {
     ),
 }  # fmt: skip
 SEEN = {
-    "masks-missing", "bucket-remainders", "batch-too-large", "path-missing", "captions-missing", "captions-too-long",
-    "old-keys-in-preset",
+    "folder-masks-missing", "folder-remainders", "batch-too-large", "folder-missing", "captions-missing",
+    "captions-too-long", "old-keys-in-preset",
 }  # fmt: skip
 """Rules about pictures or names of files, each with a test of its own below."""
 
@@ -195,10 +195,10 @@ def test_bucket_remainders_are_dropped_and_counted(tmp_path):
     pictured(tmp_path / "maya", 3, (100, 100))
     found = judged("onetrainer", changed(SOUND, {"batch_size": 4}), folder=tmp_path)
     assert found.effective.updates == 10
-    (remark,) = [one for one in found.remarks if one.rule.endswith("bucket-remainders")]
+    (remark,) = [one for one in found.remarks if one.rule.endswith("folder-remainders")]
     assert "4 of 8" in remark.says
     assert "1 buckets" in remark.says
-    assert "bucket-remainders" not in said(judged("onetrainer", SOUND, folder=tmp_path))
+    assert "folder-remainders" not in said(judged("onetrainer", SOUND, folder=tmp_path))
 
 
 def test_a_batch_larger_than_every_bucket_trains_nothing(tmp_path):
@@ -212,9 +212,9 @@ def test_a_batch_larger_than_every_bucket_trains_nothing(tmp_path):
 def test_masks_and_captions_beside_pictures_are_looked_for(tmp_path):
     pictured(tmp_path / "maya", 2, texts=False)
     masked = changed(SOUND, MASKED)
-    assert {"masks-missing", "captions-missing"} <= said(judged("onetrainer", masked, folder=tmp_path))
+    assert {"folder-masks-missing", "captions-missing"} <= said(judged("onetrainer", masked, folder=tmp_path))
     pictured(tmp_path / "maya", 2, masks=True)
-    assert not {"masks-missing", "captions-missing"} & said(judged("onetrainer", masked, folder=tmp_path))
+    assert not {"folder-masks-missing", "captions-missing"} & said(judged("onetrainer", masked, folder=tmp_path))
 
 
 def test_captions_longer_than_flux_reads_by_default_are_told(tmp_path):
@@ -227,9 +227,9 @@ def test_captions_longer_than_flux_reads_by_default_are_told(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    assert "path-missing" in said(judged("onetrainer", SOUND, folder=tmp_path))
+    assert "folder-missing" in said(judged("onetrainer", SOUND, folder=tmp_path))
     pictured(tmp_path / "maya", 1)
-    assert "path-missing" not in said(judged("onetrainer", SOUND, folder=tmp_path))
+    assert "folder-missing" not in said(judged("onetrainer", SOUND, folder=tmp_path))
 
 
 def test_a_preset_is_known_by_its_name_and_its_older_keys_count_for_nothing():

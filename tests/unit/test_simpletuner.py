@@ -111,11 +111,11 @@ BACKENDS = {
         [{**PICTURES, "caption_strategy": "instanceprompt", "instance_prompt": "maya_char"}, TEXTS],
         [PICTURES, TEXTS],
     ),
-    "path-missing": ([{**PICTURES, "instance_data_dir": "nowhere"}, TEXTS], [PICTURES, TEXTS]),
+    "folder-missing": ([{**PICTURES, "instance_data_dir": "nowhere"}, TEXTS], [PICTURES, TEXTS]),
     "mask-not-joined": ([PICTURES, MASKS, TEXTS], [{**PICTURES, "conditioning_data": "masks"}, MASKS, TEXTS]),
 }
 SEEN = {
-    "some-too-small", "captions-missing", "buckets-pruned", "eval-without-data", "edit-without-references",
+    "folder-too-small", "captions-missing", "folder-pruned", "eval-without-data", "edit-without-references",
     "text-embeds-elsewhere",
 }  # fmt: skip
 """Rules with a test of their own below."""
@@ -191,18 +191,18 @@ def test_pictures_that_are_too_small_are_counted_in_each_unit(tmp_path):
     edge = {**PICTURES, "minimum_image_size": 200}
     for held in (pixels, area, edge):
         found = beside(tmp_path, [held, TEXTS])
-        (remark,) = [one for one in found.remarks if one.rule.endswith("some-too-small")]
+        (remark,) = [one for one in found.remarks if one.rule.endswith("folder-too-small")]
         assert "2 of 4" in remark.says
-    assert "some-too-small" not in said(beside(tmp_path, [{**edge, "minimum_image_size": 100}, TEXTS]))
+    assert "folder-too-small" not in said(beside(tmp_path, [{**edge, "minimum_image_size": 100}, TEXTS]))
 
 
 def test_captions_and_buckets_of_what_is_there(tmp_path):
     pictured(tmp_path / "maya", 3, (100, 100), texts=False)
     pictured(tmp_path / "maya", 1, (200, 100))
     wide = beside(tmp_path, [PICTURES, TEXTS], train_batch_size=2)
-    assert {"captions-missing", "buckets-pruned"} <= said(wide)
+    assert {"captions-missing", "folder-pruned"} <= said(wide)
     pictured(tmp_path / "maya", 3, (100, 100))
-    assert not {"captions-missing", "buckets-pruned"} & said(beside(tmp_path, [PICTURES, TEXTS]))
+    assert not {"captions-missing", "folder-pruned"} & said(beside(tmp_path, [PICTURES, TEXTS]))
 
 
 def test_evaluation_wants_pictures_of_its_own(tmp_path):
