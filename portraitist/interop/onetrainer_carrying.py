@@ -118,10 +118,10 @@ def training(keeping: Carrying, config: Settings) -> None:
         keeping.keep("training.optimiser", OPTIMISERS[named], *where)
     else:
         keeping.leave("this optimiser is not here; adamw is taken", *where)
-    for theirs, ours in (("beta1", "beta1"), ("beta2", "beta2"), ("weight_decay", "weight_decay")):
-        value = config.given("optimizer", theirs)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
-            keeping.keep(f"training.{ours}", float(value), "optimizer", theirs)
+    usual = {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0 if named in ("ADAFACTOR", "PRODIGY") else 0.01}
+    for key, default in usual.items():
+        value = number(config.given("optimizer", key), default)
+        keeping.keep(f"training.{key}", value if 0 <= value < 1 else default, "optimizer", key)
     schedule = config.text("learning_rate_scheduler")
     if schedule in SCHEDULES:
         keeping.keep("training.schedule", SCHEDULES[schedule], "learning_rate_scheduler")

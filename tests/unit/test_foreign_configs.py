@@ -12,8 +12,10 @@ from portraitist import recipe
 from portraitist.errors import PortraitistError
 from portraitist.interop import header_reading, jsons, tomls, tool, whose
 from portraitist.interop.diagnosis import rules
-from portraitist.project import Facts
+from portraitist.project import Facts, Project
 from portraitist.tables import value_at
+from portraitist.verbs.export_config import export_config
+from portraitist.verbs.import_config import import_config
 from tests.trainers import changed, pictured, read, said
 from tests.unit.test_diffusion_pipe import DATASET
 from tests.unit.test_diffusion_pipe import SOUND as DIFFUSION_PIPE
@@ -25,7 +27,7 @@ FACTS = Facts(name="Maya", trigger="maya_char", subject="fictional")
 TOOLS = ("onetrainer", "simpletuner", "diffusion_pipe")
 OWN = {
     "model.base", "model.precision", "training.recompute", "data.resolution", "adapter.modules", "training.level",
-    "data.sets", "training.seed",
+    "data.sets", "training.seed", "preset",
 }  # fmt: skip
 """Keys where ours may say "the family's own" and theirs has to name it; held below."""
 
@@ -80,7 +82,8 @@ def test_our_presets_go_out_clean_and_come_back_equal(module, tmp_path):
         assert found.effective.updates == ours.steps, name
         carried = tool(module).carried(document)
         assert recipe.made(carried.tables(), "here").model.family == ours.model.family
-        assert not unlike(ours, carried), name
+        lost = {"training.ema"} if module == "diffusion_pipe" else set()  # it keeps no average, and its file says so
+        assert unlike(ours, carried).keys() <= lost, name
     assert sent_out >= 19
 
 
@@ -95,7 +98,9 @@ def test_what_is_named_outright_comes_back_too(module, tmp_path):
     pictured(tmp_path / "pictures", 8)
     carried = tool(module).carried(sent(module, ours, tmp_path))
     dump = ours.model_dump(mode="json")
-    named = {key: value_at(dump, key) for key in carried.recipe if key in OWN - {"adapter.modules", "data.sets"}}
+    named = {
+        key: value_at(dump, key) for key in carried.recipe if key in OWN - {"adapter.modules", "data.sets", "preset"}
+    }
     assert {key: carried.recipe[key] for key in named} == named
 
 
@@ -181,7 +186,7 @@ def survive(module, draw, folder):
         document = read(value, draw.choice(["config.json", "#config.json"]), folder)
     tool(module).diagnose(document)
     try:
-        tool(module).carried(document)
+        recipe.made(tool(module).carried(document).tables(), "here")
     except PortraitistError:
         return
 
@@ -207,3 +212,20 @@ def test_no_mutation_of_ten_thousand_ends_in_a_traceback(module):
 def test_a_changed_copy_leaves_the_original():
     assert changed(ONETRAINER, {"transformer.train": False})["transformer"]["train"] is False
     assert ONETRAINER["transformer"]["train"] is True
+
+
+@pytest.mark.parametrize("named", ["OneTrainer", "SimpleTuner", "diffusion-pipe"])
+def test_a_project_goes_out_and_comes_back_by_the_verbs(named, tmp_path):
+    project = Project.create(tmp_path / "maya", FACTS)
+    pictured(project.pictures, 8)
+    ours = preset("flux", "training.ema=0.0", 'model.base="my/base"')
+    sent_out = export_config(project, ours, named, tmp_path / "out")
+    assert sent_out.tool == named
+    main = next(path for path in map(Path, sent_out.files) if path.stem == "config")
+    back = import_config(main, tmp_path / "back", subject="fictional", trigger="maya_char")
+    assert back.pictures == 8
+    made = recipe.load(tmp_path / "back" / "recipe.toml")
+    assert (made.model.base, made.steps, made.adapter.rank) == ("my/base", ours.steps, ours.adapter.rank)
+    assert made.training.model_dump() == ours.training.model_dump() | {
+        key: getattr(made.training, key) for key in ("level", "recompute", "seed", "floor")
+    }
