@@ -13,7 +13,7 @@ from portraitist.interop.document import Document
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("aitoolkit",)
+TOOLS: tuple[str, ...] = ("header", "aitoolkit", "onetrainer", "simpletuner", "diffusion_pipe")
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 
@@ -50,10 +50,11 @@ def tool(name: str) -> Tool:
 
 def chosen(name: str) -> Tool:
     """A tool as a person names it, ai-toolkit or aitoolkit. Raises PortraitistError for one that is not known here."""
+    known = {module.replace("_", ""): module for module in TOOLS}
     plain = "".join(sign for sign in name.lower() if sign.isalnum())
-    if plain not in TOOLS:
+    if plain not in known:
         raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {', '.join(TOOLS)}.")
-    return tool(plain)
+    return tool(known[plain])
 
 
 def whose(document: Document) -> str:

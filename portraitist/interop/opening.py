@@ -6,7 +6,7 @@ from pathlib import Path
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.interop import document, jsons, tomls, yamls
+from portraitist.interop import document, header_reading, jsons, tomls, yamls
 from portraitist.interop.document import Document
 
 READERS: dict[str, Callable[[str, str, str], Document]] = {
@@ -21,14 +21,16 @@ MOST_BYTES = 4_000_000
 
 
 def opened(path: Path) -> Document:
-    """The config of a file.
+    """The config of a file, or the header of a LoRA.
 
     Raises PortraitistError for what is absent, larger than 4 MB, no text, of a suffix that no trainer's config has, or
     not of the language that its suffix says.
     """
     suffix = path.suffix.lower()
+    if suffix == header_reading.SUFFIX:
+        return header_reading.opened(path)
     if suffix not in READERS and suffix not in COMMANDS:
-        known = ", ".join(sorted((*READERS, *COMMANDS)))
+        known = ", ".join(sorted((*READERS, *COMMANDS, header_reading.SUFFIX)))
         raise PortraitistError(f"{path} is no trainer's config by its name", f"Their names end in {known}.")
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise PortraitistError(f"{path} is larger than any config", "Name a config, not the data.")

@@ -47,7 +47,9 @@ def told(document: Document, diagnosis: Diagnosis, more: Mapping[str, str], *, c
     counts = {severity: sum(one.severity == severity for one in diagnosis.remarks) for severity in ORDER}
     kind = "error" if bad else "warning" if counts["warning"] else "good"
     said = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
-    return "\n\n".join([*parts, pen(verdict(diagnosis), kind) + (f" ({said})" if said else "")])
+    over = document.kind == "header" and not bad
+    end = "That was the run, as far as its file says." if over else verdict(diagnosis)
+    return "\n\n".join([*parts, pen(end, kind) + (f" ({said})" if said else "")])
 
 
 def remark_lines(name: str, lines: list[str], remark: Remark, pen: Pen) -> Iterator[str]:

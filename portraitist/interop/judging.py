@@ -1,0 +1,118 @@
+"""What tools' modules share: remarks as they are found, values of a foreign config with their types made sure."""
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+from portraitist.errors import PortraitistError
+from portraitist.interop import opening
+from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules
+from portraitist.interop.document import Document
+from portraitist.interop.nearest import nearest
+
+MOST = 10**12
+"""Larger numbers than any setting has; they are cut to it, so that arithmetic on them stays short."""
+
+
+@dataclass
+class Judging:
+    """A config under judgement, by the rules of a tool that people call `name`."""
+
+    document: Document
+    rules: Rules
+    name: str
+    remarks: list[Remark] = field(default_factory=list)
+
+    def say(self, rule: str, *path: str | int, **fields: Any) -> None:
+        """Remark on what stands at a path, or on the nearest above it that stands."""
+        shown = {name: short(value) for name, value in fields.items()}
+        self.remarks.append(self.rules[rule].at(path, self.document.place(path), **shown))
+
+    def unknown(self, known: Collection[str], *path: str | int, rule: str = "unknown-key") -> None:
+        """Remark on each key of a table that the tool does not read."""
+        table = self.document.get(*path)
+        for name in table if isinstance(table, Mapping) else ():
+            if name not in known:
+                self.say(rule, *path, name, name=name, near=near(str(name), known))
+
+    def found(self, rule: str) -> bool:
+        """Whether a rule has been remarked on."""
+        return any(remark.rule == self.rules[rule].id for remark in self.remarks)
+
+    def diagnosis(self, effective: Effective) -> Diagnosis:
+        """All of it; the first error that keeps it from starting, by the rules' `stops`, and the first other one."""
+        stops = {self.rules[name].id for name in self.rules.keys["stops"]}
+        errors = [remark for remark in self.remarks if remark.severity == "error"]
+        first = {why: next((one.says for one in errors if (one.rule in stops) is why), "") for why in (True, False)}
+        found = (self.name, self.rules.version, tuple(self.remarks), effective)
+        return Diagnosis(*found, stops=first[True], differs=first[False])
+
+
+def short(value: Any) -> Any:
+    """A value for a sentence: text of at most 80 signs, in one line; numbers as they are."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):
+        return value
+    text = re.sub(r"\s+", " ", str(value))
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """` Did you mean x?`, or ""."""
+    found = nearest(name[:100], known)
+    return f" Did you mean {found}?" if found else ""
+
+
+def number(value: Any, default: float = -1) -> float:
+    """A finite number as it is, one that a text spells, cut to `MOST`; else the default."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return max(-MOST, min(MOST, found)) if math.isfinite(found) else default
+
+
+def whole(value: Any, default: int = -1) -> int:
+    """Likewise, cut to an integer towards zero."""
+    found = number(value, math.nan)
+    return default if math.isnan(found) else int(found)
+
+
+def words(value: Any) -> str:
+    """A text as it is; "" for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def table(value: Any) -> Mapping[str, Any]:
+    """A mapping as it is; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def tables(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list, an empty one for each other item; [] for anything else."""
+    return [table(one) for one in value] if isinstance(value, list) else []
+
+
+def candidates(name: str, folder: str) -> Iterator[File]:
+    """Where a path in a config may lie: from its folder, from the three above it, and by its last part beside it."""
+    if not name or "\0" in name or not folder:
+        return
+    base = File(folder)
+    for start in (base, *list(base.absolute().parents)[:3]):
+        yield start / name
+    yield base / File(name.replace("\\", "/")).name
+
+
+def beside(name: str, folder: str) -> Document | None:
+    """Another config that one names; None when it cannot be seen or read from here."""
+    for path in candidates(name, folder):
+        try:
+            if path.is_file():
+                return opening.opened(path)
+        except (OSError, ValueError, PortraitistError):
+            continue
+    return None
