@@ -12,7 +12,7 @@ from portraitist.interop.document import Document
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("musubi", "kohya")
+TOOLS: tuple[str, ...] = ("kohya_gui", "musubi", "kohya")
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portraitist.interop import kohya_carrying, kohya_data_rules, kohya_dataset, kohya_training, settings, trainings
+from portraitist.interop import (
+    kohya_carrying,
+    kohya_data_rules,
+    kohya_dataset,
+    kohya_training,
+    schema,
+    settings,
+    trainings,
+)
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules, rules
 from portraitist.interop.document import Document
@@ -28,6 +36,8 @@ def recognises(document: Document) -> bool:
         alone = [name for call in calls if not call.script for name, _ in call.options]
         return any(call.script in known["scripts"] for call in calls if call.script) or certain(alone)
     named = [str(path[-1]) for path, _ in settings.opened(document.value)]
+    if isinstance(document.value, Mapping) and {"settings", "server"} <= set(document.value):
+        return False  # the own settings of kohya_ss, by the same names
     return document.kind == "folder" or is_dataset(document.value) or (document.kind == "toml" and certain(named))
 
 
@@ -38,7 +48,9 @@ def certain(names: Iterable[str]) -> bool:
 
 
 def is_dataset(value: Any) -> bool:
-    """Whether a config is a dataset's, with subsets."""
+    """Whether a config is a dataset's, with subsets; one of [general] alone included."""
+    if isinstance(value, Mapping) and set(value) == {"general"} and isinstance(value["general"], Mapping):
+        return bool(set(schema.known(rules("kohya"), "subset", "dropout", "dreambooth")) & set(value["general"]))
     found = value.get("datasets") if isinstance(value, Mapping) else None
     return any(isinstance(one, Mapping) and "subsets" in one for one in (found if isinstance(found, list) else [found]))
 
@@ -61,10 +73,16 @@ def read(document: Document) -> tuple[list[Gathered], list[Dataset], list[Remark
 
 
 def of_folder(document: Document, known: Rules) -> tuple[list[Dataset], list[Remark]]:
-    """A folder of `10_name` folders, as train_data_dir."""
-    options = {"train_data_dir": Given(document.folder, (), document.place(()))}
-    datasets = kohya_dataset.of_folders(options, document.folder)
+    """A folder of `10_name` folders, as train_data_dir; the command is taken to name the captions' extension."""
+    place = document.place(())
+    options = {"train_data_dir": Given(document.folder, (), place)}
     found = of_names(options, document, known)
+    subsets = [subset for dataset in kohya_dataset.of_folders(options, document.folder) for subset in dataset.subsets]
+    extension = next((said for one in subsets if one.folder and (said := one.folder.extension())), "")
+    if extension and extension != ".caption":
+        found.append(known["extension-default"].at((), place))
+    options["caption_extension"] = Given(extension or ".caption", (), place)
+    datasets = kohya_dataset.of_folders(options, document.folder)
     for subset in (subset for dataset in datasets for subset in dataset.subsets):
         found += [*kohya_data_rules.of_folder(subset, known), *kohya_data_rules.of_captions(subset, known, "")]
     return datasets, found

@@ -7,6 +7,7 @@ from portraitist.interop.diagnosis import Remark, Rules
 from portraitist.interop.kohya_dataset import Dataset, Subset, Values
 from portraitist.interop.kohya_folders import Folder
 from portraitist.interop.schema import real, sides, whole
+from portraitist.interop.settings import LEFT_OPEN
 
 TEXT_LIMIT = 75
 
@@ -44,6 +45,8 @@ def on(
 def of_size(dataset: Dataset, rules: Rules, whole_run: bool) -> Iterator[Remark]:
     """Resolution and buckets."""
     values, side = dataset.values, sides(dataset.values["resolution"])
+    if side is None and LEFT_OPEN.search(str(values["resolution"])):
+        return
     if side is None:
         rule = "no-resolution" if whole_run else "resolution-of-command"
         yield on(rules, rule, values, ("resolution",), dataset)

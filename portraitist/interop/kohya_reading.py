@@ -66,7 +66,7 @@ def data(training: Training, document: Document) -> tuple[list[Dataset], list[Re
             return [], [known["config-not-here"].at(given.path, given.place, name=given.value)]
         datasets, wrong = kohya_dataset.of_file(beside, options, known)
         wrong += kohya_data_rules.remarks(datasets, known, training.family, training.whole)
-        return datasets, [told(remark, given, known) for remark in wrong if remark.rule != "kohya/masks-need-flag"]
+        return datasets, [told(remark, given) for remark in wrong if remark.rule != "kohya/masks-need-flag"]
     if not training.has("train_data_dir") or training.has("in_json"):
         return [], []
     found = of_names(options, document, known)
@@ -74,10 +74,8 @@ def data(training: Training, document: Document) -> tuple[list[Dataset], list[Re
     return datasets, [*found, *kohya_data_rules.remarks(datasets, known, training.family, training.whole)]
 
 
-def told(remark: Remark, given: Given, known: Rules) -> Remark:
+def told(remark: Remark, given: Given) -> Remark:
     """A remark on a dataset config, at the place that names it."""
-    if remark.severity == "error" and remark.rule.partition("/")[2] in known.keys["stops"]:
-        return known["dataset-refused"].at(given.path, given.place, name=given.value, says=remark.says)
     return replace(remark, path=given.path, place=given.place, says=f"{given.value}: {remark.says}")
 
 

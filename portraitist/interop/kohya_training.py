@@ -6,7 +6,7 @@ from typing import Any
 from portraitist.interop.diagnosis import Remark, Rules
 from portraitist.interop.kohya_dataset import Dataset
 from portraitist.interop.schema import real, sides, whole
-from portraitist.interop.settings import Given
+from portraitist.interop.settings import LEFT_OPEN, Given
 from portraitist.interop.trainings import Training
 
 FLOW = frozenset({"flux", "sd3", "lumina", "anima", "hunyuan-image"})
@@ -52,7 +52,7 @@ def of_needs(training: Training) -> Iterator[Remark]:
     if not any(training.has(name) for name in data):
         yield training.says("no-data", *data)
     folders = training.has("train_data_dir") and not training.has("dataset_config") and not training.has("in_json")
-    if folders and sides(training["resolution"]) is None:
+    if folders and sides(training["resolution"]) is None and not LEFT_OPEN.search(str(training["resolution"])):
         yield training.says("no-resolution", "resolution", "train_data_dir")
     beside = [name for name in ("train_data_dir", "reg_data_dir", "in_json") if training.has(name)]
     if training.has("dataset_config") and beside:

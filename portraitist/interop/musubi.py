@@ -10,7 +10,7 @@ from portraitist.interop import kohya_carrying, musubi_dataset, settings, traini
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules, rules
 from portraitist.interop.document import Document
-from portraitist.interop.kohya_reading import companion, completed
+from portraitist.interop.kohya_reading import companion, completed, told
 from portraitist.interop.musubi_dataset import Source
 from portraitist.interop.musubi_writing import written
 from portraitist.interop.schema import real, whole
@@ -98,8 +98,8 @@ def of_commands(document: Document, known: Rules) -> tuple[list[Gathered], list[
         remarks += wrong
         training = Training(known, call.script, "", options, not call.excerpt, call.place, call.launcher)
         if call.script == "qwen_extract_lora":
-            if real(training["clamp_quantile"], 0.99) < 1:
-                remarks.append(training.says("clamp-quantile", "clamp_quantile"))
+            if (quantile := real(training["clamp_quantile"], 0.99)) < 1:
+                remarks.append(training.says("clamp-quantile", "clamp_quantile", quantile=quantile))
         elif call.script.endswith("_train_network"):
             options, more = completed(options, document, known)
             named = family(call.script, options, known)
@@ -120,9 +120,7 @@ def gathered(training: Training, document: Document) -> Gathered:
             found.append(known["config-not-here"].at(given.path, given.place, name=given.value))
         else:
             sources, wrong = musubi_dataset.of_file(beside, known)
-            for remark in [*wrong, *musubi_dataset.remarks(sources, known)]:
-                says = f"{given.value}: {remark.says}"
-                found.append(replace(remark, path=given.path, place=given.place, says=says))
+            found += [told(remark, given) for remark in [*wrong, *musubi_dataset.remarks(sources, known)]]
     counts = [source.batches() for source in sources]
     went = trainings.course(training, -1 if not counts or min(counts) < 0 else sum(counts))
     found += [*trainings.remarks(training, went), *own_remarks(training, sources)]

@@ -19,7 +19,7 @@ WORDS = {
     "table": "a table",
     "tables": "a list of tables",
 }
-MOST = 10**9
+MOST = 2**31
 
 
 def fits(value: Any, kind: str) -> bool:

@@ -193,6 +193,9 @@ def parsed(command: Command, known: Table, rules: Rules) -> tuple[dict[str, Give
 
 def worded(words: tuple[str, ...], kind: str, choices: Sequence[str]) -> tuple[Any, str]:
     """The value that words spell for an option of a kind, and the rule that they break ("" when none)."""
+    if kind not in ("words", "floats", ""):  # a shell's variable after a value may be an option, or nothing
+        kept = 0 if kind == "flag" else 1
+        words = tuple(word for index, word in enumerate(words) if index < kept or not word.startswith("$"))
     if kind == "flag" or (not kind and not words):
         return True, "flag-with-value" if words else ""
     if kind in ("words", "floats") or (not kind and len(words) > 1):
@@ -259,7 +262,7 @@ def filed(name: str, value: Any, kind: str, choices: Sequence[str]) -> str:
         return "resolution-number"
     if kind in ("int", "float", "number") and isinstance(value, str):
         return "text-number"
-    if kind in ("words", "floats") and isinstance(value, str):
+    if kind in ("words", "floats") and isinstance(value, str) and value:
         return "text-list"
     if kind == "flag" and isinstance(value, str) and value.strip().lower() in ("false", "no", "off", "0"):
         return "text-flag"

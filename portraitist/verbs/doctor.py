@@ -47,8 +47,9 @@ class DoctorResult:
 def doctor(paths: Sequence[Path], sarif_file: Path | None = None, emit: Emit = ignore) -> DoctorResult:
     """Examine configs, and those of folders; with `sarif_file` the remarks are written there too.
 
-    Raises PortraitistError for a file that is no config of a known trainer, and for a folder without any; a file of a
-    folder that is none is passed over.
+    A folder without any config is one of pictures where folders named as `10_maya` lie in it. Raises PortraitistError
+    for a file that is no config of a known trainer, and for a folder that is neither; a file of a folder that is none
+    is passed over.
     """
     found: list[Examined] = []
     for path in paths:
@@ -61,7 +62,9 @@ def doctor(paths: Sequence[Path], sarif_file: Path | None = None, emit: Emit = i
                 found.append(examined(inner))
             except PortraitistError as error:
                 emit(Warned(says=error.problem, remedy=error.remedy))
-        if len(found) == before:
+        if len(found) == before and (pictures := opening.repeated(path)) is not None:
+            found.append(examined_document(pictures))
+        elif len(found) == before:
             raise PortraitistError(f"{path} holds no config of a trainer that is known here", KNOWN)
     if sarif_file is not None:
         durable.write_json(sarif_file, sarif.log([(one.document, one.diagnosis) for one in found]))
@@ -73,8 +76,12 @@ KNOWN = "docs/doctor.md lists the trainers and their files."
 
 def examined(path: Path) -> Examined:
     """One config by the tool that it is of."""
-    document = opening.opened(path)
+    return examined_document(opening.opened(path))
+
+
+def examined_document(document: Document) -> Examined:
+    """What was read, by the tool that it is of."""
     name = interop.whose(document)
     if not name:
-        raise PortraitistError(f"{path} is of no trainer that is known here", KNOWN)
+        raise PortraitistError(f"{document.name} is of no trainer that is known here", KNOWN)
     return Examined(document, interop.tool(name).diagnose(document))
