@@ -3,14 +3,18 @@
 One module per foreign tool, with one file of rules beside it in `rules/`; none knows another.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis
 from portraitist.interop.document import Document
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 TOOLS: tuple[str, ...] = ("kohya_gui", "musubi", "kohya")
 """Modules of this package that each know one tool, in the order in which they are asked."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from portraitist.interop.carrying import Carried, Left
 from portraitist.interop.document import Path
-from portraitist.interop.kohya_dataset import Dataset
+from portraitist.interop.kohya_dataset import Dataset, last
 from portraitist.interop.schema import real, sides, whole
 from portraitist.interop.settings import Given
 from portraitist.interop.trainings import Training, paired
@@ -264,7 +264,7 @@ def sets(going: Carrying, datasets: Sequence[Dataset]) -> list[tuple[str, str]]:
                 going.keep(key, value, given.path)
         for subset in dataset.subsets:
             folder = str(subset.folder.path) if subset.folder else subset.name
-            name = folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+            name = last(folder)
             role = {"role": "prior"} if subset.values["is_reg"] else {}
             names = {table["name"] for table in tables}
             name = name if name not in names else f"{name}-{len(tables) + 1}"

@@ -103,7 +103,7 @@ def of_folder(subset: Subset, rules: Rules) -> Iterator[Remark]:
         yield on(rules, "folder-not-here", values, keys, subset, folder=subset.name)
     elif folder is not None and not folder.pictures:
         yield on(rules, "no-pictures", values, keys, subset, folder=subset.name)
-    times = folders.repeats(subset.name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    times = folders.repeats(subset.label)
     if times > 1 and "_" in subset.name and values.given("num_repeats") is None:
         yield on(rules, "repeats-in-name", values, keys, subset, folder=subset.name, times=times)
     if whole(values["keep_tokens"], 0) > 0 and not (

@@ -38,6 +38,11 @@ class Values:
         return self.defaults.get(name) if found is None else found.value
 
 
+def last(path: str) -> str:
+    """The last part of a path of any system."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
 @dataclass(frozen=True)
 class Subset:
     """One folder of pictures."""
@@ -52,6 +57,11 @@ class Subset:
         """Of its folder, as the config has it."""
         named = self.values["image_dir"]
         return str(named) if named else "without a folder"
+
+    @property
+    def label(self) -> str:
+        """The last part of its folder's path."""
+        return last(self.name)
 
     @property
     def repeats(self) -> int:
@@ -96,7 +106,7 @@ class Dataset:
             pictures, own = subset.pictures, not subset.values["is_reg"]
             if pictures > 0 and own and self.split:
                 pictures = math.ceil(pictures * (1 - self.split))
-            found.append(SetCount(subset.name, pictures, subset.repeats))
+            found.append(SetCount(subset.label, pictures, subset.repeats))
         return found
 
     def batches(self) -> int:

@@ -1,7 +1,9 @@
 """kohya_ss, the GUI over sd-scripts: its JSON configs, judged by the options that it would hand on."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import PortraitistError
 from portraitist.interop import kohya_carrying, trainings
@@ -12,8 +14,10 @@ from portraitist.interop.kohya_reading import Gathered, gathered
 from portraitist.interop.schema import real, whole
 from portraitist.interop.settings import Given, meant
 from portraitist.interop.trainings import Training
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "kohya_ss"
 SIGNS = frozenset(

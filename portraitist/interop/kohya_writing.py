@@ -1,15 +1,19 @@
 """Our recipe as sd-scripts' files: a dataset config, a training config, and the command that starts it."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from portraitist.errors import PortraitistError
 from portraitist.interop import kohya_folders
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 OPTIMISERS = {
     "adamw": "AdamW", "adamw8bit": "AdamW8bit", "adafactor": "Adafactor", "prodigy": "Prodigy",

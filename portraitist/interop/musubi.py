@@ -10,6 +10,7 @@ from portraitist.interop import kohya_carrying, musubi_dataset, settings, traini
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules, rules
 from portraitist.interop.document import Document
+from portraitist.interop.kohya_dataset import last
 from portraitist.interop.kohya_reading import companion, completed, told
 from portraitist.interop.musubi_dataset import Source
 from portraitist.interop.musubi_writing import written
@@ -218,7 +219,7 @@ def sets(going: kohya_carrying.Carrying, sources: Iterable[Source]) -> list[tupl
             if given is not None and (value := convert(given.value)) is not None:
                 going.keep(key, value, given.path)
         folder = str(source.folder.path) if source.folder else source.name
-        name = folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        name = last(folder)
         name = name if name not in {one["name"] for one in found} else f"{name}-{len(found) + 1}"
         controls = source.values["control_directory"]
         shown = {"references": [str(source.controls.path if source.controls else controls)]} if controls else {}

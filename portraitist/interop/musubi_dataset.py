@@ -11,7 +11,7 @@ from typing import Any
 from portraitist.interop import counting, kohya_folders
 from portraitist.interop.diagnosis import Remark, Rules, SetCount
 from portraitist.interop.document import Document, Path, Place
-from portraitist.interop.kohya_dataset import Values
+from portraitist.interop.kohya_dataset import Values, last
 from portraitist.interop.kohya_folders import Folder
 from portraitist.interop.schema import checked, known, sides, tables, whole
 
@@ -49,7 +49,7 @@ class Source:
     def count(self) -> SetCount:
         """As it will be seen."""
         pictures, repeats = self.pictures, max(0, whole(self.values["num_repeats"], 1))
-        return SetCount(self.name, -1 if pictures is None else len(pictures), repeats)
+        return SetCount(last(self.name), -1 if pictures is None else len(pictures), repeats)
 
     def batches(self) -> int:
         """Batches of one pass; -1 when what decides it is not to be seen."""
@@ -132,7 +132,7 @@ def of_source(source: Source, rules: Rules) -> Iterator[Remark]:
         yield on(rules, "list-without-cache", source, ("image_jsonl_file",))
     if whole(values["num_repeats"], 1) < 1:
         yield on(rules, "repeats-zero", source, ("num_repeats",), folder=source.name)
-    times = kohya_folders.repeats(source.name.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    times = kohya_folders.repeats(last(source.name))
     if times > 1 and values.given("num_repeats") is None and values["image_directory"]:
         yield on(rules, "repeats-in-name", source, ("image_directory",), folder=source.name, times=times)
 

@@ -1,8 +1,10 @@
 """Our recipe for Qwen-Image and its edit model as musubi-tuner's files: a dataset config, and the commands."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
@@ -19,8 +21,10 @@ from portraitist.interop.kohya_writing import (
     remarked,
     schedule,
 )
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 VERSIONS = {"qwen-image": "original", "qwen-image-edit": "edit-2509"}
 SCRIPT = '"$MUSUBI/src/musubi_tuner/qwen_image_{}.py"'
