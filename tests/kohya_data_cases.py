@@ -27,6 +27,8 @@ def made(place: Path) -> Path:
     pictures(place / "empty", 1)
     (place / "empty" / "0.txt").write_text("")
     (place / "nothing").mkdir()
+    pictures(place / "crops", 2)
+    (place / "crops" / "1.png").rename(place / "crops" / "0_face.png")
     return place
 
 
@@ -73,5 +75,6 @@ CASES = {
         dataset('image_dir = "pics"\ncache_info = true', SPLIT),
         folder("pics", "cache_info = true"),
     ),
+    "validation-crops": (dataset('image_dir = "crops"', SPLIT), dataset(own=SPLIT)),
     "validation-out-of-range": (dataset(own="resolution = 1024\nvalidation_split = 1.5"), dataset(own=SPLIT)),
 }

@@ -77,6 +77,10 @@ def of_validation(dataset: Dataset, rules: Rules) -> Iterator[Remark]:
         return
     if values["validation_seed"] is None:
         yield on(rules, "validation-leak", values, ("validation_split",), dataset)
+    parts = [name for subset in dataset.subsets if subset.folder for name in folders.parts(subset.folder.pictures)]
+    if parts and dataset.style == "dreambooth":
+        some = folders.some(parts)
+        yield on(rules, "validation-crops", values, ("validation_split",), dataset, count=len(parts), some=some)
     if any(subset.values["cache_info"] for subset in dataset.subsets):
         yield on(rules, "cache-info-with-validation", values, ("cache_info", "validation_split"), dataset)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"})
 TEXTS = (".txt", ".caption", ".cap")
 CLIP_PART = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE)
+PART = re.compile(r"(.+?)[ _-](?:crop|face|head|zoom|detail|flip|mirror|aug)\w*", re.IGNORECASE)
 MOST = 20_000
 """Pictures of one folder that are looked at."""
 
@@ -88,6 +89,12 @@ def seen(named: object, base: str) -> Folder | None:
         except OSError:
             continue
     return None
+
+
+def parts(names: Sequence[str]) -> list[str]:
+    """Names of pictures that by their names are cut out of, or made of, another one there: `001_face` beside `001`."""
+    stems = {Path(name).stem for name in names}
+    return [name for name in names if (found := PART.fullmatch(Path(name).stem)) and found[1] in stems]
 
 
 def tokens(text: str, clip: bool) -> int:
