@@ -102,8 +102,9 @@ def carried(document: Document) -> Carried:
     if not found:
         going = kohya_carrying.Carrying()
         pictures = kohya_carrying.sets(going, datasets)
-        kohya_carrying.leave_rest(going, dict(document.leaves()), frozenset({"image_dir", "num_repeats", "is_reg"}))
-        return going.account(pictures=pictures)
+        dealt = frozenset({"image_dir", "num_repeats", "is_reg", "class_tokens"})
+        kohya_carrying.leave_rest(going, dict(document.leaves()), dealt)
+        return going.account(*kohya_carrying.named(datasets), pictures)
     last = found[-1]
     going = kohya_carrying.carry(last.training, last.went.updates, last.went.per_epoch)
-    return going.account(pictures=kohya_carrying.sets(going, last.datasets))
+    return going.account(*kohya_carrying.named(last.datasets), kohya_carrying.sets(going, last.datasets))

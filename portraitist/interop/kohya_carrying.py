@@ -78,6 +78,7 @@ KEPT: dict[str, tuple[str, Convert]] = {
 }
 """Options by the name that they have there, to our key and a value of ours; None where it has no equal."""
 
+OF_MODEL = frozenset({"pretrained_model_name_or_path", "dit", "vae", "ae", "clip_l", "t5xxl", "text_encoder"})
 PLACES = frozenset({
     "output_dir", "output_name", "logging_dir", "log_with", "log_prefix", "config_file", "dataset_config",
     "train_data_dir", "reg_data_dir", "save_model_as", "sample_prompts", "sample_sampler", "wandb_run_name",
@@ -91,6 +92,8 @@ DEALT = frozenset({"network_module", "network_args", "optimizer_args", "max_trai
 
 def why(name: str) -> str:
     """Why an option is not carried over."""
+    if name == "caption_extension":
+        return "captions are .txt files here, and read whole"
     if name in PLACES:
         return "where things lie and what is logged is the project's own"
     if name in FROZEN:
@@ -135,7 +138,9 @@ def carry(training: Training, updates: int, per_epoch: int) -> Carrying:
         if name in KEPT:
             key, convert = KEPT[name]
             value = convert(given.value)
-            if name == "min_snr_gamma" and training.family != "sdxl":
+            if name in OF_MODEL and training.family and training.family not in FAMILIES:
+                going.leave(given, f"there is no family {training.family} here")
+            elif name == "min_snr_gamma" and training.family != "sdxl":
                 going.leave(given, "it counts for nothing on a flow model")
             elif value is None:
                 going.leave(given, f"{given.value!r} has no equal here")
@@ -281,9 +286,17 @@ def sets(going: Carrying, datasets: Sequence[Dataset]) -> list[tuple[str, str]]:
     return pictures
 
 
+def named(datasets: Sequence[Dataset]) -> tuple[str, str]:
+    """Trigger and noun by the class tokens of the first set that has some: `ohwx woman`, the rare word before."""
+    subsets = [one for dataset in datasets for one in dataset.subsets if not one.values["is_reg"]]
+    tokens = next((str(one.values["class_tokens"]) for one in subsets if one.values["class_tokens"]), "")
+    trigger, _, noun = tokens.strip().partition(" ")
+    return ("", "") if "," in trigger or len(trigger) > 60 else (trigger, noun.strip())
+
+
 def leave_rest(going: Carrying, found: Mapping[Path, Any], dealt: frozenset[str]) -> None:
     """Leave what a dataset's file says that was not carried."""
     had = {*going.kept, *(left.path for left in going.left)}
     for path, value in found.items():
-        if path not in had and str(path[-1]) not in dealt:
+        if path and path not in had and str(path[-1]) not in dealt:
             going.left.append(Left(path, value, why(str(path[-1]))))

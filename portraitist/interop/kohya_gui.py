@@ -212,7 +212,7 @@ def carried(document: Document) -> Carried:
         if (name,) not in had and value not in ("", False, 0, None):
             given = Given(value, (name,), document.place((name,)))
             going.leave(given, kohya_carrying.why(str(name)))
-    return going.account(pictures=pictures)
+    return going.account(*kohya_carrying.named(one.datasets), pictures)
 
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:

@@ -11,7 +11,8 @@ from portraitist.errors import PortraitistError
 from portraitist.interop import opening
 from portraitist.project import Facts
 from portraitist.tables import value_at
-from tests.doctoring import pictures
+from tests.doctoring import command, pictures
+from tests.kohya_cases import CLEAN
 from tests.musubi_cases import preset
 
 FACTS = Facts(name="Maya", trigger="maya_char", subject="fictional", noun="woman")
@@ -77,6 +78,8 @@ def same(ours, carried):
     assert carried.recipe["data.resolution"] == (ours.data.resolution or 1024)
     weights = {one["name"]: one["weight"] for one in carried.recipe["data.sets"]}
     assert weights == {one.name: one.weight for one in ours.data.sets}
+    if TOOLS[ours.model.family] == "kohya":
+        assert (carried.trigger, carried.noun) == (FACTS.trigger, FACTS.noun)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -172,3 +175,19 @@ is_reg = true
     ]  # fmt: skip
     assert carried.recipe["data.resolution"] == 1024
     assert [name for _, name in carried.pictures] == ["faces", "bodies"]
+
+
+def test_the_files_of_a_model_of_no_family_here_are_left(place):
+    text = command("train_network", CLEAN | {"pretrained_model_name_or_path": "sd-v1-5.safetensors"})
+    (place / "old.sh").write_text(text)
+    carried = interop.tool("kohya").carried(opening.opened(place / "old.sh"))
+    assert "model.base" not in carried.recipe
+    assert "model.family" not in carried.recipe
+    assert any("no family sd" in left.why for left in carried.left)
+
+
+def test_the_name_of_a_folder_gives_trigger_noun_and_weight(place):
+    pictures(place / "dream" / "20_ohwx tall woman", 1)
+    carried = interop.tool("kohya").carried(opening.repeated(place / "dream"))
+    assert (carried.trigger, carried.noun) == ("ohwx", "tall woman")
+    assert carried.recipe["data.sets"] == [{"name": "20_ohwx tall woman", "weight": 20}]

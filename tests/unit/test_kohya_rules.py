@@ -2,8 +2,10 @@
 
 import pytest
 
+from portraitist.errors import PortraitistError
 from portraitist.interop import settings
 from portraitist.interop.diagnosis import rules
+from portraitist.verbs.doctor import doctor
 from tests.doctoring import command, diagnosed, pictures, said
 from tests.kohya_cases import CASES, FILES, FOLDERS, flux, sdxl
 from tests.kohya_data_cases import CASES as DATA_CASES
@@ -96,3 +98,19 @@ def test_what_a_dataset_config_is_refused_for_is_said_where_a_command_names_it(w
     assert found.stops.startswith("refused.toml: shuffel is unknown")
     remark = next(one for one in found.remarks if one.rule == "kohya/unknown-dataset-key")
     assert sdxl().splitlines()[remark.place.line - 1].lstrip().startswith("--dataset_config")
+
+
+def test_a_folder_of_pictures_by_its_names_is_judged_as_sd_scripts_reads_it(tmp_path):
+    pictures(tmp_path / "10_maya", 3)
+    pictures(tmp_path / "4_woman", 2, caption="")
+    pictures(tmp_path / "loose", 1)
+    (found,) = doctor([tmp_path]).examined
+    counts = [(one.name, one.pictures, one.repeats) for one in found.diagnosis.effective.sets]
+    assert counts == [("10_maya", 3, 10), ("4_woman", 2, 4)]
+    assert said(found.diagnosis) == {"kohya/folder-without-repeats", "kohya/no-caption", "kohya/extension-default"}
+
+
+def test_a_folder_without_configs_or_repeats_is_refused(tmp_path):
+    pictures(tmp_path / "loose", 1)
+    with pytest.raises(PortraitistError, match="no config"):
+        doctor([tmp_path])
