@@ -121,3 +121,8 @@ def test_saving_and_removing_step_by_step_leaves_what_is_counted(count, every, l
         if last and gone >= 0:
             left.discard(gone - gone % every)
     assert counting.saved(count, every, last) == (count // every, len(left))
+
+
+def test_a_folder_that_stands_twice_is_counted_once(world):
+    found = run(world, [("tall", "num_repeats = 2"), ("tall", "num_repeats = 9")], "")
+    assert [(one.pictures, one.repeats) for one in found.sets] == [(5, 2)]

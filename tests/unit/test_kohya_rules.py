@@ -114,3 +114,10 @@ def test_a_folder_without_configs_or_repeats_is_refused(tmp_path):
     pictures(tmp_path / "loose", 1)
     with pytest.raises(PortraitistError, match="no config"):
         doctor([tmp_path])
+
+
+def test_the_beginning_of_an_option_is_that_option_where_only_one_begins_so(world):
+    """argparse takes a prefix that is unique, and refuses one that is not."""
+    text = sdxl(network_dim=None).rstrip() + " --network_di 24\n"
+    assert diagnosed(text, "x.sh", world).effective.rank == 24
+    assert diagnosed(sdxl().rstrip() + " --network_ 24\n", "x.sh", world).stops
