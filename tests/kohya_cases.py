@@ -50,7 +50,7 @@ def toml(text):
 
 EXTRACT = {"model_org": "a", "model_tuned": "b", "save_to": "c", "dim": 16}
 CASES = {
-    "unknown-option": (sdxl(learnin_rate="1e-4"), sdxl(learning_rate="1e-4")),
+    "unknown-key-on-command": (sdxl(learnin_rate="1e-4"), sdxl(learning_rate="1e-4")),
     "lines-apart": (sdxl().replace("\\\n", "\n", 1), sdxl()),
     "unknown-key": (toml("optimiser = 1"), toml("max_train_steps = 100")),
     "flag-with-value": (sdxl(cache_latents="true"), sdxl(cache_latents=True)),

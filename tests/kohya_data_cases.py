@@ -35,7 +35,7 @@ def made(place: Path) -> Path:
 SPLIT = "resolution = 1024\nvalidation_split = 0.1\nvalidation_seed = 1"
 CASES = {
     "misplaced-key": (folder("pics", "validation_split = 0.1"), dataset(own=SPLIT)),
-    "unknown-dataset-key": (folder("pics", "shuffle_captions = true"), folder("pics", "shuffle_caption = true")),
+    "unknown-key-in-dataset": (folder("pics", "shuffle_captions = true"), folder("pics", "shuffle_caption = true")),
     "wrong-type": (dataset(own='resolution = "1024,1024"'), dataset(own="resolution = [1024, 1024]")),
     "mixed-subsets": (
         dataset('image_dir = "pics"\n[[datasets.subsets]]\nimage_dir = "bare"\nmetadata_file = "m.json"'),
@@ -43,9 +43,9 @@ CASES = {
     ),
     "no-folder-key": (dataset("num_repeats = 2"), dataset()),
     "no-datasets": ("[general]\nshuffle_caption = true\n", dataset()),
-    "nothing-to-train": (folder("nothing"), dataset()),
+    "folder-all-empty": (folder("nothing"), dataset()),
     "folder-not-here": (folder("nowhere"), dataset()),
-    "no-pictures": (folder("nothing"), dataset()),
+    "folder-empty": (folder("nothing"), dataset()),
     "repeats-in-name": (folder("10_maya"), folder("10_maya", "num_repeats = 10")),
     "keep-tokens-idle": (folder("pics", "keep_tokens = 1"), folder("pics", "keep_tokens = 1\nshuffle_caption = true")),
     "extension-default": (
@@ -54,10 +54,10 @@ CASES = {
     ),
     "extension-without-dot": (folder("pics", 'caption_extension = "txt"'), dataset()),
     "captions-not-read": (folder("pics", 'caption_extension = ".caption"'), dataset()),
-    "no-caption": (folder("bare"), dataset()),
-    "empty-caption": (folder("empty"), dataset()),
-    "first-line-only": (folder("lines"), folder("lines", "enable_wildcard = true")),
-    "caption-too-long": (folder("long"), dataset()),
+    "captions-missing": (folder("bare"), dataset()),
+    "captions-empty": (folder("empty"), dataset()),
+    "captions-first-line": (folder("lines"), folder("lines", "enable_wildcard = true")),
+    "captions-too-long": (folder("long"), dataset()),
     "duplicate-folder": (
         dataset('image_dir = "pics"\n[[datasets.subsets]]\nimage_dir = "pics"'),
         dataset('image_dir = "pics"\n[[datasets.subsets]]\nimage_dir = "bare"'),
@@ -75,6 +75,6 @@ CASES = {
         dataset('image_dir = "pics"\ncache_info = true', SPLIT),
         folder("pics", "cache_info = true"),
     ),
-    "validation-crops": (dataset('image_dir = "crops"', SPLIT), dataset(own=SPLIT)),
+    "folder-crops": (dataset('image_dir = "crops"', SPLIT), dataset(own=SPLIT)),
     "validation-out-of-range": (dataset(own="resolution = 1024\nvalidation_split = 1.5"), dataset(own=SPLIT)),
 }

@@ -48,7 +48,7 @@ def made(place: Path) -> Path:
 
 EXTRACT = {"model_org": "a", "model_tuned": "b", "save_to": "c"}
 CASES = {
-    "unknown-option": (qwen(shuffle_caption=True), qwen()),
+    "unknown-key-on-command": (qwen(shuffle_caption=True), qwen()),
     "lines-apart": (qwen().replace("\\\n", "\n", 1), qwen()),
     "unknown-key": (toml("shuffle_caption = true"), toml("seed = 1")),
     "flag-with-value": (qwen(fp8_base="true"), qwen(fp8_base=True)),
@@ -99,7 +99,7 @@ CASES = {
         command("qwen_extract_lora", EXTRACT | {"clamp_quantile": 1}),
     ),
     "misplaced-key": (dataset(general=GENERAL + 'image_directory = "pics"\n'), dataset()),
-    "unknown-dataset-key": (dataset('image_dir = "pics"\nimage_directory = "pics"\n'), dataset()),
+    "unknown-key-in-dataset": (dataset('image_dir = "pics"\nimage_directory = "pics"\n'), dataset()),
     "wrong-type": (dataset(general=GENERAL.replace("[1024, 1024]", '"1024"')), dataset()),
     "no-datasets": (qwen(dataset_config="general.toml"), qwen()),
     "extension-without-dot": (dataset(general=GENERAL.replace(".txt", "txt")), dataset()),
@@ -107,7 +107,7 @@ CASES = {
         dataset('image_directory = "10_maya"\n'),
         dataset('image_directory = "10_maya"\nnum_repeats = 10\n'),
     ),
-    "caption-too-long": (dataset('image_directory = "long"\n'), dataset()),
+    "captions-too-long": (dataset('image_directory = "long"\n'), dataset()),
     "no-source": (dataset("num_repeats = 1\n[[datasets]]\nimage_directory = 'pics'\n"), dataset()),
     "list-without-cache": (
         dataset("image_jsonl_file = 'a.jsonl'\n"),
@@ -123,9 +123,9 @@ CASES = {
     "no-buckets": (dataset(general=GENERAL.replace("true", "false")), dataset()),
     "no-extension": (dataset(general=GENERAL.replace('caption_extension = ".txt"\n', "")), dataset()),
     "captions-not-read": (dataset('image_directory = "controls"\n'), dataset()),
-    "no-caption": (dataset('image_directory = "half"\n'), dataset()),
+    "captions-missing": (dataset('image_directory = "half"\n'), dataset()),
     "controls-resized": (dataset(CONTROLS), dataset(CONTROLS + "no_resize_control = true\n")),
-    "missing-controls": (dataset(CONTROLS.replace("controls", "one")), dataset(CONTROLS)),
+    "folder-without-controls": (dataset(CONTROLS.replace("controls", "one")), dataset(CONTROLS)),
 }
 
 PRESET = {
@@ -141,7 +141,7 @@ def preset(**changes: object) -> str:
 
 
 GUI_CASES = {
-    "unknown-field": (preset(network_dimension=8), preset()),
+    "unknown-key": (preset(network_dimension=8), preset()),
     "old-field": (preset(lora_network_weights="a.safetensors"), preset(lora_network_weights="")),
     "epoch-ignored": (preset(epoch=10), preset(epoch=10, max_train_steps=0)),
     "default-steps": (preset(dataset_config="data.toml", max_train_steps=0), preset(dataset_config="data.toml")),

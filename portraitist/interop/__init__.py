@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portraitist.project import Facts
     from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("kohya_gui", "musubi", "kohya")
+TOOLS: tuple[str, ...] = ("kohyagui", "musubi", "kohya")
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 

@@ -29,7 +29,7 @@ def remarks(datasets: Sequence[Dataset], rules: Rules, family: str, whole_run: b
             if dataset.style == "dreambooth":
                 yield from of_captions(subset, rules, family)
     if datasets and not any(subset.pictures for dataset in datasets for subset in dataset.subsets):
-        yield rules["nothing-to-train"].at(datasets[0].path, datasets[0].place)
+        yield rules["folder-all-empty"].at(datasets[0].path, datasets[0].place)
 
 
 def on(
@@ -80,7 +80,7 @@ def of_validation(dataset: Dataset, rules: Rules) -> Iterator[Remark]:
     parts = [name for subset in dataset.subsets if subset.folder for name in folders.parts(subset.folder.pictures)]
     if parts and dataset.style == "dreambooth":
         some = folders.some(parts)
-        yield on(rules, "validation-crops", values, ("validation_split",), dataset, count=len(parts), some=some)
+        yield on(rules, "folder-crops", values, ("validation_split",), dataset, count=len(parts), some=some)
     if any(subset.values["cache_info"] for subset in dataset.subsets):
         yield on(rules, "cache-info-with-validation", values, ("cache_info", "validation_split"), dataset)
 
@@ -106,7 +106,7 @@ def of_folder(subset: Subset, rules: Rules) -> Iterator[Remark]:
     if folder is None and values["image_dir"]:
         yield on(rules, "folder-not-here", values, keys, subset, folder=subset.name)
     elif folder is not None and not folder.pictures:
-        yield on(rules, "no-pictures", values, keys, subset, folder=subset.name)
+        yield on(rules, "folder-empty", values, keys, subset, folder=subset.name)
     times = folders.repeats(subset.label)
     if times > 1 and "_" in subset.name and values.given("num_repeats") is None:
         yield on(rules, "repeats-in-name", values, keys, subset, folder=subset.name, times=times)
@@ -135,7 +135,7 @@ def of_captions(subset: Subset, rules: Rules, family: str) -> Iterator[Remark]:
         yield on(rules, "captions-not-read", values, keys, subset, other=other, count=count, tokens=tokens, **fields)
     elif len(captioned) < len(folder.pictures) and not values["is_reg"]:
         count = len(folder.pictures) - len(captioned)
-        yield on(rules, "no-caption", values, keys, subset, count=count, tokens=tokens, **fields)
+        yield on(rules, "captions-missing", values, keys, subset, count=count, tokens=tokens, **fields)
     yield from of_words(subset, folder, extension, rules, family)
 
 
@@ -155,8 +155,10 @@ def of_words(subset: Subset, folder: Folder, extension: str, rules: Rules, famil
             long.append(name)
     keys = ("image_dir", "caption_extension")
     if empty:
-        yield on(rules, "empty-caption", values, keys, subset, count=len(empty), some=folders.some(empty))
+        yield on(rules, "captions-empty", values, keys, subset, count=len(empty), some=folders.some(empty))
     if lines:
-        yield on(rules, "first-line-only", values, keys, subset, count=len(lines), some=folders.some(lines))
+        yield on(rules, "captions-first-line", values, keys, subset, count=len(lines), some=folders.some(lines))
     if long:
-        yield on(rules, "caption-too-long", values, keys, subset, count=len(long), some=folders.some(long), limit=limit)
+        yield on(
+            rules, "captions-too-long", values, keys, subset, count=len(long), some=folders.some(long), limit=limit
+        )

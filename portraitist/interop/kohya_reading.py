@@ -121,7 +121,8 @@ def completed(options: Mapping[str, Given], document: Document, known: Rules) ->
     if beside is None:
         return dict(options), [known["config-not-here"].at(given.path, given.place, name=named)]
     below, _ = settings.flattened(beside, settings.table(known, ""), known)
-    return {name: Given(one.value, given.path, given.place) for name, one in below.items()} | dict(options), []
+    inner = {name: Given(one.value, (*given.path, name), given.place) for name, one in below.items()}
+    return inner | dict(options), []
 
 
 def companion(document: Document, named: Any) -> Document | None:

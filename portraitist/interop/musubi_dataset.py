@@ -162,12 +162,12 @@ def of_captions(source: Source, rules: Rules) -> Iterator[Remark]:
         if not captioned:
             yield on(rules, "captions-not-read", source, keys, other=folder.extension() or ".txt", **fields)
         elif count:
-            yield on(rules, "no-caption", source, keys, count=count, **fields)
+            yield on(rules, "captions-missing", source, keys, count=count, **fields)
         texts = list(folder.captions(str(extension)))
         long = [name for name, text in texts if kohya_folders.tokens(text, False) > TEXT_LIMIT]
         if long:
             some = kohya_folders.some(long)
-            yield on(rules, "caption-too-long", source, keys, count=len(long), some=some, limit=TEXT_LIMIT)
+            yield on(rules, "captions-too-long", source, keys, count=len(long), some=some, limit=TEXT_LIMIT)
 
 
 def of_controls(source: Source, rules: Rules) -> Iterator[Remark]:
@@ -184,7 +184,7 @@ def of_controls(source: Source, rules: Rules) -> Iterator[Remark]:
     lone = [name for name in source.pictures or [] if not any(belongs(stem, File(name).stem) for stem in stems)]
     if lone:
         fields = {"count": len(lone), "some": kohya_folders.some(lone)}
-        yield on(rules, "missing-controls", source, ("control_directory",), **fields)
+        yield on(rules, "folder-without-controls", source, ("control_directory",), **fields)
 
 
 def belongs(control: str, picture: str) -> bool:

@@ -62,7 +62,7 @@ def checked(
         here = (*path, name)
         place = document.place(here)
         if name not in kinds:
-            rule = "misplaced-key" if name in elsewhere else "unknown-dataset-key"
+            rule = "misplaced-key" if name in elsewhere else "unknown-key-in-dataset"
             where, near = elsewhere.get(name, ""), meant(name, [*kinds, *elsewhere])
             remarks.append(rules[rule].at(here, place, name=name, where=where, near=near))
         elif not fits(value, kinds[name]):

@@ -178,7 +178,7 @@ def parsed(command: Command, known: Table, rules: Rules) -> tuple[dict[str, Give
         name = known.named(written) if known.kinds else written.replace("-", "_")
         if not name:
             near = known.nearest(written)
-            remarks.append(rules["unknown-option"].at(given.path, given.place, name=written, near=near))
+            remarks.append(rules["unknown-key-on-command"].at(given.path, given.place, name=written, near=near))
             continue
         if name in options:
             remarks.append(rules["given-twice"].at(given.path, given.place, name=name))

@@ -128,7 +128,7 @@ def test_a_family_is_written_by_its_own_trainer_alone(place):
         with pytest.raises(PortraitistError, match="not written for"):
             interop.tool(tool).written(made(name), FACTS, str(place / "pictures"))
     with pytest.raises(PortraitistError, match="not written"):
-        interop.tool("kohya_gui").written(made("sdxl"), FACTS, str(place / "pictures"))
+        interop.tool("kohyagui").written(made("sdxl"), FACTS, str(place / "pictures"))
 
 
 def test_an_edit_model_without_references_is_refused(place):
@@ -151,7 +151,7 @@ def test_what_was_not_carried_is_told_with_a_reason_and_nothing_is_lost(place):
 
 def test_a_config_of_the_gui_is_carried_at_its_fields(place):
     (place / "gui.json").write_text(preset(network_dim=32, network_alpha=16, LoRA_type="Kohya LoCon", conv_dim=8))
-    carried = interop.tool("kohya_gui").carried(opening.opened(place / "gui.json"))
+    carried = interop.tool("kohyagui").carried(opening.opened(place / "gui.json"))
     assert carried.recipe["adapter.rank"] == 32
     assert carried.recipe["adapter.modules"] == "locon"
     assert carried.kept["unet_lr",] == "training.rate"

@@ -96,7 +96,7 @@ def test_every_call_of_a_script_file_is_found(text, scripts):
 def test_what_a_dataset_config_is_refused_for_is_said_where_a_command_names_it(world):
     found = diagnosed(sdxl(dataset_config="refused.toml"), "x.sh", world)
     assert found.stops.startswith("refused.toml: shuffel is unknown")
-    remark = next(one for one in found.remarks if one.rule == "kohya/unknown-dataset-key")
+    remark = next(one for one in found.remarks if one.rule == "kohya/unknown-key-in-dataset")
     assert sdxl().splitlines()[remark.place.line - 1].lstrip().startswith("--dataset_config")
 
 
@@ -107,7 +107,11 @@ def test_a_folder_of_pictures_by_its_names_is_judged_as_sd_scripts_reads_it(tmp_
     (found,) = doctor([tmp_path]).examined
     counts = [(one.name, one.pictures, one.repeats) for one in found.diagnosis.effective.sets]
     assert counts == [("10_maya", 3, 10), ("4_woman", 2, 4)]
-    assert said(found.diagnosis) == {"kohya/folder-without-repeats", "kohya/no-caption", "kohya/extension-default"}
+    assert said(found.diagnosis) == {
+        "kohya/folder-without-repeats",
+        "kohya/captions-missing",
+        "kohya/extension-default",
+    }
 
 
 def test_a_folder_without_configs_or_repeats_is_refused(tmp_path):

@@ -27,13 +27,13 @@ def test_a_rule_is_triggered_by_what_it_names_and_silent_on_the_repaired_form(ru
 @pytest.mark.parametrize("rule", GUI_CASES)
 def test_a_rule_about_the_gui_is_triggered_and_silent_on_the_repaired_form(rule, world):
     broken, repaired = GUI_CASES[rule]
-    assert f"kohya_gui/{rule}" in said(diagnosed(broken, "x.json", world))
-    assert f"kohya_gui/{rule}" not in said(diagnosed(repaired, "x.json", world))
+    assert f"kohyagui/{rule}" in said(diagnosed(broken, "x.json", world))
+    assert f"kohyagui/{rule}" not in said(diagnosed(repaired, "x.json", world))
 
 
 def test_no_rule_is_without_a_test():
     assert set(CASES) == set(rules("musubi").rules)
-    assert set(GUI_CASES) == set(rules("kohya_gui").rules)
+    assert set(GUI_CASES) == set(rules("kohyagui").rules)
 
 
 @pytest.mark.parametrize(("text", "name"), [(qwen(), "x.sh"), (dataset(), "x.toml"), (preset(), "x.json")])

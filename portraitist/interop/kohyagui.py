@@ -120,7 +120,7 @@ def family_of(value: Mapping[str, Any]) -> str:
 
 def read(document: Document) -> tuple[Gathered, list[Remark]]:
     """The training that a config starts, and what is remarked of the GUI itself."""
-    known, sd_scripts = rules("kohya_gui"), rules("kohya")
+    known, sd_scripts = rules("kohyagui"), rules("kohya")
     fields = Fields(document, known)
     family = family_of(fields.value)
     found = options(fields, family)
@@ -164,7 +164,7 @@ def remarks(fields: Fields, family: str) -> Iterator[Remark]:
             if value[name] not in ("", False, 0, None):
                 yield fields.says("old-field", name, name=name, new=known.keys["old"][name])
         elif name not in every:
-            yield fields.says("unknown-field", name, name=name, near=meant(name, sorted(every)))
+            yield fields.says("unknown-key", name, name=name, near=meant(name, sorted(every)))
     yield from of_length(fields)
     rates = ("learning_rate", "unet_lr", "text_encoder_lr")
     if "LoRA_type" in value and all(name in value for name in rates) and not any(map(fields.number, rates)):
@@ -196,7 +196,7 @@ def of_type(fields: Fields, family: str, kind: str) -> Iterator[Remark]:
 def diagnose(document: Document) -> Diagnosis:
     """What would really come of a config."""
     one, own = read(document)
-    known = rules("kohya_gui")
+    known = rules("kohyagui")
     found = trainings.judged(NAME, known, [*own, *one.remarks], one.effective)
     stopping = trainings.judged(NAME, rules("kohya"), one.remarks, one.effective)
     return Diagnosis(NAME, known.version, found.remarks, one.effective, found.stops or stopping.stops, stopping.differs)
