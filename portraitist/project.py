@@ -5,16 +5,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.pictures import Picture
 from portraitist.recipe import first_complaint
 from portraitist.tables import parse
+
+if TYPE_CHECKING:
+    from portraitist.pictures import Picture
 
 FORMAT = 1
 
@@ -167,8 +169,10 @@ class Project:
                 "Restore the signed file, or record the new one with its sha256 in project.toml.",
             )
 
-    def read_manifest(self) -> list[Picture]:
+    def read_manifest(self) -> "list[Picture]":
         """The pictures as `audit` last saw them. Raises PortraitistError when there is no manifest."""
+        from portraitist.pictures import Picture  # and numpy with it, which most commands begin without
+
         if not self.manifest.is_file():
             raise PortraitistError(f"{self.folder} has not been audited", f"Run: portraitist audit {self.folder}")
         found = []
@@ -184,7 +188,7 @@ class Project:
                 ) from error
         return found
 
-    def write_manifest(self, pictures: Sequence[Picture]) -> None:
+    def write_manifest(self, pictures: "Sequence[Picture]") -> None:
         """Write the manifest; only `audit` does."""
         lines = [json.dumps({"format": FORMAT, **asdict(p)}, ensure_ascii=False, sort_keys=True) for p in pictures]
         durable.write_text(self.manifest, "".join(line + "\n" for line in lines))

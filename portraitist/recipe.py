@@ -139,6 +139,15 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     values = parse(durable.read_text(path), str(path)) if path.is_file() else {}
     for change in changes:
         apply(values, change)
+    return made(values, str(path) if path.is_file() else "", str(path))
+
+
+def made(values: dict[str, Any], source: str, place: str = "") -> Recipe:
+    """The recipe of a file's values over the preset that they name; raises as `load` does.
+
+    source  what complaints name; "" is the preset. place: what they name before the preset is known; "" is the source
+    """
+    path = place or source
     name = values.get("preset", "mini")
     if name not in presets():
         raise PortraitistError(f"{path}: there is no preset {name!r}", f"Choose one of: {', '.join(presets())}.")
@@ -152,8 +161,9 @@ def load(path: Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         found = Recipe.model_validate(merged)
     except ValidationError as error:
-        raise first_complaint(error, str(path) if path.is_file() else f"preset {name}", Recipe) from error
-    rules.about_preset(found, preset["model"]["family"], presets(found.model.family))
+        raise first_complaint(error, source or f"preset {name}", Recipe) from error
+    if found.model.family != preset["model"]["family"]:
+        rules.about_preset(found, preset["model"]["family"], presets(found.model.family))
     own = [key for key in rules.COUNTS if value_at(values, key) is not None and value_at(preset, key) is None]
     rules.refuse_idle(found, own)
     return found

@@ -74,19 +74,3 @@ def convert(
     from portraitist.verbs.convert import convert as verb
 
     return Work(file.parent, lambda emit, stop: verb(file, out, to, family, overwrite))
-
-
-@app.command(sort_key=16)
-def doctor(
-    *configs: Annotated[Path, Parameter(help="Configs of other trainers, or folders of them.")],
-    sarif: Annotated[
-        Path | None, Parameter(show_default=False, help="Write the remarks here as SARIF, for editors and CI.")
-    ] = None,
-    as_json: Json = False,
-) -> Work:
-    """Say line by line what another trainer really does with its config. Exit code 1 when it is not what was meant."""
-    from portraitist.verbs.doctor import doctor as verb
-
-    if not configs:
-        raise PortraitistError("There is nothing to look at", "Name a config: portraitist doctor train.yaml")
-    return Work(configs[0].parent, lambda emit, stop: verb(configs, sarif, emit=emit))

@@ -18,7 +18,6 @@ from einops import rearrange
 from portraitist.errors import PortraitistError
 from portraitist.families import estimate, part
 from portraitist.family import Base, Profile, Prompt, no_references
-from portraitist.pictures import resize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -300,6 +299,8 @@ def scaled(picture: Tensor, area: int) -> np.ndarray:
     Raises PortraitistError for a picture more than 200 times as long as wide, which Qwen2.5-VL does not look at.
     """
     from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
+
+    from portraitist.pictures import resize
 
     _, height, width = picture.shape
     if max(height, width) > 200 * min(height, width):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 RANK = 16
 """The rank that most counts are made at; what another one adds is a term of its own."""
 
@@ -90,6 +88,8 @@ Counts = Sequence[tuple[Point, Any]]
 
 def fit(*, kept: Counts, recomputed: Counts, wide: Counts, drawn: Counts, again: float) -> Laws:
     """The laws nearest to counts, by least squares of relative errors; `again` is as in `Laws`."""
+    import numpy as np  # to read a law none is needed
+
     worst: list[float] = []
 
     def law(counts: Counts, what: str) -> tuple[float, ...]:

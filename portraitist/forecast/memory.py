@@ -11,7 +11,6 @@ from portraitist.adapters.dialects import tree_of
 from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
 from portraitist.forecast.published import PUBLISHED, Blocks, Published
-from portraitist.judge.overfit import LEVELS
 from portraitist.recipe import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -164,6 +163,8 @@ def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
 
     Most pictures are in one forward pass where a held-out loss takes one at so many noise levels.
     """
+    from portraitist.judge.overfit import LEVELS  # and numpy with it, which training's share needs none of
+
     at = point(base, recipe, side)
     at = Point(LEVELS, at.cells, at.text, at.rank)
     wider = 2 if recipe.model.precision == "float32" else 1  # the law is of half precision

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis
 from portraitist.interop.document import Document
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from portraitist.project import Facts
     from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("kohyagui", "musubi", "kohya")
+TOOLS: tuple[str, ...] = ("aitoolkit", "kohyagui", "musubi", "kohya")
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 
@@ -30,7 +31,10 @@ class Tool(Protocol):
         """Whether a config is of this tool."""
 
     def diagnose(self, document: Document) -> Diagnosis:
-        """What the tool would really do with it."""
+        """What the tool would really do with it.
+
+        Rules about pictures, not about the config, have names that begin with captions- or folder-.
+        """
 
     def carried(self, document: Document) -> Carried:
         """What of it our project and recipe can hold, and what not."""
@@ -46,6 +50,20 @@ def tool(name: str) -> Tool:
     """A tool's module by name."""
     found: Tool = import_module(f"portraitist.interop.{name}")
     return found
+
+
+def chosen(name: str) -> Tool:
+    """A tool as a person names it, ai-toolkit or aitoolkit. Raises PortraitistError for one that is not known here."""
+    known = {plain(word): module for module in TOOLS for word in (module, tool(module).NAME)}
+    if plain(name) not in known:
+        names = ", ".join(tool(module).NAME for module in TOOLS)
+        raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {names}.")
+    return tool(known[plain(name)])
+
+
+def plain(name: str) -> str:
+    """A name without what people write in more ways than one."""
+    return "".join(sign for sign in name.lower() if sign.isalnum())
 
 
 def whose(document: Document) -> str:

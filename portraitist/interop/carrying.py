@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from portraitist.interop.document import Path
+from portraitist.interop.document import Document, Path
+from portraitist.tables import place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,43 @@ class Carried:
     pictures: tuple[tuple[str, str], ...] = ()
     kept: Mapping[Path, str] = field(default_factory=dict)
     left: tuple[Left, ...] = ()
+
+    def tables(self) -> dict[str, Any]:
+        """The recipe as recipe.toml has it: tables in tables."""
+        found: dict[str, Any] = {}
+        for key, value in self.recipe.items():
+            place(found, key.split("."), value)
+        return found
+
+
+class Carrying:
+    """An account that is being made: every value of a document ends up kept or left."""
+
+    def __init__(self, document: Document) -> None:
+        """Of `document`, with nothing in it yet."""
+        self.document = document
+        self.recipe: dict[str, Any] = {}
+        self.kept: dict[Path, str] = {}
+        self.left: list[Left] = []
+
+    def keep(self, key: str, value: Any, *path: str | int) -> None:
+        """Our value by its dotted key, and where theirs stands; what is not there became it by being absent."""
+        self.recipe[key] = value
+        if path and self.document.has(*path):
+            self.kept[path] = key
+
+    def leave(self, why: str, *path: str | int) -> None:
+        """Say why a value that is there was not carried over."""
+        if self.document.has(*path) and path not in self.kept:
+            self.left.append(Left(path, self.document.get(*path), why))
+
+    def rest(self, reasons: Mapping[str, str], otherwise: str) -> tuple[Left, ...]:
+        """All that was left, what nobody spoke of with it: by the last key that has a reason, else `otherwise`."""
+        spoken = {*self.kept, *(one.path for one in self.left)}
+        found = list(self.left)
+        for path, value in self.document.leaves():
+            if value in (None, "", [], {}) or any(path[:end] in spoken for end in range(1, len(path) + 1)):
+                continue
+            named = [part for part in reversed(path) if isinstance(part, str) and part in reasons]
+            found.append(Left(path, value, reasons[named[0]] if named else otherwise))
+        return tuple(found)

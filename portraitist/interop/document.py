@@ -28,7 +28,7 @@ TOP = Place(1, 1, 0)
 class Trap:
     """Something in the text that a reader takes otherwise than its writer meant it.
 
-    kind  duplicate | text-number | boolean-word | tab | octal
+    kind  duplicate (with another value) | text-number | boolean-word | date (all of YAML); comment | comma (of JSON)
     """
 
     kind: str

@@ -45,6 +45,8 @@ class Reading:
     def space(self) -> int:
         """Pass over white space and comments; returns the position."""
         found = SPACE.match(self.text, self.at)
+        if found and (at := found[0].find("/")) >= 0:
+            self.traps.append(Trap("comment", (), self.place(self.at + at, 2), "a comment, which plain JSON has not"))
         self.at = found.end() if found else self.at
         return self.at
 
@@ -89,13 +91,14 @@ class Reading:
             key = self.string()
             here = (*path, key)
             place = self.place(begin, self.at - begin)
-            if key in found:
-                self.traps.append(Trap("duplicate", here, place, f"{key} stands twice; the later one counts"))
             self.places[here] = place
             if self.sign() != ":":
                 raise ValueError(f"{self.where()}: expected a colon")
             self.at += 1
-            found[key] = self.value(here, depth + 1)
+            value = self.value(here, depth + 1)
+            if key in found and found[key] != value:
+                self.traps.append(Trap("duplicate", here, place, f"{key} stands twice; the later one counts"))
+            found[key] = value
             self.comma("}")
         self.at += 1
         return found
@@ -116,6 +119,10 @@ class Reading:
         """Pass a comma, or stand before the end."""
         sign = self.sign()
         if sign == ",":
+            at = self.at
             self.at += 1
+            if self.sign() == end:
+                says = "a comma before the end, which plain JSON has not"
+                self.traps.append(Trap("comma", (), self.place(at), says))
         elif sign != end:
             raise ValueError(f"{self.where()}: expected a comma or {end}")

@@ -6,6 +6,7 @@ from typing import Any
 from portraitist.interop.carrying import Carried, Left
 from portraitist.interop.document import Path
 from portraitist.interop.kohya_dataset import Dataset, last
+from portraitist.interop.kohya_writing import MOST_BLOCKS
 from portraitist.interop.schema import real, sides, whole
 from portraitist.interop.settings import Given
 from portraitist.interop.trainings import Training, paired
@@ -87,18 +88,33 @@ FROZEN = frozenset({"network_train_unet_only", "text_encoder_lr", "cache_text_en
                     "cache_text_encoder_outputs_to_disk", "cache_latents", "cache_latents_to_disk"})  # fmt: skip
 DEALT = frozenset({"network_module", "network_args", "optimizer_args", "max_train_steps", "max_train_epochs",
                    "save_every_n_epochs", "timestep_sampling", "sigmoid_scale", "discrete_flow_shift",
-                   "model_prediction_type", "guidance_scale", "fp8_scaled"})  # fmt: skip
+                   "model_prediction_type", "guidance_scale", "fp8_scaled", "blocks_to_swap",
+                   "model_version"})  # fmt: skip
+
+
+REASONS = {
+    "captions are .txt files here, and read whole": {"caption_extension", "enable_wildcard"},
+    "where things lie and what is logged is the project's own": PLACES,
+    "text encoders stay frozen here, and everything they and the VAE make is cached": FROZEN,
+    "attention is torch's own here": {"sdpa", "xformers", "mem_eff_attn", "flash_attn", "flash3", "split_attn"},
+    "samples are cached here, and read without workers": {
+        "max_data_loader_n_workers", "persistent_data_loader_workers", "vae_batch_size", "cache_info",
+    },
+    "pictures always go into buckets here, by data.resolution and data.aspect": {
+        "enable_bucket", "bucket_no_upscale", "bucket_reso_steps", "min_bucket_reso", "max_bucket_reso",
+    },
+    "captions stay as they are written here": {
+        "shuffle_caption", "keep_tokens", "keep_tokens_separator", "caption_prefix", "caption_suffix",
+        "caption_separator", "secondary_separator", "caption_tag_dropout_rate", "caption_dropout_every_n_epochs",
+        "token_warmup_min", "token_warmup_step",
+    },
+    "pictures stay as they are here": {"flip_aug", "color_aug", "random_crop", "face_crop_aug_range"},
+}  # fmt: skip
 
 
 def why(name: str) -> str:
     """Why an option is not carried over."""
-    if name == "caption_extension":
-        return "captions are .txt files here, and read whole"
-    if name in PLACES:
-        return "where things lie and what is logged is the project's own"
-    if name in FROZEN:
-        return "text encoders stay frozen here, and everything they and the VAE make is cached"
-    return "there is no such setting here"
+    return next((reason for reason, names in REASONS.items() if name in names), "there is no such setting here")
 
 
 class Carrying:
@@ -148,11 +164,23 @@ def carry(training: Training, updates: int, per_epoch: int) -> Carrying:
                 going.keep(key, value, given.path)
         elif name not in DEALT:
             going.leave(given, why(name))
+    model(going, training)
     lengths(going, training, updates, per_epoch)
     network(going, training)
     optimiser(going, training)
     levels(going, training)
     return going
+
+
+def model(going: Carrying, training: Training) -> None:
+    """The model's version, and blocks that are moved."""
+    version, blocks = training.options.get("model_version"), training.options.get("blocks_to_swap")
+    if version is not None and "model.family" in going.recipe:
+        going.keep("model.family", training.family, version.path)
+    if blocks is not None and training.family in MOST_BLOCKS and whole(blocks.value, -1) >= 0:
+        going.keep("model.offload", min(1.0, round(blocks.value / MOST_BLOCKS[training.family], 2)), blocks.path)
+    elif blocks is not None:
+        going.leave(blocks, why("blocks_to_swap"))
 
 
 def side(value: Any) -> int | None:
@@ -219,10 +247,10 @@ def optimiser(going: Carrying, training: Training) -> None:
     if kind in ("adamw", "adamw8bit", "prodigy", "schedulefree") and len(betas) == 2:
         for key, word in zip(("training.beta1", "training.beta2"), betas, strict=True):
             if (value := share(fraction(word))) is not None:
-                going.recipe[key] = value
+                going.keep(key, value, (*given.path, "betas", key[-1]) if given else ())
     decay = fraction(args.pop("weight_decay", ""))
     if 0 <= decay <= 10:
-        going.recipe["training.weight_decay"] = decay
+        going.keep("training.weight_decay", decay, (*given.path, "weight_decay") if given else ())
     if kind == "adafactor":
         for name in ("relative_step", "scale_parameter", "warmup_init"):
             args.pop(name, "")
@@ -250,9 +278,13 @@ def levels(going: Carrying, training: Training) -> None:
         going.keep("training.level", "uniform", given.path)
     elif given.value in ("sigmoid", "shift") and 0 < scale <= 5 and 0 < shift <= 20:
         going.keep("training.level", "logit-normal", given.path)
-        going.recipe["training.level_spread"] = scale
-        if given.value == "shift":
-            going.recipe["training.level_shift"] = shift
+        for name, key, value in (
+            ("sigmoid_scale", "level_spread", scale),
+            ("discrete_flow_shift", "level_shift", shift),
+        ):
+            said = training.options.get(name)
+            if name == "sigmoid_scale" or given.value == "shift":
+                going.keep(f"training.{key}", value, said.path if said else ())
     else:
         going.leave(given, "there is no such distribution here; the family's own stays")
 

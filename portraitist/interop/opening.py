@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from portraitist import durable
@@ -32,18 +33,21 @@ def opened(path: Path) -> Document:
         raise PortraitistError(f"{path} is no trainer's config by its name", f"Their names end in {known}.")
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise PortraitistError(f"{path} is larger than any config", "Name a config, not the data.")
-    text = durable.read_text(path)
-    folder = str(path.parent)
+    return of_text(durable.read_text(path), str(path), str(path.parent))
+
+
+def of_text(text: str, name: str, folder: str) -> Document:
+    """The config of a text by the suffix of its name. Raises PortraitistError for what is not of that language."""
+    suffix = Path(name).suffix.lower()
     try:
         if suffix in COMMANDS:
-            found = document.command(text, str(path))
-            return Document(found.name, folder, found.kind, text, found.value, found.places, found.traps)
-        return READERS[suffix](text, str(path), folder)
+            return replace(document.command(text, name), folder=folder)
+        return READERS[suffix](text, name, folder)
     except ValueError as error:
         language = suffix.removeprefix(".").replace("yml", "yaml").upper()
         what = "a command line" if suffix in COMMANDS else language
         raise PortraitistError(
-            f"{path} is not {what}: {error}", "Mend that place; its trainer cannot read it either."
+            f"{name} is not {what}: {error}", "Mend that place; its trainer cannot read it either."
         ) from error
 
 

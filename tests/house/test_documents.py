@@ -9,7 +9,7 @@ from portraitist import VERBS, recipe
 from portraitist.cli import app
 from tests.house.source import PACKAGE, ROOT, modules
 
-COMMANDS = {*VERBS, "run"}
+COMMANDS = {verb.replace("import_config", "import").replace("_", "-") for verb in VERBS} | {"run"}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -66,7 +66,7 @@ def judged_or_refused(folder: Path, count: int, seed: int) -> int:
             continue
         if whose := interop.whose(document):
             tool = interop.tool(whose)
-            telling.told(document, tool.diagnose(document))
+            telling.told(document, tool.diagnose(document), {})
             tool.carried(document)
             judged += 1
     return judged
