@@ -3,17 +3,23 @@
 One module per foreign tool, with one file of rules beside it in `rules/`; none knows another.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis
 from portraitist.interop.document import Document
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
 
-TOOLS: tuple[str, ...] = ("header", "aitoolkit", "onetrainer", "simpletuner", "diffusion_pipe")
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
+
+TOOLS: tuple[str, ...] = (
+    "header", "aitoolkit", "kohyagui", "onetrainer", "simpletuner", "diffusion_pipe", "musubi", "kohya",
+)  # fmt: skip
 """Modules of this package that each know one tool, in the order in which they are asked."""
 
 
@@ -50,11 +56,16 @@ def tool(name: str) -> Tool:
 
 def chosen(name: str) -> Tool:
     """A tool as a person names it, ai-toolkit or aitoolkit. Raises PortraitistError for one that is not known here."""
-    known = {module.replace("_", ""): module for module in TOOLS}
-    plain = "".join(sign for sign in name.lower() if sign.isalnum())
-    if plain not in known:
-        raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {', '.join(TOOLS)}.")
-    return tool(known[plain])
+    known = {plain(word): module for module in TOOLS for word in (module, tool(module).NAME)}
+    if plain(name) not in known:
+        names = ", ".join(tool(module).NAME for module in TOOLS)
+        raise PortraitistError(f"There is no trainer {name!r} here", f"Choose one of: {names}.")
+    return tool(known[plain(name)])
+
+
+def plain(name: str) -> str:
+    """A name without what people write in more ways than one."""
+    return "".join(sign for sign in name.lower() if sign.isalnum())
 
 
 def whose(document: Document) -> str:

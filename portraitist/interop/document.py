@@ -42,7 +42,7 @@ class Document:
     """A config that was read.
 
     name    of the file, for messages; folder: where its relative paths count from, "" when not known
-    kind    yaml | json | toml | command | header
+    kind    yaml | json | toml | command | header | folder (of pictures, by its names)
     value   mappings, lists and plain values
     places  of every key (or item) by its path
     """

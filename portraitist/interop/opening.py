@@ -1,5 +1,6 @@
 """A foreign config from disk: its kind by suffix and content, and files that belong together."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,3 +60,12 @@ def configs(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise durable.refusal(error, folder, "read") from error
     yield from (path for path in entries if path.suffix.lower() in READERS and path.is_file())
+
+
+def repeated(folder: Path) -> Document | None:
+    """A folder of pictures by sd-scripts' convention, with folders named as `10_maya` in it; None for another."""
+    try:
+        named = any(re.fullmatch(r"\d+_.+", entry.name) and entry.is_dir() for entry in folder.iterdir())
+    except OSError as error:
+        raise durable.refusal(error, folder, "read") from error
+    return Document(str(folder), str(folder), "folder", "", {}) if named else None

@@ -60,7 +60,8 @@ def doctor(
 
     skip_others  pass over files that are no config of a known trainer, as in a folder, and folders without any
 
-    Raises PortraitistError for such a file named by itself, and for such a folder, where they are not to be skipped.
+    A folder without any config is one of pictures where folders named as `10_maya` lie in it. Raises PortraitistError
+    for a file of no trainer named by itself, and for such a folder, where they are not to be skipped.
     """
     found: list[Examined] = []
     for path in paths:
@@ -73,7 +74,9 @@ def doctor(
                     raise
                 if whole:
                     emit(Warned(says=error.problem, remedy=error.remedy))
-        if whole and len(found) == before and not skip_others:
+        if whole and len(found) == before and (pictures := opening.repeated(path)) is not None:
+            found.append(judged(pictures))
+        elif whole and len(found) == before and not skip_others:
             raise PortraitistError(f"{path} holds no config of a trainer that is known here", KNOWN)
     if sarif_file is not None:
         durable.write_json(sarif_file, sarif.log([(one.document, one.diagnosis) for one in found]))
@@ -82,10 +85,14 @@ def doctor(
 
 def examined(path: Path) -> Examined:
     """One config by the tool that it is of."""
-    document = opening.opened(path)
+    return judged(opening.opened(path))
+
+
+def judged(document: Document) -> Examined:
+    """What was read, by the tool that it is of."""
     name = interop.whose(document)
     if not name:
-        raise PortraitistError(f"{path} is of no trainer that is known here", KNOWN)
+        raise PortraitistError(f"{document.name} is of no trainer that is known here", KNOWN)
     return Examined(document, interop.tool(name).diagnose(document), foretold(document, name))
 
 

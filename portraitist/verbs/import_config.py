@@ -144,8 +144,9 @@ def sorted_paths(kept: Any) -> Iterator[tuple[Place, str]]:
 
 
 def entry(document: Document, path: Place) -> str:
-    """A setting as it stands there: its last keys and its value."""
-    return f"{'.'.join(map(str, path[-3:]))} = {short(document.get(*path))}"
+    """A setting as it stands there: its last keys, and its value where that is in the config itself."""
+    name = ".".join(map(str, path[-3:]))
+    return f"{name} = {short(document.get(*path))}" if document.has(*path) else name
 
 
 def ours(found: Carried, key: str, made: recipe.Recipe) -> str:
