@@ -1,6 +1,5 @@
 """How an account of what is carried over ends, and what is refused in the same words for every tool."""
 
-
 from portraitist import rules
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
