@@ -179,6 +179,7 @@ class Profile:
                    scaled to the norm of the prompt's own, as Qwen-Image's pipelines do; 0 leaves it as it is
     timesteps      whether its noise has timesteps, as denoising diffusion's; a flow's has none
     captions       how captions for it are put: tags, sentences, or phrases of a small vocabulary
+    readers        what reads them, of which `token_limit` is true
     """
 
     resolution: int
@@ -190,6 +191,7 @@ class Profile:
     token_limit: int = 512
     timesteps: bool = False
     captions: Literal["tags", "sentences", "phrases"] = "sentences"
+    readers: str = "the text encoder"
 
 
 class Family(Protocol):

@@ -1,9 +1,11 @@
 """Captions to findings: what is missing, what training would lose, what would be learnt under the wrong name."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator
 from math import ceil
 
-from portraitist.audit import Finding, Rules, Seen
+from portraitist.audit import Finding, Rules, Seen, phrasing
+from portraitist.audit.phrasing import listed
 from portraitist.audit.quality import Check
 from portraitist.dataset.captions import holds, rendered
 
@@ -51,15 +53,26 @@ def trigger_in_prior(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 
 def caption_too_long(seen: Seen, rules: Rules) -> Iterator[Finding]:
-    """Captions past the encoder's limit: it drops their end without a word."""
+    """Captions past the encoder's limit: it drops their end without a word, and that end is shown."""
     for picture in seen.pictures:
-        texts = (picture.caption, *picture.variants)
-        count = max(seen.count_tokens(rendered(text, seen.trigger)) for text in texts)
-        if count > seen.token_limit:
-            says = f"{picture.name}: a caption of {count} tokens; the text encoder reads {seen.token_limit}"
-            over = count - seen.token_limit
-            remedy = f"Shorten it by {over} tokens, about {ceil(over * 3 / 4)} words of prose."
-            yield Finding("caption_too_long", picture.name, "warn", says, remedy, 0, (picture.name,))
+        for text in dict.fromkeys(rendered(text, seen.trigger) for text in (picture.caption, *picture.variants)):
+            count = seen.count_tokens(text)
+            if count > seen.token_limit:
+                says = (
+                    f"{picture.name}: a caption of {count} tokens; {seen.readers} reads {seen.token_limit}, and not:"
+                    f" {shortened(unread(text, seen))}"
+                )
+                over = count - seen.token_limit
+                remedy = f"Shorten it by {over} tokens, about {ceil(over * 3 / 4)} words of prose."
+                yield Finding("caption_too_long", picture.name, "warn", says, remedy, 0, (picture.name,))
+                break
+
+
+def unread(text: str, seen: Seen) -> str:
+    """The end of a caption that is past the limit, from the first word that is not read whole."""
+    words = text.split(" ")
+    fits = bisect_right(range(len(words) + 1), seen.token_limit, key=lambda n: seen.count_tokens(" ".join(words[:n])))
+    return " ".join(words[max(fits - 1, 0) :])
 
 
 def captions_alike(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -71,9 +84,9 @@ def captions_alike(seen: Seen, rules: Rules) -> Iterator[Finding]:
         yield Finding("captions_alike", "", "warn", says, remedy)
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first few of many names."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def shortened(text: str, most: int = 80) -> str:
+    """A text in quotation marks, its beginning alone where it is long."""
+    return f'"{text[:most]}{"..." if len(text) > most else ""}"'
 
 
 CHECKS: tuple[Check, ...] = (
@@ -83,4 +96,5 @@ CHECKS: tuple[Check, ...] = (
     trigger_in_prior,
     caption_too_long,
     captions_alike,
+    *phrasing.CHECKS,
 )

@@ -11,6 +11,7 @@ from portraitist.dataset.captions import holds
 from portraitist.dataset.taxonomy import (
     WORTH,
     Part,
+    any_of,
     choice_of,
     clashes,
     has,
@@ -101,8 +102,8 @@ def settled(parts: Sequence[Part], manner: Manner, count: Callable[[tuple[Part, 
 def why_dropped(part: Part, manner: Manner) -> str:
     """Why a part is left out whatever else the caption says; "" where it stays."""
     low = plainly(part.text)
-    if word := next((word for word in manner.drop if has(low, plainly(word))), ""):
-        return f"left out by the recipe ({word})"
+    if word := any_of(tuple(map(plainly, manner.drop))).search(low):
+        return f"left out by the recipe ({word[0]})"
     if low in FORBIDDEN:
         return "says nothing of this picture"
     named = manner.identity == "omit" and is_identity(part.text, manner.always, manner.varies)
@@ -168,8 +169,8 @@ def replaced(text: str, word: str, instead: str) -> str:
 
 def unhedged(text: str) -> str:
     """A phrase without the words by which a model hedges or introduces."""
-    for words in HEDGES:
-        text = re.sub(rf"(?<!\w){re.escape(words)}(?!\w)", " ", text, flags=re.IGNORECASE)
+    while (less := any_of(HEDGES).sub(" ", text)) != text:
+        text = less
     return " ".join(text.split()).strip(" ,.")
 
 

@@ -74,6 +74,14 @@ def has(text: str, phrase: str) -> bool:
 
 
 @cache
+def any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds the first of some phrases that stands in a text as words of their own; of no phrases nothing."""
+    longest_first = sorted((phrase for phrase in phrases if phrase), key=len, reverse=True)
+    words = "|".join(map(re.escape, longest_first)) or r"(?!)"
+    return re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE)
+
+
+@cache
 def known() -> dict[str, str]:
     """Kind by phrase."""
     return {phrase: kind for kind, phrases in WORDS.items() for phrase in phrases}
@@ -124,7 +132,8 @@ def kind_of(text: str) -> str:
     return OTHER
 
 
-def usual(own: Sequence[str] = ()) -> dict[str, str]:
+@cache
+def usual(own: tuple[str, ...] = ()) -> dict[str, str]:
     """The word that we write, by the others for the same thing.
 
     own  words that are used already, the first of which goes before ours
@@ -175,13 +184,11 @@ def is_identity(text: str, always: Iterable[str] = (), varies: Iterable[str] = (
     varies  phrases of a recipe that do not, whatever else is said
     """
     low = plainly(text)
-    if any(has(low, plainly(word)) for word in varies):
+    if any_of(tuple(map(plainly, varies))).search(low):
         return False
-    if any(has(low, plainly(word)) for word in always):
+    if any_of(tuple(map(plainly, always))).search(low):
         return True
-    if any(has(low, word) for word in VARIES):
-        return False
-    return any(has(low, word) for word in IDENTITY)
+    return any_of(VARIES).search(low) is None and any_of(IDENTITY).search(low) is not None
 
 
 def ordered(parts: Sequence[Part]) -> tuple[Part, ...]:

@@ -38,7 +38,13 @@ class Sdxl:
     zero_snr: bool = False
     name = "sdxl"
     profile = Profile(
-        resolution=1024, guidance=7.0, sampling_steps=30, token_limit=TOKENS - 2, timesteps=True, captions="tags"
+        resolution=1024,
+        guidance=7.0,
+        sampling_steps=30,
+        token_limit=TOKENS - 2,
+        timesteps=True,
+        captions="tags",
+        readers="each of the two CLIPs",
     )
     references = 0
     pixel_multiple = 64  # the VAE divides by 8, the UNet by 4; its authors' buckets step by 64

@@ -136,9 +136,7 @@ def gathered(paths: Sequence[Path], ask: Ask, at_once: int) -> Iterator[tuple[in
                 raise found
             yield place, found
     finally:
-        patience.over = PortraitistError(
-            "not asked: it was stopped", "Run it again."
-        )  # threads have nothing left to do
+        patience.over = PortraitistError("not asked: it was stopped", "Run it again.")  # threads find nothing to do
 
 
 def cost_before(count: int, settings: DescriberSettings) -> float:

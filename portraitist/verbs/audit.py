@@ -62,6 +62,11 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         unreadable=found.unreadable,
         uncaptioned=found.uncaptioned,
         others=found.others,
+        noun=project.facts.noun,
+        brief=project.facts.brief,
+        captioning=recipe.captioning,
+        tags=[one.tag for one in recipe.data.sets if one.tag],
+        readers=family.profile.readers,
     )
     findings = [
         finding for check in (*quality.CHECKS, *balance.CHECKS, *wording.CHECKS) for finding in check(seen, rules)
