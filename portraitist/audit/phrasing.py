@@ -71,10 +71,11 @@ def leaked_constant(seen: Seen, rules: Rules) -> Iterator[Finding]:
     own = {plainly(seen.noun), *map(plainly, seen.tags)}
     counts = Counter(phrase for p in pictures for phrase in set(said(p.caption, seen.trigger)) - own)
     often = {phrase: n for phrase, n in counts.items() if n >= rules.leaked * len(pictures)}
-    for phrase, count in sorted(often.items(), key=lambda item: -item[1]):
-        says = f'"{phrase}" stands in {count} of {len(pictures)} captions: it is learnt by these words'
+    if often:
+        most = ", ".join(f'"{phrase}" ({n})' for phrase, n in sorted(often.items(), key=lambda item: -item[1]))
+        says = f"Nearly all of {len(pictures)} captions say {most}: that is learnt by these words"
         remedy = f"Leave it out, so that {seen.trigger} learns it; or add pictures without it, if it is to vary."
-        yield Finding("leaked_constant", phrase, "warn", says, remedy)
+        yield Finding("leaked_constant", "", "warn", says, remedy)
 
 
 def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:

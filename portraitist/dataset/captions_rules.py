@@ -106,7 +106,7 @@ def why_dropped(part: Part, manner: Manner) -> str:
         return f"left out by the recipe ({word[0]})"
     if low in FORBIDDEN:
         return "says nothing of this picture"
-    named = manner.identity == "omit" and is_identity(part.text, manner.always, manner.varies)
+    named = manner.identity == "omit" and is_identity(part.text, manner.always, manner.varies, part.kind)
     return "the character itself" if named else ""
 
 

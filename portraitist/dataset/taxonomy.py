@@ -177,9 +177,10 @@ def implied(parent: str, child: str, kind: str) -> bool:
     return any(low in less and has(full, name) for name, less in IMPLIES.items())
 
 
-def is_identity(text: str, always: Iterable[str] = (), varies: Iterable[str] = ()) -> bool:
-    """Whether a phrase names what the character itself is.
+def is_identity(text: str, always: Iterable[str] = (), varies: Iterable[str] = (), kind: str = "") -> bool:
+    """Whether a phrase names what the character itself is: all of hair and face does but makeup and what passes.
 
+    kind    of the phrase, where somebody told it
     always  phrases of a recipe that do, beside the usual ones (hair, eyes, skin, scars, ...)
     varies  phrases of a recipe that do not, whatever else is said
     """
@@ -188,7 +189,9 @@ def is_identity(text: str, always: Iterable[str] = (), varies: Iterable[str] = (
         return False
     if any_of(tuple(map(plainly, always))).search(low):
         return True
-    return any_of(VARIES).search(low) is None and any_of(IDENTITY).search(low) is not None
+    if any_of(VARIES).search(low):
+        return False
+    return any_of(IDENTITY).search(low) is not None or (kind or kind_of(text)) in ("hair", "face")
 
 
 def ordered(parts: Sequence[Part]) -> tuple[Part, ...]:

@@ -214,8 +214,9 @@ IDENTITY = phrases(
 VARIES = phrases(
     """closed eyes, eyes closed, half-closed eyes, narrowed eyes, wide eyes, one eye closed, rolling eyes,
     tears in eyes, wet hair, messy hair, hair up, hair down, hair loose, tied hair, wind-blown hair,
-    windblown hair, hair ornament, hair bow, hair ribbon, hair tie, hairband, makeup, face paint,
-    cat ears headband, wet skin, raised eyebrow, raised eyebrows, furrowed eyebrows, wings spread"""
+    windblown hair, hair ornament, hair bow, hair ribbon, hair tie, hairband, makeup, make-up, lipstick,
+    eyeliner, eyeshadow, mascara, nail polish, painted nails, face paint, cat ears headband, wet skin,
+    raised eyebrow, raised eyebrows, furrowed eyebrows, wings spread"""
 )
 """What ends like a feature of the character, and changes from picture to picture."""
 

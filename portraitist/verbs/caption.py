@@ -78,7 +78,7 @@ class CaptionResult:
         rows += [("", f"and {left} more")] if left else []
         rows += [("identity", self.identity)] if self.identity else []
         rows += [("cost", self.cost)] if self.cost else []
-        return rows + [(f"failed: {one.picture}", f"{one.why}. {one.remedy}") for one in self.failed]
+        return rows + [(f"failed: {one.picture}", f"{one.why.rstrip('.')}. {one.remedy}") for one in self.failed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Work:
             model = proposals.describer(captioning.endpoint, self.project.facts.noun)
             ask, at_once, self.usage = proposals.by_endpoint(model, cache), captioning.endpoint.at_once, model.usage
             if cost := proposals.cost_before(len(plans), captioning.endpoint):
-                says = f"Asking {model.model} about {len(plans)} pictures costs about {cost:.2g}"
+                says = f"Asking {model.model} about {len(plans)} pictures costs about {cost:.2g} at most"
                 self.emit(Warned(says=says, remedy="Answers are kept: asking again costs nothing."))
         paths = [plan.source.path for plan in plans]
         for done, (place, found) in enumerate(proposals.gathered(paths, ask, at_once), start=1):
@@ -362,7 +362,7 @@ def consequence(work: Work) -> str:
         told = f" ({most})" if most else ""
         return f"left out{told}: learnt as part of {work.trigger}, and not to be changed by words"
     rules = work.recipe.captioning
-    named = Counter(p.text for one in own for p in one.parts if is_identity(p.text, rules.always, rules.varies))
+    named = Counter(p.text for one in own for p in one.parts if is_identity(p.text, rules.always, rules.varies, p.kind))
     most = ", ".join(text for text, _ in named.most_common(3))
     told = f" ({most})" if most else ""
     return f"named{told}: to be changed by words, and missing where a prompt does not say it"

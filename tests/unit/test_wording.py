@@ -51,7 +51,7 @@ def test_good_captions_give_no_finding():
         ("contradiction", "zorblax, sitting, standing"),
         ("words_mixed", "zorblax, seated, forest"),
         ("empty_words", "zorblax, masterpiece, forest"),
-        ("empty_words", "zorblax, solo, nose"),
+        ("empty_words", "zorblax, solo, 8k"),
         ("empty_words", "zorblax, appears to be happy"),
         ("unfit", "zorblax, schoolgirl, lingerie"),
         ("trigger_missing", "sitting, forest"),
@@ -68,8 +68,7 @@ def test_a_planted_fault_is_found_by_its_name_and_no_other(check, text):
 def test_a_phrase_of_nearly_all_captions_leaks():
     texts = [f"{text}, black hoodie" for text in good()]
     (found,) = findings(texts, phrasing.leaked_constant)
-    assert found.about == "black hoodie"
-    assert "8 of 8" in found.says
+    assert '8 captions say "black hoodie" (8)' in found.says
     texts[0], texts[1] = good()[:2]
     assert findings(texts, phrasing.leaked_constant) == [], "three in four are few enough"
     assert findings([f"{text}, black hoodie" for text in good(4)], phrasing.leaked_constant) == []
@@ -77,7 +76,8 @@ def test_a_phrase_of_nearly_all_captions_leaks():
 
 def test_the_trigger_the_noun_and_the_tags_of_sets_may_stand_everywhere():
     texts = [f"{text}, a woman, realistic_body" for text in good()]
-    assert len(findings(texts, phrasing.leaked_constant)) == 2
+    (found,) = findings(texts, phrasing.leaked_constant)
+    assert '"woman" (8), "realistic body" (8)' in found.says
     assert findings(texts, phrasing.leaked_constant, {"noun": "a woman", "tags": ("realistic_body",)}) == []
 
 
