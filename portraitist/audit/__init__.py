@@ -96,7 +96,7 @@ class Seen:
     unreadable    picture files that could not be opened; uncaptioned: captions that could not be read
     others        names in the folder that are neither pictures nor captions
     noun          of the project, and brief: what the character must be able to do
-    captioning    of the recipe: how captions are to be; tags are those of its sets
+    captioning    of the recipe: how captions are to be; tags of its sets, by their names
     readers       what it is that reads captions up to the limit
     """
 
@@ -111,5 +111,5 @@ class Seen:
     noun: str = ""
     brief: Mapping[str, Sequence[str]] = field(default_factory=dict)
     captioning: Captioning = field(default_factory=Captioning)
-    tags: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
     readers: str = "the text encoder"

@@ -9,6 +9,7 @@ from portraitist.audit import Finding, Rules, Seen
 from portraitist.audit.quality import Check
 from portraitist.dataset.captions import holds, rendered
 from portraitist.dataset.captions_safety import unfit as unfit_words
+from portraitist.dataset.intake import bare
 from portraitist.dataset.taxonomy import any_of, clashes, is_identity, kind_named, kind_of, plainly
 from portraitist.dataset.vocabulary import FORBIDDEN, HEDGES, SAME
 from portraitist.pictures import Picture, framing_word
@@ -63,16 +64,34 @@ def trigger_repeated(seen: Seen, rules: Rules) -> Iterator[Finding]:
         yield Finding("trigger_repeated", "", "warn", says, "Name it once, at the beginning.", 0, often)
 
 
+def tag_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
+    """Captions without the tag that the recipe gives to their set: the tag then calls up less than it should."""
+    for name, tag in seen.tags.items():
+        own = [p for p in captioned(seen) if name in (p.set, bare(p.set))]
+        without = tuple(p.name for p in own if not all(has_word(text, tag) for text in (p.caption, *p.variants)))
+        if without:
+            says = f"{len(without)} of {len(own)} captions in {name or 'the top folder'} lack their tag {tag}"
+            remedy = f"Put {tag} after {seen.trigger}: portraitist caption FOLDER --rules does for captions made here."
+            yield Finding("tag_missing", name, "warn", f"{says}: {listed(without)}", remedy, 0, without)
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether a word stands in a text, its case aside."""
+    return any_of((word,)).search(text) is not None
+
+
 def leaked_constant(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Phrases that nearly all captions have: what they stand for is learnt by their words, and not by the trigger."""
     pictures = captioned(seen)
     if len(pictures) < rules.leaked_least:
         return
-    own = {plainly(seen.noun), *map(plainly, seen.tags)}
+    own = {plainly(seen.noun), *map(plainly, seen.tags.values())}
     counts = Counter(phrase for p in pictures for phrase in set(said(p.caption, seen.trigger)) - own)
     often = {phrase: n for phrase, n in counts.items() if n >= rules.leaked * len(pictures)}
     if often:
-        most = ", ".join(f'"{phrase}" ({n})' for phrase, n in sorted(often.items(), key=lambda item: -item[1]))
+        most = ", ".join(
+            f'"{phrase}" ({n})' for phrase, n in sorted(often.items(), key=lambda item: (-item[1], item[0]))
+        )
         says = f"Nearly all of {len(pictures)} captions say {most}: that is learnt by these words"
         remedy = f"Leave it out, so that {seen.trigger} learns it; or add pictures without it, if it is to vary."
         yield Finding("leaked_constant", "", "warn", says, remedy)
@@ -87,7 +106,7 @@ def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
     names = []
     for picture in captioned(seen):
         own = {ph for ph in said(picture.caption, seen.trigger) if is_identity(ph, how.always, how.varies)}
-        counts.update(own)
+        counts.update(sorted(own))
         names += [picture.name] if own else []
     if names:
         most = ", ".join(f"{phrase} ({count})" for phrase, count in counts.most_common(SHOWN))
@@ -155,7 +174,7 @@ def empty_words(seen: Seen, rules: Rules) -> Iterator[Finding]:
         phrases = said(picture.caption, seen.trigger)
         found = {phrase for phrase in phrases if phrase in FORBIDDEN or dropped.search(phrase)}
         found |= {words.lower() for words in any_of(HEDGES).findall(picture.caption)}
-        counts.update(found)
+        counts.update(sorted(found))
         names += [picture.name] if found else []
     if names:
         most = ", ".join(f"{word} ({count})" for word, count in counts.most_common(SHOWN))
@@ -188,6 +207,10 @@ def unnamed(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def unfit(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions that sexualise a minor: refused, and waived by nobody."""
+    wanted = [value for values in seen.brief.values() for value in values] or [""]
+    if reason := next(filter(None, (unfit_words(seen.noun, value) for value in wanted)), ""):
+        says, remedy = f"What project.toml says cannot be used: {reason}", "Correct its noun or its brief."
+        yield Finding("unfit", "", "block", says, remedy)
     for picture in seen.pictures:
         noun = seen.noun if picture.role != "prior" else ""
         if reason := unfit_words(picture.caption, *picture.variants, noun):
@@ -204,6 +227,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 CHECKS: tuple[Check, ...] = (
     trigger_late,
     trigger_repeated,
+    tag_missing,
     leaked_constant,
     identity_named,
     over_captioned,

@@ -65,7 +65,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         noun=project.facts.noun,
         brief=project.facts.brief,
         captioning=recipe.captioning,
-        tags=[one.tag for one in recipe.data.sets if one.tag],
+        tags={one.name: one.tag for one in recipe.data.sets if one.tag},
         readers=family.profile.readers,
     )
     findings = [

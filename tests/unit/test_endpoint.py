@@ -104,7 +104,7 @@ def test_an_answer_that_does_not_come_or_only_drips_is_given_up_in_time():
 
 
 def test_a_body_that_ends_early_is_tried_again():
-    with serving(Reply(b'{"answer": 4', promised=2), FINE) as server:
+    with serving(Reply(b'{"answer": 4}', promised=2), FINE) as server:
         assert at(server.url).post("x", {}) == {"answer": 42}
 
 

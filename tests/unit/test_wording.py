@@ -77,8 +77,16 @@ def test_a_phrase_of_nearly_all_captions_leaks():
 def test_the_trigger_the_noun_and_the_tags_of_sets_may_stand_everywhere():
     texts = [f"{text}, a woman, realistic_body" for text in good()]
     (found,) = findings(texts, phrasing.leaked_constant)
-    assert '"woman" (8), "realistic body" (8)' in found.says
-    assert findings(texts, phrasing.leaked_constant, {"noun": "a woman", "tags": ("realistic_body",)}) == []
+    assert '"realistic body" (8), "woman" (8)' in found.says
+    assert findings(texts, phrasing.leaked_constant, {"noun": "a woman", "tags": {"body": "realistic_body"}}) == []
+
+
+def test_a_sets_own_tag_stands_in_all_its_captions():
+    seen = {"tags": {"body": "realistic_body"}}
+    texts = ["zorblax, realistic_body, forest", "zorblax, forest", "zorblax, unrealistic_body"]
+    (found,) = findings(texts, phrasing.tag_missing, seen, set="20_body")
+    assert found.pictures == ("1.png", "2.png")
+    assert findings(texts, phrasing.tag_missing, seen, set="face") == []
 
 
 def test_identity_may_be_named_where_the_recipe_says_so_and_what_varies_always():
@@ -142,6 +150,10 @@ def test_a_childs_noun_makes_any_sexual_caption_unfit():
     (found,) = findings(["zorblax, nude"], phrasing.unfit, {"noun": "a little girl"})
     assert found.severity == "block"
     assert findings(["zorblax, nude"], phrasing.unfit, {"noun": "a woman"}) == []
+    brief = {"outfit": ("suit", "lingerie")}
+    assert findings(["zorblax"], phrasing.unfit, {"brief": brief, "noun": "a woman"}) == []
+    (found,) = findings(["zorblax"], phrasing.unfit, {"brief": brief, "noun": "a schoolgirl"})
+    assert "project.toml" in found.says
 
 
 def test_the_rules_mend_what_is_found():
