@@ -38,12 +38,17 @@ def said(text: str, trigger: str) -> list[str]:
     return found
 
 
+def lines(picture: Picture) -> tuple[str, ...]:
+    """A caption and its variants."""
+    return (picture.caption, *picture.variants)
+
+
 def trigger_late(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions whose trigger stands behind other phrases: shuffling and cutting then reach it, and it counts less."""
     late = tuple(
         p.name
         for p in captioned(seen)
-        for text in (p.caption, *p.variants)
+        for text in lines(p)
         if holds(text, seen.trigger) and not holds(re.split(r"[,.;]", text)[0], seen.trigger)
     )
     if late := tuple(dict.fromkeys(late)):
@@ -55,7 +60,7 @@ def trigger_late(seen: Seen, rules: Rules) -> Iterator[Finding]:
 def trigger_repeated(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions that name the trigger more than once."""
     word = re.compile(rf"(?<!\w){re.escape(seen.trigger)}(?!\w)")
-    texts = {p.name: (p.caption, *p.variants) for p in captioned(seen)}
+    texts = {p.name: lines(p) for p in captioned(seen)}
     often = tuple(
         name for name, own in texts.items() if any(len(word.findall(rendered(t, seen.trigger))) > 1 for t in own)
     )
@@ -68,7 +73,7 @@ def tag_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions without the tag that the recipe gives to their set: the tag then calls up less than it should."""
     for name, tag in seen.tags.items():
         own = [p for p in captioned(seen) if name in (p.set, bare(p.set))]
-        without = tuple(p.name for p in own if not all(has_word(text, tag) for text in (p.caption, *p.variants)))
+        without = tuple(p.name for p in own if not all(has_word(text, tag) for text in lines(p)))
         if without:
             says = f"{len(without)} of {len(own)} captions in {name or 'the top folder'} lack their tag {tag}"
             remedy = f"Put {tag} after {seen.trigger}: portraitist caption FOLDER --rules does for captions made here."
@@ -105,7 +110,8 @@ def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
     counts: Counter[str] = Counter()
     names = []
     for picture in captioned(seen):
-        own = {ph for ph in said(picture.caption, seen.trigger) if is_identity(ph, how.always, how.varies)}
+        phrases = {phrase for text in lines(picture) for phrase in said(text, seen.trigger)}
+        own = {phrase for phrase in phrases if is_identity(phrase, how.always, how.varies)}
         counts.update(sorted(own))
         names += [picture.name] if own else []
     if names:
@@ -121,7 +127,7 @@ def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
 def over_captioned(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions of more phrases than a picture needs: each one ties what it names to these pictures."""
     most = seen.captioning.most
-    long = {p.name: len(said(p.caption, seen.trigger)) for p in captioned(seen)}
+    long = {p.name: max(len(said(text, seen.trigger)) for text in lines(p)) for p in captioned(seen)}
     names = tuple(name for name, count in long.items() if most and count > most)
     if names:
         says = f"{len(names)} captions have more than {most} phrases, up to {max(long.values())}: {listed(names)}"
@@ -132,7 +138,7 @@ def over_captioned(seen: Seen, rules: Rules) -> Iterator[Finding]:
 def contradiction(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions that say two things of which a picture can only be one, or another framing than was measured."""
     for picture in seen.pictures:
-        for text in dict.fromkeys((picture.caption, *picture.variants)):
+        for text in dict.fromkeys(lines(picture)):
             phrases = said(text, seen.trigger)
             pair = next(((a, b) for a, b in combinations(dict.fromkeys(phrases), 2) if clashes(a, b)), None)
             if pair:
@@ -171,9 +177,9 @@ def empty_words(seen: Seen, rules: Rules) -> Iterator[Finding]:
     names = []
     dropped = any_of(tuple(map(plainly, seen.captioning.drop)))
     for picture in seen.pictures:
-        phrases = said(picture.caption, seen.trigger)
+        phrases = [phrase for text in lines(picture) for phrase in said(text, seen.trigger)]
         found = {phrase for phrase in phrases if phrase in FORBIDDEN or dropped.search(phrase)}
-        found |= {words.lower() for words in any_of(HEDGES).findall(picture.caption)}
+        found |= {words.lower() for words in any_of(HEDGES).findall("\n".join(lines(picture)))}
         counts.update(sorted(found))
         names += [picture.name] if found else []
     if names:
@@ -213,7 +219,7 @@ def unfit(seen: Seen, rules: Rules) -> Iterator[Finding]:
         yield Finding("unfit", "", "block", says, remedy)
     for picture in seen.pictures:
         noun = seen.noun if picture.role != "prior" else ""
-        if reason := unfit_words(picture.caption, *picture.variants, noun):
+        if reason := unfit_words(*lines(picture), noun):
             says = f"{picture.name}: its caption cannot be used: {reason}"
             remedy = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
             yield Finding("unfit", picture.name, "block", says, remedy, 0, (picture.name,))

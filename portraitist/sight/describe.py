@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from portraitist.errors import PortraitistError
-from portraitist.pictures import fit
+from portraitist.pictures import fit, resize
 from portraitist.sight.endpoint import Endpoint, EndpointError
 
 LONGEST_SIDE = 1024
@@ -275,10 +275,14 @@ def not_understood(says: str, payload: Mapping[str, Any]) -> str:
 
 def data_url(pixels: np.ndarray) -> str:
     """A picture (H, W, 3) uint8 as a JPEG in a data URL, its longer side at most `LONGEST_SIDE`."""
-    size = fit(pixels.shape[1], pixels.shape[0], LONGEST_SIDE)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
+    Image.fromarray(shrunk(pixels)).save(buffer, "JPEG", quality=90)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def shrunk(pixels: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 with its longer side at most `LONGEST_SIDE` pixels, aspect kept."""
+    return resize(pixels, *fit(pixels.shape[1], pixels.shape[0], LONGEST_SIDE))
 
 
 def content(message: Mapping[str, Any]) -> str:

@@ -12,11 +12,14 @@ from portraitist.sections import Describer as DescriberSettings
 from portraitist.sections import Tagger as TaggerSettings
 from portraitist.sight import tags
 from portraitist.sight.answers import Answers
-from portraitist.sight.describe import TOKENS_ANSWERED, TOKENS_ASKED, Describer, Description, Usage
+from portraitist.sight.describe import TOKENS_ANSWERED, TOKENS_ASKED, Describer, Description, Usage, shrunk
 from portraitist.sight.endpoint import Endpoint, EndpointError
 
 IN_A_ROW = 5
 """Pictures in a row whose questions an endpoint does not answer, after which it is not asked any more."""
+
+OPEN = 2
+"""Pictures that lie decoded in memory at a time, however many are asked about: one may have a hundred megapixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,13 @@ class Proposal:
     values   pairs of kind and phrase, "" for a kind that is not told
     beside   what it says that is never captioned, in words: for the screen against sexualised minors
     rating   of a tagger; "" elsewhere
+    text     that the model reads in the picture
     """
 
     values: tuple[tuple[str, str], ...]
     beside: str = ""
     rating: str = ""
+    text: str = ""
 
 
 Ask = Callable[[Path], Proposal]
@@ -74,16 +79,21 @@ def by_endpoint(model: Describer, cache: Path) -> Ask:
     """Asks a model behind an endpoint, and never twice about the same picture: answers are kept in `cache`."""
     answers = Answers(cache, ("description", model.model, model.question))
 
+    opening = threading.BoundedSemaphore(OPEN)
+
     def ask(path: Path) -> Proposal:
-        opened = open_upright(path)
-        known = answers.known(opened.digest)
+        with opening:
+            opened = open_upright(path)
+            digest, pixels = opened.digest, shrunk(opened.pixels)
+            del opened
+        known = answers.known(digest)
         if known is None:
-            found = model.describe(opened.pixels)
-            answers.keep(opened.digest, found.model_dump(mode="json"))
+            found = model.describe(pixels)
+            answers.keep(digest, found.model_dump(mode="json"))
         else:
             found = Description.model_validate(known)
         beside = [found.age if found.age in ("child", "teenager") else "", "nude" if found.nudity != "none" else ""]
-        return Proposal(tuple(found.values()), " ".join(word for word in beside if word))
+        return Proposal(tuple(found.values()), " ".join(word for word in beside if word), text=found.text)
 
     return ask
 

@@ -126,6 +126,7 @@ class Work:
     failed: list[Failure] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     rated: list[str] = field(default_factory=list)
+    lettered: dict[str, str] = field(default_factory=dict)
     usage: Usage | None = None
 
     def take(self, plan: Plan, text: str, own: Own | None, reasons: Sequence[str] = (), beside: str = "") -> None:
@@ -141,11 +142,15 @@ class Work:
 
     def put(self, plan: Plan, parts: Sequence[Part], beside: str = "") -> None:
         """The caption of parts, by the rules and the template."""
-        found = captions_rules.settled(parts, self.manner, lambda some: self.count(self.rendered(some, plan)))
+        found = captions_rules.settled(parts, self.ways(plan), lambda some: self.count(self.rendered(some, plan)))
         self.dropped.update(p.text for p in parts if f"{p.text}: the character itself" in found.changes)
         own = Own(tuple(replace(part, place=0) for part in parts), plan.subject.trigger, plan.subject.noun)
         text = self.rendered(found.parts, plan) if found.parts else plan.plain()
         self.take(plan, text, own, found.changes, " ".join([beside, *(part.text for part in parts)]))
+
+    def ways(self, plan: Plan) -> Manner:
+        """The rules for a picture: of others, whom no trigger stands for, looks are named."""
+        return self.manner if plan.subject.trigger else replace(self.manner, identity="name")
 
     def rendered(self, parts: Sequence[Part], plan: Plan) -> str:
         """Parts as a caption of a picture."""
@@ -155,10 +160,10 @@ class Work:
         """Trigger and noun beside what nobody has captioned; what a model said for another name is put anew."""
         for plan in plans:
             own = plan.ours
-            now = (plan.subject.trigger, plan.subject.noun)
+            now, tag = (plan.subject.trigger, plan.subject.noun), plan.subject.tag
             if own is None or not own.parts:
                 self.take(plan, plan.plain(), Own((), *now))
-            elif (own.trigger, own.noun) != now:
+            elif (own.trigger, own.noun) != now or (tag and not captions.holds(plan.words, tag)):
                 self.put(plan, own.parts)
 
     def proposed(self, plans: Sequence[Plan]) -> None:
@@ -181,6 +186,7 @@ class Work:
                 parts = captions_render.parts_of([(kind or kind_of(text), text) for kind, text in found.values])
                 self.put(plan, [part for part in parts if not captions.holds(part.text, self.trigger)], found.beside)
                 self.rated += [plan.source.name] if found.rating in ("questionable", "explicit") else []
+                self.lettered |= {plan.source.name: found.text} if found.text else {}
             change = self.changes.get(plan.source.name)
             text = change.after.strip() if change else plan.words.strip()
             self.emit(Captioned(picture=plan.source.name, text=text, done=done, total=len(plans)))
@@ -209,7 +215,7 @@ class Work:
                 self.take(plan, plan.plain(), Own((), plan.subject.trigger, plan.subject.noun))
             elif everyone and plan.words.strip() and "\ufffd" not in plan.words:
                 who = plan.subject.trigger or plan.subject.noun
-                done = [captions_rules.revised(line, who, self.manner, self.count) for line in lines(plan.words)]
+                done = [captions_rules.revised(line, who, self.ways(plan), self.count) for line in lines(plan.words)]
                 reasons = [change for _, found in done for change in found.changes]
                 text = "\n".join(line for line, _ in done if line)
                 if text.strip():
@@ -332,6 +338,10 @@ def concluded(work: Work, plans: Sequence[Plan], written: set[Path], preview: bo
     if work.rated:
         says = f"The tagger rates {len(work.rated)} pictures questionable or explicit: {work.rated[0]} ..."
         work.emit(Warned(says=says, remedy="Nothing of it is in the captions; make sure that they belong here."))
+    if work.lettered:
+        name, words = next(iter(work.lettered.items()))
+        says = f'The model reads words in {len(work.lettered)} pictures: "{words[:60]}" in {name} ...'
+        work.emit(Warned(says=says, remedy="Nothing of it is in the captions; look whether these are watermarks."))
     return CaptionResult(
         written=tuple(plan.source.name for plan in done),
         kept=tuple(plan.source.name for plan in kept),

@@ -62,7 +62,9 @@ def test_a_model_is_asked_about_what_has_no_caption_and_its_answer_becomes_one(p
     assert len(server.asked) == 3
     assert text(project, "0") == "zorblax, by hand, blue eyes\n"
     assert text(project, "1") == "zorblax, close-up, smiling, red dress, forest\n"
-    assert text(project, "others/3") == "a woman, close-up, smiling, red dress, forest\n"
+    assert text(project, "others/3") == "a woman, close-up, smiling, red dress, blue eyes, forest\n", (
+        "others have looks"
+    )
     assert result.written == ("1.png", "2.png", "others/3.png")
     assert "blue eyes" in result.identity
     assert "part of zorblax" in result.identity
@@ -151,6 +153,24 @@ def test_several_at_once_come_to_the_same(project, tmp_path):
         path.unlink()
     described(project, "captioning.endpoint.at_once=4")
     assert everything(project) == one
+
+
+def test_words_in_a_picture_are_told_and_never_captioned(project):
+    events = []
+    described(project, replies=(chat(json.dumps({**SEEN, "text": "(c) Studio"})),), emit=events.append)
+    assert any("(c) Studio" in getattr(event, "says", "") for event in events)
+    assert "Studio" not in text(project, "1")
+
+
+def test_a_tag_that_comes_later_is_put_into_captions_of_a_model(project):
+    described(project, 'captioning.style="tags"')
+    tagged = (
+        'captioning.style="tags"',
+        'data.sets=[{name = "", tag = "red_outfit"}, {name = "others", role = "prior"}]',
+    )
+    assert caption(project, recipe(project, *tagged)).written == ("1.png", "2.png")
+    assert text(project, "1").startswith("zorblax, red_outfit, close-up")
+    assert caption(project, recipe(project, *tagged)).written == ()
 
 
 def test_what_costs_is_told_before(project):
