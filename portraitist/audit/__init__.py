@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portraitist.pictures import Picture
-from portraitist.sections import Captioning
+from portraitist.recipe import Recipe
 
 Severity = Literal["block", "warn", "note"]
 
@@ -95,8 +95,9 @@ class Seen:
     count_tokens  of a caption, by the family's own tokenizer; token_limit is the most its encoder takes
     unreadable    picture files that could not be opened; uncaptioned: captions that could not be read
     others        names in the folder that are neither pictures nor captions
-    noun          of the project, and brief: what the character must be able to do
-    captioning    of the recipe: how captions are to be; tags of its sets, by their names
+    brief         what the character must be able to do, by kind
+    recipe        how they will be trained on
+    noun          of the project
     readers       what it is that reads captions up to the limit
     """
 
@@ -108,8 +109,7 @@ class Seen:
     unreadable: Sequence[Unread] = ()
     uncaptioned: Sequence[Unread] = ()
     others: Sequence[str] = ()
-    noun: str = ""
     brief: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    captioning: Captioning = field(default_factory=Captioning)
-    tags: Mapping[str, str] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
+    noun: str = ""
     readers: str = "the text encoder"

@@ -71,13 +71,18 @@ def trigger_repeated(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def tag_missing(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions without the tag that the recipe gives to their set: the tag then calls up less than it should."""
-    for name, tag in seen.tags.items():
+    for name, tag in tags(seen).items():
         own = [p for p in captioned(seen) if name in (p.set, bare(p.set))]
         without = tuple(p.name for p in own if not all(has_word(text, tag) for text in lines(p)))
         if without:
             says = f"{len(without)} of {len(own)} captions in {name or 'the top folder'} lack their tag {tag}"
             remedy = f"Put {tag} after {seen.trigger}: portraitist caption FOLDER --rules does for captions made here."
             yield Finding("tag_missing", name, "warn", f"{says}: {listed(without)}", remedy, 0, without)
+
+
+def tags(seen: Seen) -> dict[str, str]:
+    """The tags of the recipe's sets, by their names."""
+    return {one.name: one.tag for one in seen.recipe.data.sets if one.tag}
 
 
 def has_word(text: str, word: str) -> bool:
@@ -90,7 +95,7 @@ def leaked_constant(seen: Seen, rules: Rules) -> Iterator[Finding]:
     pictures = captioned(seen)
     if len(pictures) < rules.leaked_least:
         return
-    own = {plainly(seen.noun), *map(plainly, seen.tags.values())}
+    own = {plainly(seen.noun), *map(plainly, tags(seen).values())}
     counts = Counter(phrase for p in pictures for phrase in set(said(p.caption, seen.trigger)) - own)
     often = {phrase: n for phrase, n in counts.items() if n >= rules.leaked * len(pictures)}
     if often:
@@ -104,7 +109,7 @@ def leaked_constant(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions that name what the character itself is, where that is to be left to the trigger."""
-    how = seen.captioning
+    how = seen.recipe.captioning
     if how.identity != "omit":
         return
     counts: Counter[str] = Counter()
@@ -126,7 +131,7 @@ def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def over_captioned(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions of more phrases than a picture needs: each one ties what it names to these pictures."""
-    most = seen.captioning.most
+    most = seen.recipe.captioning.most
     long = {p.name: max(len(said(text, seen.trigger)) for text in lines(p)) for p in captioned(seen)}
     names = tuple(name for name, count in long.items() if most and count > most)
     if names:
@@ -175,7 +180,7 @@ def empty_words(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Words that say nothing of a picture: boasts, what every picture has, hedges, and what the recipe drops."""
     counts: Counter[str] = Counter()
     names = []
-    dropped = any_of(tuple(map(plainly, seen.captioning.drop)))
+    dropped = any_of(tuple(map(plainly, seen.recipe.captioning.drop)))
     for picture in seen.pictures:
         phrases = [phrase for text in lines(picture) for phrase in said(text, seen.trigger)]
         found = {phrase for phrase in phrases if phrase in FORBIDDEN or dropped.search(phrase)}

@@ -25,11 +25,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A caption of ours: the phrases it was made of, empty where nobody looked; and for which trigger and noun."""
+    """A caption of ours: the phrases it was made of, empty where nobody looked, for which trigger and noun, and by
+    which model."""
 
     parts: tuple[Part, ...] = ()
     trigger: str = ""
     noun: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def ledger(project: Project) -> Ledger:
         try:
             value = json.loads(line)
             parts = tuple(Part(str(kind), str(text)) for kind, text in value.get("parts", ()))
-            own = Own(parts, str(value.get("trigger", "")), str(value.get("noun", "")))
+            own = Own(parts, *(str(value.get(name, "")) for name in ("trigger", "noun", "by")))
             known.setdefault(str(value["sha256"]), {})[str(value.get("file", ""))] = own
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
@@ -149,7 +151,8 @@ def remember(project: Project, known: Ledger, change: Change) -> None:
     if not own.parts and known.get(name) and own_of(known, change.after.encode(), file) == own:
         return
     parts = [[part.kind, part.text] for part in own.parts]
-    line = {"format": FORMAT, "sha256": name, "file": file, "parts": parts, "trigger": own.trigger, "noun": own.noun}
+    told = {"parts": parts, "trigger": own.trigger, "noun": own.noun, "by": own.by}
+    line = {"format": FORMAT, "sha256": name, "file": file, **told}
     durable.append_line(record(project), json.dumps(line, ensure_ascii=False))
     known.setdefault(name, {})[file] = own
 

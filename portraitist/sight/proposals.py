@@ -26,12 +26,14 @@ OPEN = 2
 class Proposal:
     """What a model says of a picture.
 
+    by       the model: a tagger by its file's SHA-256, one behind an endpoint by its name there
     values   pairs of kind and phrase, "" for a kind that is not told
     beside   what it says that is never captioned, in words: for the screen against sexualised minors
     rating   of a tagger; "" elsewhere
     text     that the model reads in the picture
     """
 
+    by: str
     values: tuple[tuple[str, str], ...]
     beside: str = ""
     rating: str = ""
@@ -44,7 +46,7 @@ Ask = Callable[[Path], Proposal]
 def by_tagger(folder: Path, cache: Path, settings: TaggerSettings) -> Ask:
     """Asks a tagger in a folder; what it saw is kept in `cache`, so that other thresholds cost nothing."""
     tagger = tags.load(folder, settings.threads)
-    answers = Answers(cache, ("tags", tagger.digest))
+    answers = Answers(cache, ("tags", tagger.digest, tagger.list_digest))
 
     def ask(path: Path) -> Proposal:
         opened = open_upright(path)
@@ -56,7 +58,9 @@ def by_tagger(folder: Path, cache: Path, settings: TaggerSettings) -> Ask:
             seen = tagger(opened)
             answers.keep(opened.digest, asdict(seen))
         names = seen.counted(settings.general, settings.characters, settings.thresholds)
-        return Proposal(tuple(("", name) for name in names), f"rating {seen.rating}", seen.rating)
+        return Proposal(
+            f"tagger {tagger.digest}", tuple(("", name) for name in names), f"rating {seen.rating}", seen.rating
+        )
 
     return ask
 
@@ -93,7 +97,9 @@ def by_endpoint(model: Describer, cache: Path) -> Ask:
         else:
             found = Description.model_validate(known)
         beside = [found.age if found.age in ("child", "teenager") else "", "nude" if found.nudity != "none" else ""]
-        return Proposal(tuple(found.values()), " ".join(word for word in beside if word), text=found.text)
+        return Proposal(
+            f"endpoint {model.model}", tuple(found.values()), " ".join(word for word in beside if word), text=found.text
+        )
 
     return ask
 

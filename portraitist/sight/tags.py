@@ -63,13 +63,14 @@ class Tagged:
 class Tagger:
     """A tagger that is ready.
 
-    digest  SHA-256 of its model's bytes and its list's
+    digest  SHA-256 of its model's bytes, and list_digest of its list's
     names   as captions have them, one an output, with categories likewise
     side    pixels of its input's
     """
 
     session: Any
     digest: str
+    list_digest: str
     names: tuple[str, ...]
     categories: tuple[int, ...]
     side: int
@@ -125,8 +126,7 @@ def load(folder: Path, threads: int) -> Tagger:
     if len(given) != 1 or len(shape) != 4 or shape[3] != 3:
         raise unusable(f"{folder / MODEL} takes {shape or 'nothing'}, not one picture as (N, H, W, 3)")
     side = next((size for size in shape[1:3] if isinstance(size, int)), SIDE)
-    digest = f"{durable.digest(folder / MODEL)}{durable.digest(folder / LIST)}"
-    return Tagger(session, digest, names, categories, side)
+    return Tagger(session, durable.digest(folder / MODEL), durable.digest(folder / LIST), names, categories, side)
 
 
 def listed(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -62,10 +62,9 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         unreadable=found.unreadable,
         uncaptioned=found.uncaptioned,
         others=found.others,
-        noun=project.facts.noun,
         brief=project.facts.brief,
-        captioning=recipe.captioning,
-        tags={one.name: one.tag for one in recipe.data.sets if one.tag},
+        recipe=recipe,
+        noun=project.facts.noun,
         readers=family.profile.readers,
     )
     findings = [

@@ -140,11 +140,11 @@ class Work:
             self.changes[plan.source.name] = Change(plan.path, plan.before, text + "\n", own)
             self.reasons[plan.source.name] = tuple(reasons)
 
-    def put(self, plan: Plan, parts: Sequence[Part], beside: str = "") -> None:
+    def put(self, plan: Plan, parts: Sequence[Part], by: str, beside: str = "") -> None:
         """The caption of parts, by the rules and the template."""
         found = captions_rules.settled(parts, self.ways(plan), lambda some: self.count(self.rendered(some, plan)))
         self.dropped.update(p.text for p in parts if f"{p.text}: the character itself" in found.changes)
-        own = Own(tuple(replace(part, place=0) for part in parts), plan.subject.trigger, plan.subject.noun)
+        own = Own(tuple(parts), plan.subject.trigger, plan.subject.noun, by)
         text = self.rendered(found.parts, plan) if found.parts else plan.plain()
         self.take(plan, text, own, found.changes, " ".join([beside, *(part.text for part in parts)]))
 
@@ -164,7 +164,7 @@ class Work:
             if own is None or not own.parts:
                 self.take(plan, plan.plain(), Own((), *now))
             elif (own.trigger, own.noun) != now or (tag and not captions.holds(plan.words, tag)):
-                self.put(plan, own.parts)
+                self.put(plan, own.parts, own.by)
 
     def proposed(self, plans: Sequence[Plan]) -> None:
         """What the recipe's model says of each picture."""
@@ -184,7 +184,8 @@ class Work:
                 self.failed.append(Failure(plan.source.name, found.problem, found.remedy))
             else:
                 parts = captions_render.parts_of([(kind or kind_of(text), text) for kind, text in found.values])
-                self.put(plan, [part for part in parts if not captions.holds(part.text, self.trigger)], found.beside)
+                parts = tuple(part for part in parts if not captions.holds(part.text, self.trigger))
+                self.put(plan, parts, found.by, found.beside)
                 self.rated += [plan.source.name] if found.rating in ("questionable", "explicit") else []
                 self.lettered |= {plan.source.name: found.text} if found.text else {}
             change = self.changes.get(plan.source.name)
@@ -210,7 +211,7 @@ class Work:
         """The rules over captions that stand there: ours from what they were made of, a person's only when asked to."""
         for plan in plans:
             if plan.ours is not None and plan.ours.parts:
-                self.put(plan, plan.ours.parts)
+                self.put(plan, plan.ours.parts, plan.ours.by)
             elif plan.ours is not None:
                 self.take(plan, plan.plain(), Own((), plan.subject.trigger, plan.subject.noun))
             elif everyone and plan.words.strip() and "\ufffd" not in plan.words:

@@ -1,5 +1,6 @@
 """The verb caption on whole projects: what is written, what never is, and the way back."""
 
+import hashlib
 import json
 
 import pytest
@@ -194,8 +195,9 @@ def test_a_tagger_captions_and_other_thresholds_need_no_other_look(project, tmp_
     caption(project, recipe(project, *where))
     assert text(project, "1") == "zorblax, upper body, green dress, red hat, ^_^, blue background\n"
     caption(project, recipe(project, *where, "captioning.tagger.thresholds={green_dress = 1.0, red_hat = 1.0}"))
-    (folder / "model.onnx").touch()
     assert len(list((project.cache / "words").iterdir())) == 3
+    last = json.loads(captions_written.record(project).read_text().splitlines()[-1])
+    assert last["by"] == f"tagger {hashlib.sha256((folder / 'model.onnx').read_bytes()).hexdigest()}"
 
 
 def test_captions_of_a_model_are_not_replaced_by_plain_ones(project):

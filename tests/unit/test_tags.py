@@ -1,5 +1,7 @@
 """Taggers are given pictures exactly as they were taught on them, and say what they say."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,4 +109,6 @@ def test_what_is_no_list_of_tags_is_refused(tmp_path, text):
 def test_another_model_or_list_has_another_digest(tmp_path, folder):
     other = tagger(tmp_path / "other", rows=9)
     louder = tagger(tmp_path / "louder", scale=0.5)
-    assert len({tags.load(one, 1).digest for one in (folder, other, louder)}) == 3
+    loaded = [tags.load(one, 1) for one in (folder, other, louder)]
+    assert len({(one.digest, one.list_digest) for one in loaded}) == 3
+    assert loaded[0].digest == hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()

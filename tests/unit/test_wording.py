@@ -10,9 +10,11 @@ from portraitist.audit import Rules, Seen, phrasing, wording
 from portraitist.dataset.captions_rules import Manner, revised
 from portraitist.dataset.vocabulary import FORBIDDEN, SAME, WORDS
 from portraitist.pictures import Picture
-from portraitist.sections import Captioning
+from portraitist.recipe import Recipe
+from portraitist.sections import Captioning, Data, Set
 
 SCENES = ("forest", "beach", "city street", "kitchen", "plain gray background", "night sky", "park", "office")
+TAGGED = Recipe(data=Data(sets=(Set(name="body", tag="realistic_body"),)))
 POSES = ("sitting", "standing", "walking", "waving")
 
 
@@ -78,11 +80,11 @@ def test_the_trigger_the_noun_and_the_tags_of_sets_may_stand_everywhere():
     texts = [f"{text}, a woman, realistic_body" for text in good()]
     (found,) = findings(texts, phrasing.leaked_constant)
     assert '"realistic body" (8), "woman" (8)' in found.says
-    assert findings(texts, phrasing.leaked_constant, {"noun": "a woman", "tags": {"body": "realistic_body"}}) == []
+    assert findings(texts, phrasing.leaked_constant, {"noun": "a woman", "recipe": TAGGED}) == []
 
 
 def test_a_sets_own_tag_stands_in_all_its_captions():
-    seen = {"tags": {"body": "realistic_body"}}
+    seen = {"recipe": TAGGED}
     texts = ["zorblax, realistic_body, forest", "zorblax, forest", "zorblax, unrealistic_body"]
     (found,) = findings(texts, phrasing.tag_missing, seen, set="20_body")
     assert found.pictures == ("1.png", "2.png")
@@ -93,10 +95,10 @@ def test_identity_may_be_named_where_the_recipe_says_so_and_what_varies_always()
     texts = ["zorblax, ponytail, forest"] * 3
     assert findings(texts, phrasing.identity_named)
     for how in (Captioning(identity="name"), Captioning(varies=("ponytail",))):
-        assert findings(texts, phrasing.identity_named, {"captioning": how}) == []
+        assert findings(texts, phrasing.identity_named, {"recipe": Recipe(captioning=how)}) == []
     hat = ["zorblax, red hat"]
     assert findings(hat, phrasing.identity_named) == []
-    assert findings(hat, phrasing.identity_named, {"captioning": Captioning(always=("red hat",))})
+    assert findings(hat, phrasing.identity_named, {"recipe": Recipe(captioning=Captioning(always=("red hat",)))})
     assert findings(texts, phrasing.identity_named, role="prior") == [], "others are to be told apart by their looks"
 
 
