@@ -33,7 +33,7 @@ def test_captions_are_previewed_written_and_undone_by_command(tmp_path):
 
 def test_words_that_do_not_go_together_are_refused_in_two_lines(tmp_path):
     folder = project(tmp_path)
-    for words in (["--undo", "--preview"], ["--rules", "--with", "tagger"], ["--everyone"], ["--undo"]):
+    for words in (["--undo", "--preview"], ["--rules", "--with", "tagger"], ["--undo"]):
         done = portraitist("caption", folder, *words)
         assert done.returncode == 2, words
         assert done.stderr.splitlines()[-2].startswith("Problem: "), done.stderr
