@@ -13,6 +13,7 @@ from portraitist.dataset.taxonomy import Part
 from portraitist.errors import PortraitistError
 from portraitist.project import Facts, Project
 from portraitist.recipe import load
+from portraitist.verbs.audit import audit
 from portraitist.verbs.caption import caption, undone
 from tests.endpoints import Reply, chat, serving
 from tests.pictures import saved, scenery
@@ -320,6 +321,16 @@ def test_what_sexualises_a_minor_is_refused_in_every_way_it_comes(project):
         path.unlink()
     with pytest.raises(PortraitistError, match="unfit"):
         described(young, replies=(nude,))
+
+
+def test_nobody_waives_what_sexualises_a_minor(project):
+    (project.pictures / "1.txt").write_text("zorblax, schoolgirl, nude\n")
+    (project.pictures / "2.txt").write_text("zorblax, forest\n")
+    said = {"waived": {"unfit": "it is art", "number": "few", "caption_missing": "later"}}
+    waiving = Project(project.folder, project.facts.model_copy(update=said))
+    assert audit(waiving, recipe(project)).blocked
+    (project.pictures / "1.txt").write_text("zorblax, park\n")
+    assert not audit(waiving, recipe(project)).blocked
 
 
 def test_a_caption_is_never_emptied(project):
