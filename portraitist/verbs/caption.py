@@ -2,16 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portraitist import durable, families
 from portraitist.dataset import captions, captions_render, captions_rules, intake
-from portraitist.dataset.captions_render import Subject
+from portraitist.dataset.captions_plan import Plan, planned
 from portraitist.dataset.captions_rules import Manner
 from portraitist.dataset.captions_safety import unfit
-from portraitist.dataset.captions_written import Change, Own, Undone, below, content, ledger, own_of, undo, write
+from portraitist.dataset.captions_written import Change, Own, Undone, undo, write
 from portraitist.dataset.taxonomy import Part, is_identity, kind_of
 from portraitist.errors import PortraitistError
 from portraitist.events import Captioned, Emit, Finished, Started, Warned, ignore
@@ -71,45 +71,14 @@ class CaptionResult:
         rows += [("kept", str(len(self.kept)))]
         shown = self.rewordings if self.preview else self.rewordings[:DIFF]
         for one in shown:
-            rows += [(one.picture, f"- {one.before}")] if one.before else []
-            rows += [("" if one.before else one.picture, f"+ {one.after}")]
-            rows += [("", f"  ({'; '.join(one.changes)})")] if one.changes and self.preview else []
+            told = [f"- {line}" for line in one.before.splitlines()] + [f"+ {line}" for line in one.after.splitlines()]
+            told += [f"  ({'; '.join(one.changes)})"] if one.changes and self.preview else []
+            rows += [(one.picture if not i else "", line) for i, line in enumerate(told)]
         left = len(self.rewordings) - len(shown)
         rows += [("", f"and {left} more")] if left else []
         rows += [("identity", self.identity)] if self.identity else []
         rows += [("cost", self.cost)] if self.cost else []
         return rows + [(f"failed: {one.picture}", f"{one.why.rstrip('.')}. {one.remedy}") for one in self.failed]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One picture and its caption: who it is about, and what stands there.
-
-    ours  None for a person's words, or for none
-    """
-
-    source: intake.Source
-    subject: Subject
-    template: str
-    path: Path
-    before: bytes | None
-    ours: Own | None
-
-    @property
-    def words(self) -> str:
-        """What stands there; what is not UTF-8 is shown with question marks, and a person's."""
-        return (self.before or b"").decode("utf-8", "replace")
-
-    @property
-    def free(self) -> bool:
-        """Whether we may write here: nothing stands there, or words of ours."""
-        return not self.words.strip() or self.ours is not None
-
-    def plain(self) -> str:
-        """The caption that claims nothing but who is there."""
-        tag = [self.subject.tag] if self.subject.tag else []
-        names = [self.subject.trigger, *tag, self.subject.noun] if self.subject.trigger else [self.subject.noun, *tag]
-        return ", ".join(name for name in names if name)
 
 
 @dataclass(slots=True)
@@ -250,7 +219,9 @@ def caption(
         )
     if everyone and not rules:
         raise PortraitistError("Only rules go over a person's captions", "Add --rules.")
-    plans = list(planned(project, recipe, sources))
+    how = recipe.captioning.style
+    style = families.get(recipe.model.family).profile.captions if how == "family" else how
+    plans = list(planned(project, recipe, sources, style))
     work = Work(project, recipe, emit, manner(project, recipe, plans), families.token_counter(recipe.model))
     free = [plan for plan in plans if plan.free]
     emit(Started(verb="caption", total=len(free)))
@@ -284,24 +255,6 @@ def undone(project: Project, emit: Emit = ignore) -> Undone:
         emit(Warned(says=says, remedy="Put them right by hand."))
     emit(Finished(verb="caption", seconds=time.monotonic() - began, facts={"restored": len(found.restored)}))
     return found
-
-
-def planned(project: Project, recipe: Recipe, sources: Iterable[intake.Source]) -> Iterator[Plan]:
-    """Every picture with its caption as it stands, and how one is put for its set."""
-    known = ledger(project)
-    style = recipe.captioning.style
-    style = families.get(recipe.model.family).profile.captions if style == "family" else style
-    for source in sources:
-        chosen = intake.named(source.set, recipe)
-        trigger = "" if chosen is not None and chosen.role == "prior" else project.facts.trigger
-        template = (chosen.template if chosen else "") or recipe.captioning.template
-        template = captions_render.checked(template) if template else captions_render.TEMPLATES[style]
-        path = captions.sidecar(source.path) or source.path.with_suffix(".txt")
-        before = content(path)
-        ours = own_of(known, before, below(project, path)) if before is not None and before.strip() else None
-        yield Plan(
-            source, Subject(trigger, project.facts.noun, chosen.tag if chosen else ""), template, path, before, ours
-        )
 
 
 def manner(project: Project, recipe: Recipe, plans: Sequence[Plan]) -> Manner:

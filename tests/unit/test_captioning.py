@@ -272,6 +272,14 @@ def test_undo_restores_bytes_exactly_also_of_a_captioning_that_was_cut_short(tmp
     assert [path.read_bytes() if path.exists() else None for path in paths] == before
 
 
+def test_two_pictures_that_share_a_caption_file_get_one_caption_and_give_it_back(project):
+    saved(project.pictures / "1.jpg", scenery(9, 20, 20))
+    described(project)
+    assert caption(project, recipe(project)).written == ()
+    assert undone(project).changed_since == ()
+    assert text(project, "1") is None
+
+
 def test_a_file_that_changes_between_looking_and_writing_is_not_written(project):
     path = project.pictures / "0.txt"
     change = Change(path, b"something else", "ours", None)
