@@ -34,7 +34,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         arms raised, arms out, arms behind back, arms at sides, hand up, hands up, hand on chin,
         hand on own face, head tilt, head tilted, head resting, legs crossed, crossed legs, on one knee,
         on all fours, tiptoe, turning, looking back, looking over shoulder, outstretched arm, peace sign, v sign,
-        thumbs up, wariza, seiza, t-pose, a-pose, action pose, dynamic pose"""
+        thumbs up, wariza, seiza, t-pose, a-pose, arm up, on back, on side, on stomach, hand on own hip,
+        hands on own hips, leaning forward, spread arms, action pose, dynamic pose"""
     ),
     "expression": phrases(
         """smiling, smile, smiles, light smile, slight smile, grin, grinning, smirk, smirking, laughing, laugh,
@@ -43,17 +44,17 @@ WORDS: dict[str, tuple[str, ...]] = {
         sleepy, sleeping, asleep, winking, wink, one eye closed, pout, pouting, serious, stern, calm, relaxed,
         neutral, neutral expression, expressionless, expression, thoughtful, pensive, confident, proud,
         determined, happy, joyful, excited, confused, curious, disgusted, annoyed, smug, open mouth,
-        closed mouth, parted lips, teeth showing, clenched teeth, tongue out, eyes closed, closed eyes,
-        half-closed eyes, narrowed eyes, wide eyes, wide-eyed, raised eyebrow, looking at viewer,
+        closed mouth, parted lips, teeth showing, clenched teeth, tongue out, tongue, teeth, eyes closed,
+        closed eyes, half-closed eyes, narrowed eyes, wide eyes, wide-eyed, raised eyebrow, looking at viewer,
         looking at the viewer, looking at camera, looking at the camera, looking into the camera, looking away,
         looking down, looking up, looking to the side, looking afar, gaze, eye contact, yawning, screaming,
         shouting, whistling, singing, talking"""
     ),
     "lighting": phrases(
-        """light, lighting, lit, soft light, soft lighting, hard light, warm light, cool light, dim light,
-        side light, natural light, window light, studio lighting, studio light, rim light, rim lighting,
-        backlight, backlit, backlighting, sunlight, moonlight, candlelight, firelight, lamplight, daylight,
-        golden hour, blue hour, neon light, neon lights, neon lighting, overcast, dappled light,
+        """light, lighting, lit, soft light, soft lighting, night, day, daytime, dusk, dawn, hard light, warm light,
+        cool light, dim light, side light, natural light, window light, studio lighting, studio light, rim light,
+        rim lighting, backlight, backlit, backlighting, sunlight, moonlight, candlelight, firelight, lamplight,
+        daylight, golden hour, blue hour, neon light, neon lights, neon lighting, overcast, dappled light,
         dappled sunlight, low-key lighting, high-key lighting, dramatic lighting, chiaroscuro, harsh light,
         diffused light, volumetric light, god rays, lens flare, shadow, shadows, silhouette, flash,
         flash photography, spotlight, at night, at dusk, at dawn, dark, bright, sunbeam, in shade"""
@@ -73,8 +74,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         headscarf, hijab, turban, backpack, bag, handbag, purse, satchel, sleeves, long sleeves, short sleeves,
         sleeveless, off shoulder, bare shoulders, neckline, turtleneck, zipper, buttons, buttoned, lace, ruffles,
         frills, plaid, striped, polka dot, camisole, corset, poncho, pocket, pockets, outfit, clothes, clothing,
-        attire, costume, jewelry, jewellery, winter clothes, sportswear, casual clothes, hakama, tracksuit,
-        wings badge, badge, brooch, spacesuit, lab coat, wedding dress, top hat, witch hat, straw hat"""
+        attire, costume, jewelry, jewellery, winter clothes, sportswear, casual clothes, fur trim, footwear,
+        panties, cleavage, hakama, tracksuit, wings badge, badge, brooch, spacesuit, lab coat, wedding dress,
+        top hat, witch hat, straw hat"""
     ),
     "hair": phrases(
         """hair, haired, bangs, fringe, braid, braids, braided, ponytail, pigtails, twintails, twin tails, bun,
@@ -88,17 +90,17 @@ WORDS: dict[str, tuple[str, ...]] = {
         beard, stubble, mustache, moustache, goatee, sideburns, jawline, jaw, cheekbones, cheeks, chin, nose,
         lips, face, facial features, skin, tan, pale, dark-skinned, complexion, fangs, ears, elf ears,
         pointed ears, animal ears, cat ears, horns, antlers, tail, wings, heterochromia, tattoo, tattoos,
-        birthmark, facial hair, forehead, muscular, slim, petite, tall, build, physique, body type, whiskers,
-        snout, fur, scales, feathers"""
+        birthmark, facial hair, forehead, breasts, chest, collarbone, navel, midriff, thighs, abs, muscular,
+        slim, petite, tall, build, physique, body type, whiskers, snout, fur, scales, feathers"""
     ),
     "object": phrases(
-        """holding, carrying, using, playing, drinking, eating, reading, writing, typing, cooking, throwing,
-        catching, gripping, clutching, touching, petting, pushing, pulling, lifting, with a book, book, cup, mug,
-        glass, bottle, phone, smartphone, umbrella, sword, knife, gun, bow and arrow, staff, wand, shield,
-        guitar, violin, piano, microphone, camera, laptop, tablet, pen, pencil, flower, bouquet, balloon, ball,
-        bicycle, bike, motorcycle, car, skateboard, newspaper, letter, coin, candle, lantern, torch, key, map,
-        fan, basket, suitcase, cane, broom, dog, cat, horse, bird, food, cake, apple, coffee, tea, ice cream,
-        cigarette"""
+        """holding, carrying, weapon, instrument, toy, using, playing, drinking, eating, reading, writing, typing,
+        cooking, throwing, catching, gripping, clutching, touching, petting, pushing, pulling, lifting,
+        with a book, book, cup, mug, glass, bottle, phone, smartphone, umbrella, sword, knife, gun,
+        bow and arrow, staff, wand, shield, guitar, violin, piano, microphone, camera, laptop, tablet, pen,
+        pencil, flower, bouquet, balloon, ball, bicycle, bike, motorcycle, car, skateboard, newspaper, letter,
+        coin, candle, lantern, torch, key, map, fan, basket, suitcase, cane, broom, dog, cat, horse, bird, food,
+        cake, apple, coffee, tea, ice cream, cigarette"""
     ),
     "background": phrases(
         """background, backdrop, indoors, outdoors, outside, inside, forest, wood, woods, park, garden, field,
@@ -109,19 +111,21 @@ WORDS: dict[str, tuple[str, ...]] = {
         stairs, staircase, window, door, doorway, wall, brick wall, fence, floor, sofa, couch, bed, chair, desk,
         table, train, train station, station, subway, airport, castle, church, temple, ruins, cave, space,
         underwater, pool, swimming pool, stage, theatre, theater, museum, hospital, school, farm, stable, barn,
-        harbour, harbor, boat, ship, plants, trees, flowers, grass, sand, bokeh, blurred background, plain wall,
-        gradient, scenery, landscape, interior, balcony, terrace, laboratory, workshop, warehouse, tent,
-        campfire, jungle, autumn leaves, cherry blossoms, scene"""
+        harbour, harbor, boat, ship, plants, trees, flowers, tree, cloud, clouds, moon, water, petals, curtains,
+        pillow, grass, sand, bokeh, blurred background, plain wall, gradient, scenery, landscape, interior,
+        balcony, terrace, laboratory, workshop, warehouse, tent, campfire, jungle, autumn leaves,
+        cherry blossoms, scene"""
     ),
     "style": phrases(
-        """composition, centered, centred, symmetrical, rule of thirds, depth of field, shallow depth of field,
-        wide-angle lens, wide angle, telephoto, fisheye, macro, lens, 35mm, 50mm, 85mm, film grain, grain, photo,
-        photograph, photography, photorealistic, realistic, illustration, painting, oil painting, watercolor,
-        watercolour, sketch, line art, lineart, monochrome, greyscale, grayscale, black and white, sepia, anime,
-        anime style, cartoon, comic, manga, pixel art, 3d, 3d render, render, concept art, flat color,
-        flat colour, ink style, pastel style, style, retro, vintage, cinematic, polaroid, snapshot, selfie,
-        film still, screenshot, drawing, minimalist, high contrast, muted colors, muted colours, vivid colors,
-        vivid colours, negative space"""
+        """composition, centered, blurry, sparkle, traditional media, watermark, signature, artist name, logo,
+        english text, speech bubble, centred, symmetrical, rule of thirds, depth of field,
+        shallow depth of field, wide-angle lens, wide angle, telephoto, fisheye, macro, lens, 35mm, 50mm, 85mm,
+        film grain, grain, photo, photograph, photography, photorealistic, realistic, illustration, painting,
+        oil painting, watercolor, watercolour, sketch, line art, lineart, monochrome, greyscale, grayscale,
+        black and white, sepia, anime, anime style, cartoon, comic, manga, pixel art, 3d, 3d render, render,
+        concept art, flat color, flat colour, ink style, pastel style, style, retro, vintage, cinematic,
+        polaroid, snapshot, selfie, film still, screenshot, drawing, minimalist, high contrast, muted colors,
+        muted colours, vivid colors, vivid colours, negative space"""
     ),
 }
 """Phrases by kind."""
@@ -207,7 +211,7 @@ IDENTITY = phrases(
     dark-skinned, pale-skinned, complexion, ears, horns, horn, antlers, tail, wings, fangs, freckles, freckled,
     mole, beauty mark, birthmark, scar, scars, tattoo, tattoos, beard, stubble, mustache, moustache, goatee,
     jawline, jaw, cheekbones, dimples, heterochromia, eyebrows, eyelashes, whiskers, fur, muscular build,
-    slim build, wrinkles, facial hair, facial features"""
+    slim build, wrinkles, facial hair, facial features, breasts, flat chest, abs"""
 )
 """Last words of what the character itself is: a starting point, to which a recipe adds its own."""
 
@@ -216,15 +220,16 @@ VARIES = phrases(
     tears in eyes, wet hair, messy hair, hair up, hair down, hair loose, tied hair, wind-blown hair,
     windblown hair, hair ornament, hair bow, hair ribbon, hair tie, hairband, makeup, make-up, lipstick,
     eyeliner, eyeshadow, mascara, nail polish, painted nails, face paint, cat ears headband, wet skin,
-    raised eyebrow, raised eyebrows, furrowed eyebrows, wings spread"""
+    raised eyebrow, raised eyebrows, furrowed eyebrows, wings spread, fur trim, fur coat, fur collar, fur hat"""
 )
 """What ends like a feature of the character, and changes from picture to picture."""
 
 FORBIDDEN = phrases(
-    """nose, solo, 1girl, 1boy, 1woman, 1man, masterpiece, best quality, high quality, highest quality, top quality,
-    amazing quality, 8k, 4k, uhd, hdr, ultra detailed, highly detailed, extremely detailed, intricate details,
-    award-winning, award winning, trending on artstation, absurdres, highres, hi-res, stunning, beautiful,
-    gorgeous, attractive, perfect, flawless, breathtaking, professional quality, high resolution, sharp focus"""
+    """nose, solo, solo focus, male focus, female focus, virtual youtuber, 1girl, 1boy, 1woman, 1man, masterpiece,
+    best quality, high quality, highest quality, top quality, amazing quality, 8k, 4k, uhd, hdr, ultra detailed,
+    highly detailed, extremely detailed, intricate details, award-winning, award winning, trending on artstation,
+    absurdres, highres, hi-res, stunning, beautiful, gorgeous, attractive, perfect, flawless, breathtaking,
+    professional quality, high resolution, sharp focus"""
 )
 """What every picture has, or no picture shows: learnt as part of the character, or as nothing."""
 
