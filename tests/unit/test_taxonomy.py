@@ -26,8 +26,9 @@ PHRASES = [phrase for phrases in WORDS.values() for phrase in phrases]
         ("plain gray background", "background"), ("night sky background", "background"), ("in the rain", "background"),
         ("soft light", "lighting"), ("studio lighting", "lighting"), ("studio", "background"),
         ("from above", "view"), ("three-quarter left", "view"), ("full body", "framing"), ("Close-Up", "framing"),
-        ("depth of field", "style"), ("fur_trim", "clothing"), ("hand_on_own_hip", "pose"), ("cloudy sky", "background"),
-        ("watermark", "style"), ("night", "lighting"), ("ink style", "style"), ("zigzag", OTHER), ("", OTHER), ("...", OTHER),
+        ("depth of field", "style"), ("fur_trim", "clothing"), ("hand_on_own_hip", "pose"), ("night", "lighting"),
+        ("cloudy sky", "background"), ("watermark", "style"), ("ink style", "style"), ("zigzag", OTHER), ("", OTHER),
+        ("...", OTHER),
     ],
 )  # fmt: skip
 def test_common_phrases_are_of_their_kind(phrase, kind):
