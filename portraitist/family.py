@@ -178,6 +178,8 @@ class Profile:
     norm_patch     with true guidance: side in latent cells of the patches in each of which the guided prediction is
                    scaled to the norm of the prompt's own, as Qwen-Image's pipelines do; 0 leaves it as it is
     timesteps      whether its noise has timesteps, as denoising diffusion's; a flow's has none
+    captions       how captions for it are put: tags, sentences, or phrases of a small vocabulary
+    readers        what reads them, of which `token_limit` is true
     """
 
     resolution: int
@@ -188,6 +190,8 @@ class Profile:
     norm_patch: int = 0
     token_limit: int = 512
     timesteps: bool = False
+    captions: Literal["tags", "sentences", "phrases"] = "sentences"
+    readers: str = "the text encoder"
 
 
 class Family(Protocol):

@@ -18,28 +18,32 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from portraitist import durable, rules
 from portraitist.errors import PortraitistError
-from portraitist.sections import Adapter, Data, Judging, Model, Section, Stage, Training
+from portraitist.sections import Adapter, Captioning, Data, Judging, Model, Section, Stage, Training
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
+TOOLS: dict[str, Any] = {"captioning": True, "data": {"sets": {"__all__": {"tag", "template"}}}}
+"""What makes the material of a run and does not decide it, as pydantic leaves it out of a dump."""
+
 STANDINGS = ("custom", "paper", "measured")
 
 
 class Recipe(Section):
     """Everything that decides a run.
 
-    format    of this file; a newer one is refused
-    preset    where the recipe starts from: what is not said here is taken from it
-    why       what this run is to find out, in words
-    parent    the run it forks from, by name; "" starts from the base
-    model     the base that is trained on
-    data      which pictures, how cut, how split
-    adapter   what is trained
-    stages    stretches of training, one after the other
-    training  how it is trained
-    judging   how checkpoints are judged and chosen
-    standing  where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
-              "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
+    format      of this file; a newer one is refused
+    preset      where the recipe starts from: what is not said here is taken from it
+    why         what this run is to find out, in words
+    parent      the run it forks from, by name; "" starts from the base
+    model       the base that is trained on
+    data        which pictures, how cut, how split
+    captioning  how captions are made and judged
+    adapter     what is trained
+    stages      stretches of training, one after the other
+    training    how it is trained
+    judging     how checkpoints are judged and chosen
+    standing    where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
+                "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
     """
 
     format: int = FORMAT
@@ -48,6 +52,7 @@ class Recipe(Section):
     parent: str = ""
     model: Model = Model()
     data: Data = Data()
+    captioning: Captioning = Captioning()
     adapter: Adapter = Adapter()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=300),)
     training: Training = Training()
@@ -88,8 +93,8 @@ class Recipe(Section):
         return max(map(len, (self.data.references, *(one.references for one in self.data.sets))))
 
     def digest(self) -> str:
-        """SHA-256 of every value that decides the result: words (why, standing) left out."""
-        values = self.model_dump(mode="json", exclude={"why", "standing"})
+        """SHA-256 of every value that decides the result: words (why, standing) and tools left out."""
+        values = self.model_dump(mode="json", exclude={"why": True, "standing": True, **TOOLS})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> str:

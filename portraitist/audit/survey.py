@@ -134,8 +134,9 @@ def read_findings(project: Project) -> list[Finding]:
 
 
 def blocking(project: Project, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that block and that project.toml does not waive by name."""
-    return [f for f in findings if f.severity == "block" and f.check not in project.facts.waived]
+    """The findings that block and that project.toml does not waive by name; `unfit` is waived by nobody."""
+    waived = project.facts.waived.keys() - {"unfit"}
+    return [f for f in findings if f.severity == "block" and f.check not in waived]
 
 
 def cleared(project: Project, recipe: Recipe, side: int) -> list[Picture]:

@@ -71,9 +71,43 @@ def audit(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) ->
 
 
 @app.command(sort_key=3)
-def caption(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
-    """Propose captions where there are none. A caption that is there is never touched."""
+def caption(
+    folder: Folder,
+    /,
+    *,
+    source: Annotated[
+        Literal["none", "tagger", "endpoint"] | None,
+        Parameter(name="--with", show_default=False, help="What sees the pictures; without it as the recipe says."),
+    ] = None,
+    preview: Annotated[
+        bool, Parameter(show_default=False, help="Show what would be written, and write no caption.")
+    ] = False,
+    rules: Annotated[
+        bool, Parameter(show_default=False, help="Ask no model: the recipe's rules go over the captions made here.")
+    ] = False,
+    everyone: Annotated[
+        bool, Parameter(show_default=False, help="With --rules: over captions that a person wrote, too.")
+    ] = False,
+    undo: Annotated[
+        bool, Parameter(show_default=False, help="Put back the captions from before the last captioning.")
+    ] = False,
+    changes: Changes = (),
+    as_json: Json = False,
+) -> Work:
+    """Write captions where there are none. What a person wrote or changed is never touched, unless asked to."""
     from portraitist.verbs.caption import caption as verb
+    from portraitist.verbs.caption import undone
 
-    project, recipe = opened(folder, changes)
-    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit))
+    if undo and (source or preview or rules or everyone):
+        raise PortraitistError("--undo goes with nothing else", f"Run: portraitist caption {folder} --undo")
+    if rules and source:
+        raise PortraitistError("--rules asks no model, and --with names one", "Leave one out.")
+    if undo:
+        project = Project.open(folder)
+        return Work(folder, lambda emit, stop: undone(project, emit=emit))
+    chosen = (f'captioning.source="{source}"',) if source else ()
+    project, recipe = opened(folder, (*changes, *chosen))
+    return Work(
+        folder,
+        lambda emit, stop: verb(project, recipe, emit=emit, preview=preview, rules=rules, everyone=everyone),
+    )

@@ -37,7 +37,15 @@ class Sdxl:
     prediction: Literal["epsilon", "v"] = "epsilon"
     zero_snr: bool = False
     name = "sdxl"
-    profile = Profile(resolution=1024, guidance=7.0, sampling_steps=30, token_limit=TOKENS - 2, timesteps=True)
+    profile = Profile(
+        resolution=1024,
+        guidance=7.0,
+        sampling_steps=30,
+        token_limit=TOKENS - 2,
+        timesteps=True,
+        captions="tags",
+        readers="each of the two CLIPs",
+    )
     references = 0
     pixel_multiple = 64  # the VAE divides by 8, the UNet by 4; its authors' buckets step by 64
     targets = ("to_q", "to_k", "to_v", "to_out.0")

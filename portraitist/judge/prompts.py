@@ -87,7 +87,7 @@ def shared_words(facts: Facts, pictures: Sequence[Picture]) -> tuple[dict[str, C
     phrases: set[str] = set()
     for picture in pictures:
         text = rendered(picture.caption, facts.trigger)
-        for phrase in dict.fromkeys(part.strip() for part in text.split(",")):
+        for phrase in dict.fromkeys(part.strip(" .") for part in text.split(",")):
             phrases.add(phrase)
             head, of, rest = phrase.partition(" of ")
             if of and facts.trigger in rest:

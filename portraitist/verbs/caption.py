@@ -1,19 +1,46 @@
-"""caption: fill in missing captions from what is known; never over a caption that a person wrote or changed."""
+"""caption: say beside pictures what is known or what a model sees; never over what a person wrote or changed."""
 
-import hashlib
-import json
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from portraitist import durable
-from portraitist.dataset import captions, intake
+from portraitist import durable, families
+from portraitist.dataset import captions, captions_render, captions_rules, intake
+from portraitist.dataset.captions_plan import Plan, planned
+from portraitist.dataset.captions_rules import Manner
+from portraitist.dataset.captions_safety import unfit
+from portraitist.dataset.captions_written import Change, Own, Undone, undo, write
+from portraitist.dataset.taxonomy import Part, is_identity, kind_of
 from portraitist.errors import PortraitistError
 from portraitist.events import Captioned, Emit, Finished, Started, Warned, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+from portraitist.sight import proposals
+from portraitist.sight.describe import Usage
 
-FORMAT = 1
+DIFF = 3
+"""Pictures whose new captions a terminal shows whole; of a preview all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that got no caption, with the reason."""
+
+    picture: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewording:
+    """One caption before and after, and what the rules changed."""
+
+    picture: str
+    before: str
+    after: str
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +50,166 @@ class CaptionResult:
     written          that were missing, or were ours and out of date
     kept             written by a person, or ours and right
     without_trigger  among the kept: a person's captions that lack the trigger and were left alone
+    failed           that a model said nothing usable of, each with the reason; their captions are as they were
+    rewordings       what was written, or would be: with `preview` nothing was
+    identity         what becomes of features of the character itself, in words
+    cost             tokens that a model was asked and answered, and their price where prices are given
     """
 
     written: tuple[str, ...]
     kept: tuple[str, ...]
     without_trigger: tuple[str, ...]
+    failed: tuple[Failure, ...] = ()
+    rewordings: tuple[Rewording, ...] = ()
+    identity: str = ""
+    cost: str = ""
+    preview: bool = False
+
+    def table(self) -> list[tuple[str, str]]:
+        """What a terminal shows: all changes of a preview, the first few of what was written."""
+        rows = [("would be written" if self.preview else "written", str(len(self.written)))]
+        rows += [("kept", str(len(self.kept)))]
+        shown = self.rewordings if self.preview else self.rewordings[:DIFF]
+        for one in shown:
+            told = [f"- {line}" for line in one.before.splitlines()] + [f"+ {line}" for line in one.after.splitlines()]
+            told += [f"  ({'; '.join(one.changes)})"] if one.changes and self.preview else []
+            rows += [(one.picture if not i else "", line) for i, line in enumerate(told)]
+        left = len(self.rewordings) - len(shown)
+        rows += [("", f"and {left} more")] if left else []
+        rows += [("identity", self.identity)] if self.identity else []
+        rows += [("cost", self.cost)] if self.cost else []
+        return rows + [(f"failed: {one.picture}", f"{one.why.rstrip('.')}. {one.remedy}") for one in self.failed]
 
 
-def caption(project: Project, recipe: Recipe, emit: Emit = ignore) -> CaptionResult:
-    """Write the trigger and the noun beside every picture without a caption; in sets of the role prior the noun alone.
+@dataclass(slots=True)
+class Work:
+    """One captioning: how captions are put, and what came of it."""
 
-    That is all that is known without looking: framing, pose or light are not guessed. What we wrote is remembered in
-    captions.jsonl by its SHA-256; such a caption is written anew when the trigger or the noun has changed, and any
-    other is a person's and stays as it is. Raises PortraitistError when `pictures/` holds no picture.
+    project: Project
+    recipe: Recipe
+    emit: Emit
+    manner: Manner
+    count: Callable[[str], int]
+    changes: dict[str, Change] = field(default_factory=dict)
+    reasons: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    rated: list[str] = field(default_factory=list)
+    lettered: dict[str, str] = field(default_factory=dict)
+    usage: Usage | None = None
+
+    def take(self, plan: Plan, text: str, own: Own | None, reasons: Sequence[str] = (), beside: str = "") -> None:
+        """Have a caption written, unless it stands there already or may not."""
+        facts = self.project.facts
+        if reason := unfit(text, beside, *([facts.noun] if plan.subject.trigger else [])):
+            remedy = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
+            self.failed.append(Failure(plan.source.name, f"unfit: {reason}", remedy))
+            return
+        if text.strip() and plan.words != text + "\n":
+            self.changes[plan.source.name] = Change(plan.path, plan.before, text + "\n", own)
+            self.reasons[plan.source.name] = tuple(reasons)
+
+    def put(self, plan: Plan, parts: Sequence[Part], by: str, beside: str = "") -> None:
+        """The caption of parts, by the rules and the template."""
+        found = captions_rules.settled(parts, self.ways(plan), lambda some: self.count(self.rendered(some, plan)))
+        self.dropped.update(p.text for p in parts if f"{p.text}: the character itself" in found.changes)
+        own = Own(tuple(parts), plan.subject.trigger, plan.subject.noun, by)
+        text = self.rendered(found.parts, plan) if found.parts else plan.plain()
+        self.take(plan, text, own, found.changes, " ".join([beside, *(part.text for part in parts)]))
+
+    def ways(self, plan: Plan) -> Manner:
+        """The rules for a picture: of others, whom no trigger stands for, looks are named."""
+        return self.manner if plan.subject.trigger else replace(self.manner, identity="name")
+
+    def rendered(self, parts: Sequence[Part], plan: Plan) -> str:
+        """Parts as a caption of a picture."""
+        return captions_render.render(parts, plan.subject, plan.template)
+
+    def known(self, plans: Sequence[Plan]) -> None:
+        """Trigger and noun beside what nobody has captioned; what a model said for another name is put anew."""
+        for plan in plans:
+            own = plan.ours
+            now, tag = (plan.subject.trigger, plan.subject.noun), plan.subject.tag
+            if own is None or not own.parts:
+                self.take(plan, plan.plain(), Own((), *now))
+            elif (own.trigger, own.noun) != now or (tag and not captions.holds(plan.words, tag)):
+                self.put(plan, own.parts, own.by)
+
+    def proposed(self, plans: Sequence[Plan]) -> None:
+        """What the recipe's model says of each picture."""
+        captioning, cache = self.recipe.captioning, self.project.cache / "words"
+        if captioning.source == "tagger":
+            ask, at_once = proposals.by_tagger(self.tagger(), cache, captioning.tagger), 1
+        else:
+            model = proposals.describer(captioning.endpoint, self.project.facts.noun)
+            ask, at_once, self.usage = proposals.by_endpoint(model, cache), captioning.endpoint.at_once, model.usage
+            if cost := proposals.cost_before(len(plans), captioning.endpoint):
+                says = f"Asking {model.model} about {len(plans)} pictures costs about {cost:.2g} at most"
+                self.emit(Warned(says=says, remedy="Answers are kept: asking again costs nothing."))
+        paths = [plan.source.path for plan in plans]
+        for done, (place, found) in enumerate(proposals.gathered(paths, ask, at_once), start=1):
+            plan = plans[place]
+            if isinstance(found, PortraitistError):
+                self.failed.append(Failure(plan.source.name, found.problem, found.remedy))
+            else:
+                parts = captions_render.parts_of([(kind or kind_of(text), text) for kind, text in found.values])
+                parts = tuple(part for part in parts if not captions.holds(part.text, self.trigger))
+                self.put(plan, parts, found.by, found.beside)
+                self.rated += [plan.source.name] if found.rating in ("questionable", "explicit") else []
+                self.lettered |= {plan.source.name: found.text} if found.text else {}
+            change = self.changes.get(plan.source.name)
+            text = change.after.strip() if change else plan.words.strip()
+            self.emit(Captioned(picture=plan.source.name, text=text, done=done, total=len(plans)))
+
+    @property
+    def trigger(self) -> str:
+        """The project's."""
+        return self.project.facts.trigger
+
+    def tagger(self) -> Path:
+        """The tagger's folder, from the character's where it is not absolute."""
+        name = self.recipe.captioning.tagger.folder
+        if not name:
+            raise PortraitistError(
+                "captioning.tagger.folder is not set",
+                "Name the folder of a WD14 tagger: model.onnx, selected_tags.csv.",
+            )
+        return self.project.folder / durable.expanded(name)
+
+    def ruled(self, plans: Sequence[Plan], everyone: bool) -> None:
+        """The rules over captions that stand there: ours from what they were made of, a person's only when asked to."""
+        for plan in plans:
+            if plan.ours is not None and plan.ours.parts:
+                self.put(plan, plan.ours.parts, plan.ours.by)
+            elif plan.ours is not None:
+                self.take(plan, plan.plain(), Own((), plan.subject.trigger, plan.subject.noun))
+            elif everyone and plan.words.strip() and "\ufffd" not in plan.words:
+                who = plan.subject.trigger or plan.subject.noun
+                done = [captions_rules.revised(line, who, self.ways(plan), self.count) for line in lines(plan.words)]
+                reasons = [change for _, found in done for change in found.changes]
+                text = "\n".join(line for line, _ in done if line)
+                if text.strip():
+                    self.take(plan, text, None, reasons)
+
+
+def caption(
+    project: Project,
+    recipe: Recipe,
+    emit: Emit = ignore,
+    *,
+    preview: bool = False,
+    rules: bool = False,
+    everyone: bool = False,
+) -> CaptionResult:
+    """Write a caption beside every picture without one, from the recipe's `captioning.source`.
+
+    preview   says what would be written, and writes no caption
+    rules     asks no model: the recipe's rules go over the captions of ours that stand there
+    everyone  with `rules`, over a person's captions too
+
+    In sets of the role prior the noun stands for the trigger. What we wrote is known by its SHA-256 in captions.jsonl;
+    any other caption is a person's and stays as it is. What stood there before can be put back (`undone`). Raises
+    PortraitistError when `pictures/` holds no picture, and for a model that cannot be used at all.
     """
     began = time.monotonic()
     sources = intake.listed(project.pictures).pictures
@@ -43,64 +217,133 @@ def caption(project: Project, recipe: Recipe, emit: Emit = ignore) -> CaptionRes
         raise PortraitistError(
             f"{project.pictures} holds no pictures", f"Add some: portraitist add {project.folder} FOLDER_OR_PICTURES"
         )
-    emit(Started(verb="caption", total=len(sources)))
-    ours = ledger(project)
-    written: list[str] = []
-    kept: list[str] = []
-    without: list[str] = []
-    for source in sources:
-        chosen = intake.named(source.set, recipe)
-        trigger = "" if chosen is not None and chosen.role == "prior" else project.facts.trigger
-        text = captions.plain(trigger, project.facts.noun)
-        beside = captions.sidecar(source.path)
-        words = content(beside)
-        if words.strip() and (digest_of(words) not in ours or words == text + "\n"):
-            kept.append(source.name)
-            if trigger and not captions.holds(words, trigger):
-                without.append(source.name)
-            continue
-        # remembered first: if we are cut short, a caption of ours never looks like a person's
-        if digest_of(text + "\n") not in ours:
-            ours.add(digest_of(text + "\n"))
-            durable.append_line(record(project), json.dumps({"format": FORMAT, "sha256": digest_of(text + "\n")}))
-        durable.write_text(beside or source.path.with_suffix(".txt"), text + "\n")
-        written.append(source.name)
-        emit(Captioned(picture=source.name, text=text, done=len(written) + len(kept), total=len(sources)))
+    if everyone and not rules:
+        raise PortraitistError("Only rules go over a person's captions", "Add --rules.")
+    how = recipe.captioning.style
+    style = families.get(recipe.model.family).profile.captions if how == "family" else how
+    plans = list(planned(project, recipe, sources, style))
+    work = Work(project, recipe, emit, manner(project, recipe, plans), families.token_counter(recipe.model))
+    free = [plan for plan in plans if plan.free]
+    emit(Started(verb="caption", total=len(free)))
+    if rules:
+        work.ruled(plans, everyone)
+    elif recipe.captioning.source == "none":
+        work.known(free)
+    else:
+        work.proposed(free)
+    if work.failed and len(work.failed) == len(free) and not work.changes and free:
+        raise PortraitistError(f"No picture was captioned: {work.failed[0].why}", work.failed[0].remedy)
+    wanted = list(work.changes.values())
+    written = {change.path for change in (wanted if preview else write(project, wanted))}
+    result = concluded(work, plans, written, preview)
+    for done, one in enumerate(result.rewordings if not preview else (), start=1):
+        if rules or recipe.captioning.source == "none":
+            emit(Captioned(picture=one.picture, text=one.after, done=done, total=len(result.written)))
+    emit(Finished(verb="caption", seconds=time.monotonic() - began, facts={"written": len(result.written)}))
+    return result
+
+
+def undone(project: Project, emit: Emit = ignore) -> Undone:
+    """Put back the captions that stood there before the last captioning; what a person changed since is left alone."""
+    began = time.monotonic()
+    emit(Started(verb="caption"))
+    found = undo(project)
+    if found.changed_since:
+        says = (
+            f"{len(found.changed_since)} captions were changed since and were left alone: {found.changed_since[0]} ..."
+        )
+        emit(Warned(says=says, remedy="Put them right by hand."))
+    emit(Finished(verb="caption", seconds=time.monotonic() - began, facts={"restored": len(found.restored)}))
+    return found
+
+
+def manner(project: Project, recipe: Recipe, plans: Sequence[Plan]) -> Manner:
+    """The recipe's rules. A person's words for things, in the brief and then in captions, go before the usual ones."""
+    captioning, profile = recipe.captioning, families.get(recipe.model.family).profile
+    said = Counter(phrase.strip() for plan in plans if not plan.free for phrase in plan.words.split(","))
+    brief = [value for values in project.facts.brief.values() for value in values]
+    return Manner(
+        replace=captioning.replace,
+        drop=captioning.drop,
+        always=captioning.always,
+        varies=captioning.varies,
+        identity=captioning.identity,
+        most=captioning.most,
+        limit=captioning.limit or profile.token_limit,
+        own=(*brief, *(phrase for phrase, _ in said.most_common(200))),
+        one_word=profile.captions != "phrases",
+    )
+
+
+def concluded(work: Work, plans: Sequence[Plan], written: set[Path], preview: bool) -> CaptionResult:
+    """What became of every picture, and what a person should know of it."""
+    done = [plan for plan in plans if plan.source.name in work.changes and plan.path in written]
+    names = {plan.source.name for plan in done} | {one.picture for one in work.failed}
+    kept = [plan for plan in plans if plan.source.name not in names]
+    trigger = work.trigger
+    without = [
+        plan.source.name
+        for plan in kept
+        if plan.subject.trigger and plan.words.strip() and not captions.holds(plan.words, trigger)
+    ]
     if without:
-        says = f"{len(without)} captions lack the trigger {project.facts.trigger} and were left alone: {without[0]} ..."
-        emit(Warned(says=says, remedy=f"Put {project.facts.trigger} first in each."))
-    emit(Finished(verb="caption", seconds=time.monotonic() - began, facts={"written": len(written)}))
-    return CaptionResult(tuple(written), tuple(kept), tuple(without))
+        says = f"{len(without)} captions lack the trigger {trigger} and were left alone: {without[0]} ..."
+        work.emit(Warned(says=says, remedy=f"Put {trigger} first in each."))
+    if work.rated:
+        says = f"The tagger rates {len(work.rated)} pictures questionable or explicit: {work.rated[0]} ..."
+        work.emit(Warned(says=says, remedy="Nothing of it is in the captions; make sure that they belong here."))
+    if work.lettered:
+        name, words = next(iter(work.lettered.items()))
+        says = f'The model reads words in {len(work.lettered)} pictures: "{words[:60]}" in {name} ...'
+        work.emit(Warned(says=says, remedy="Nothing of it is in the captions; look whether these are watermarks."))
+    return CaptionResult(
+        written=tuple(plan.source.name for plan in done),
+        kept=tuple(plan.source.name for plan in kept),
+        without_trigger=tuple(without),
+        failed=tuple(work.failed),
+        rewordings=tuple(
+            Rewording(
+                plan.source.name,
+                plan.words.strip(),
+                work.changes[plan.source.name].after.strip(),
+                work.reasons[plan.source.name],
+            )
+            for plan in done
+        ),
+        identity=consequence(work),
+        cost=spent(work),
+        preview=preview,
+    )
 
 
-def content(path: Path | None) -> str:
-    """The text of a sidecar; what is not UTF-8 is a person's and is shown with question marks, never written over."""
-    if path is None:
+def consequence(work: Work) -> str:
+    """What leaving out or naming features of the character itself comes to, where captions say what is seen."""
+    own = [change.own for change in work.changes.values() if change.own is not None and change.own.parts]
+    if not own:
         return ""
-    try:
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise durable.refusal(error, path, "read") from error
+    if work.manner.identity == "omit":
+        most = ", ".join(text for text, _ in work.dropped.most_common(3))
+        told = f" ({most})" if most else ""
+        return f"left out{told}: learnt as part of {work.trigger}, and not to be changed by words"
+    rules = work.recipe.captioning
+    named = Counter(p.text for one in own for p in one.parts if is_identity(p.text, rules.always, rules.varies, p.kind))
+    most = ", ".join(text for text, _ in named.most_common(3))
+    told = f" ({most})" if most else ""
+    return f"named{told}: to be changed by words, and missing where a prompt does not say it"
 
 
-def digest_of(text: str) -> str:
-    """SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def spent(work: Work) -> str:
+    """Tokens that were asked and answered, and what they cost."""
+    if work.usage is None:
+        return ""
+    use, prices = work.usage, work.recipe.captioning.endpoint
+    untold = f"; {use.untold} answers did not say" if use.untold else ""
+    cost = use.cost(prices.price_in, prices.price_out)
+    price = f", {cost:.2g} at the prices given" if prices.price_in or prices.price_out else ""
+    return f"{use.asked:,} tokens asked, {use.answered:,} answered{price}{untold}"
 
 
-def record(project: Project) -> Path:
-    """The ledger of captions that were written by us."""
-    return project.folder / "captions.jsonl"
-
-
-def ledger(project: Project) -> set[str]:
-    """SHA-256 of every caption that we ever wrote; damaged lines are a person's captions from then on."""
-    if not record(project).is_file():
-        return set()
-    known = set()
-    for line in durable.read_text(record(project)).splitlines():
-        try:
-            known.add(str(json.loads(line)["sha256"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return known
+def lines(text: str) -> list[str]:
+    """The caption and its variants, a line each."""
+    first, more = captions.parse(text)
+    return [first, *more] if first else []

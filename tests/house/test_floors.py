@@ -115,6 +115,7 @@ def test_every_module_that_faces_stand_on_loads_no_torch():
         "families",
         "audit.quality",
         "audit.balance",
+        "audit.wording",
         "forecast.memory",
         "forecast.pace",
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from portraitist.audit import Rules, Seen, Unread, balance, quality
+from portraitist.audit import Rules, Seen, Unread, balance, quality, wording
 from portraitist.audit.measure import effective, grey, measure, phash, sharpness
 from portraitist.pictures import Opened, Picture
 from tests.pictures import jpeg_bytes, looked_at, scenery
@@ -157,27 +157,27 @@ def test_saving_as_jpeg_makes_no_picture_soft():
 
 def test_no_caption_with_the_trigger_blocks_and_some_without_it_warns():
     none = [made(str(i), "a fox in a wood") for i in range(5)]
-    (finding,) = found(balance.trigger_missing, none)
+    (finding,) = found(wording.trigger_missing, none)
     assert finding.severity == "block"
-    (finding,) = found(balance.trigger_missing, [made("x"), *none])
+    (finding,) = found(wording.trigger_missing, [made("x"), *none])
     assert finding.severity == "warn"
     assert finding.pictures == tuple("01234")
-    assert found(balance.trigger_missing, [made("x")]) == []
+    assert found(wording.trigger_missing, [made("x")]) == []
 
 
 def test_pictures_of_others_need_no_trigger_and_must_not_have_it():
     others = [replace(made(str(i), "a fox in a wood"), role="prior") for i in range(5)]
-    assert found(balance.trigger_missing, [made("x"), *others]) == []
-    assert found(balance.trigger_in_prior, [made("x"), *others]) == []
-    (finding,) = found(balance.trigger_in_prior, [made("x"), *others, replace(made("y"), role="prior")])
+    assert found(wording.trigger_missing, [made("x"), *others]) == []
+    assert found(wording.trigger_in_prior, [made("x"), *others]) == []
+    (finding,) = found(wording.trigger_in_prior, [made("x"), *others, replace(made("y"), role="prior")])
     assert (finding.severity, finding.pictures) == ("block", ("y",))
-    (finding,) = found(balance.trigger_missing, others)
+    (finding,) = found(wording.trigger_missing, others)
     assert finding.severity == "block", "pictures of others alone show no character"
 
 
 def test_a_caption_past_the_limit_is_told_with_its_count():
     count = {"count_tokens": lambda text: len(text.split()), "token_limit": 4}
-    (finding,) = found(balance.caption_too_long, [made("a.png"), made("b.png", "zorblax one two three four")], **count)
+    (finding,) = found(wording.caption_too_long, [made("a.png"), made("b.png", "zorblax one two three four")], **count)
     assert finding.about == "b.png"
     assert "5 tokens" in finding.says
 
@@ -185,19 +185,19 @@ def test_a_caption_past_the_limit_is_told_with_its_count():
 def test_every_variant_of_a_caption_is_counted():
     long = Picture("a.png", "a", 512, 512, "zorblax", ("zorblax and many more words",), measures=PLAIN)
     count = {"count_tokens": lambda text: len(text.split()), "token_limit": 3}
-    assert len(found(balance.caption_too_long, [long], **count)) == 1
+    assert len(found(wording.caption_too_long, [long], **count)) == 1
 
 
 def test_an_unreadable_caption_blocks_and_is_not_called_missing_too():
     broken = [Unread("a.png", "a.txt is not UTF-8", "Save it as UTF-8.")]
     pictures = [made("a.png", ""), made("b.png", "")]
-    assert found(balance.caption_unreadable, pictures, uncaptioned=broken)[0].severity == "block"
-    assert found(balance.caption_missing, pictures, uncaptioned=broken)[0].pictures == ("b.png",)
+    assert found(wording.caption_unreadable, pictures, uncaptioned=broken)[0].severity == "block"
+    assert found(wording.caption_missing, pictures, uncaptioned=broken)[0].pictures == ("b.png",)
 
 
 def test_one_caption_for_everything_is_told():
-    assert len(found(balance.captions_alike, [made(str(i), "zorblax") for i in range(4)])) == 1
-    assert found(balance.captions_alike, [made("a"), made("b", "zorblax, sitting"), made("c")]) == []
+    assert len(found(wording.captions_alike, [made(str(i), "zorblax") for i in range(4)])) == 1
+    assert found(wording.captions_alike, [made("a"), made("b", "zorblax, sitting"), made("c")]) == []
 
 
 def test_every_check_says_nothing_of_a_good_set():
@@ -212,4 +212,4 @@ def test_every_check_says_nothing_of_a_good_set():
         for i, word in enumerate(words)
     ]
     matter = Seen(pictures=pictures, trigger="zorblax", side=128)
-    assert [f for check in (*quality.CHECKS, *balance.CHECKS) for f in check(matter, Rules())] == []
+    assert [f for check in (*quality.CHECKS, *balance.CHECKS, *wording.CHECKS) for f in check(matter, Rules())] == []
