@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portraitist.pictures import Picture
+from portraitist.provenance import Record
 
 Severity = Literal["block", "warn", "note"]
 
@@ -90,6 +91,8 @@ class Seen:
     count_tokens  of a caption, by the family's own tokenizer; token_limit is the most its encoder takes
     unreadable    picture files that could not be opened; uncaptioned: captions that could not be read
     others        names in the folder that are neither pictures nor captions
+    records       what the ledger knows of each picture, by name; ledger_broken: what no longer fits in it, or ""
+    trigger_meant  why the trigger is not rare for this base; "" when nothing speaks against it
     """
 
     pictures: Sequence[Picture]
@@ -100,3 +103,6 @@ class Seen:
     unreadable: Sequence[Unread] = ()
     uncaptioned: Sequence[Unread] = ()
     others: Sequence[str] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
+    ledger_broken: str = ""
+    trigger_meant: str = ""

@@ -1,45 +1,73 @@
 """add: copy pictures and their captions into the project; originals stay where and as they are."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from portraitist import durable
-from portraitist.dataset.intake import Taken, take
+from portraitist import durable, provenance
+from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.project import Project
 
 
 @dataclass(frozen=True, slots=True)
 class AddResult:
-    """Names below `pictures/` that were added or already there, and source files skipped, each with the reason."""
+    """What came of adding.
+
+    added, already  names below `pictures/` that were added, and that were there before
+    skipped         what was not taken, each with the reason
+    opted_out       names of those that say of themselves that they are not to be trained on: `audit` blocks at them
+    """
 
     added: tuple[str, ...]
     already: tuple[str, ...]
     skipped: tuple[Taken, ...]
+    opted_out: tuple[str, ...] = ()
 
 
-def add(project: Project, sources: Sequence[Path], emit: Emit = ignore) -> AddResult:
-    """Take pictures, folders of pictures and folders of sets in.
+def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emit: Emit = ignore) -> AddResult:
+    """Take pictures, folders of pictures, folders of sets and archives of these in, and record where each came from.
 
     An unreadable picture inside a folder is told and skipped. Raises PortraitistError for one that is named by
-    itself, for a folder with nothing readable, and when the disk refuses.
+    itself, for a folder with nothing readable, for an archive that is damaged, encrypted or too large, and when the
+    disk refuses.
     """
     began = time.monotonic()
     emit(Started(verb="add"))
     taken: list[Taken] = []
     with durable.lock(project.folder):
         durable.sweep(project.pictures)
-        for one in take(project.pictures, sources):
+        ledger = provenance.read(project.ledger)
+        if ledger.broken:
+            emit(Warned(says=f"{project.ledger}: {ledger.broken}", remedy=f"See: portraitist verify {project.folder}"))
+        known = provenance.records(ledger)
+        for one in take(project.pictures, sources, stated):
             taken.append(one)
             if one.outcome == "skipped":
                 emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))
-            else:
-                emit(Measured(picture=one.name, done=len(taken), total=0))
+                continue
+            record(project, one, known.get(one.name))
+            emit(Measured(picture=one.name, done=len(taken), total=0))
     emit(Finished(verb="add", seconds=time.monotonic() - began, facts={"pictures": len(taken)}))
+    refused = {one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"}
     return AddResult(
         added=tuple(one.name for one in taken if one.outcome == "added"),
         already=tuple(one.name for one in taken if one.outcome == "already there"),
         skipped=tuple(one for one in taken if one.outcome == "skipped"),
+        opted_out=tuple(sorted(refused)),
     )
+
+
+def record(project: Project, one: Taken, before: provenance.Record | None) -> None:
+    """Write a picture into the ledger, or what is new about one that stands there already with the same bytes."""
+    if before is None or before.by_hand or before.sha256 != one.facts["sha256"]:
+        provenance.append(project.ledger, "added", one.facts)
+        return
+    said: Mapping[str, Any] = {"source": before.source, "licence": before.licence, "author": before.author}
+    new: dict[str, Any] = {name: one.facts[name] for name, value in said.items() if one.facts.get(name, value) != value}
+    says = one.facts.get("says", {})
+    new |= {"says": says} if says != before.says and says.get("manifest") != "unread" else {}
+    if new:
+        provenance.append(project.ledger, "described", {"picture": one.name, **new})

@@ -1,0 +1,259 @@
+"""Taking pictures in: files, folders and archives, copied into `pictures/` with captions and where they come from.
+
+Originals are never altered. What a picture says of itself is read here, from its own bytes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from portraitist import durable
+from portraitist.dataset import archives, captions, claims, metadata
+from portraitist.dataset.intake import REPEATS, Source, entries, is_picture, listed
+from portraitist.dataset.naming import safe_name
+from portraitist.errors import PortraitistError
+from portraitist.pictures import SUFFIXES, open_upright
+from portraitist.provenance import sha
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a person says of all that is added at once; "" says nothing.
+
+    source, licence, author  where the pictures come from, under what licence, who made them; what a data set's own
+                             list says of a picture goes before
+    set                      the set below `pictures/` that they go into, whatever folder they lie in
+    """
+
+    source: str = ""
+    licence: str = ""
+    author: str = ""
+    set: str = ""
+
+
+NOTHING = Stated()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one source picture: added | already there | skipped (with the reason in `says`).
+
+    facts  of one that lies in `pictures/` now: what the ledger keeps of it
+    """
+
+    name: str
+    outcome: str
+    says: str = ""
+    remedy: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Haul:
+    """What lies at one place that a person named.
+
+    named    that place, for messages; root: the folder its files lie in
+    members  what each file is called in the archive, where it is of one
+    """
+
+    named: Path
+    root: Path
+    pictures: tuple[Source, ...]
+    members: Mapping[Path, str] = field(default_factory=dict)
+
+
+def take(pictures: Path, sources: Sequence[Path], stated: Stated = NOTHING) -> Iterator[Taken]:
+    """Copy pictures and their captions into the folder `pictures`, telling what became of each.
+
+    Names are made safe and never taken from another picture: the same bytes in the same set are already there, other
+    bytes under a name that is in use get a number. An unreadable picture inside a folder is skipped with its reason.
+    Raises PortraitistError for an unreadable picture named by itself, when a folder or an archive holds nothing
+    readable, and for an archive that is damaged, encrypted or beyond the quotas.
+    """
+    if stated.set and safe_name(stated.set) != stated.set:
+        raise PortraitistError(f"{stated.set!r} cannot be a set's name", f"Use {safe_name(stated.set)!r}.")
+    for source in sources:
+        if (
+            source.is_dir()
+            and pictures.resolve().is_relative_to(source.resolve())
+            and source.resolve() != pictures.resolve()
+        ):
+            raise PortraitistError(
+                f"{source} holds the project itself", "Name the folder of the new pictures, not one above the project."
+            )
+    for source in sources:
+        if archives.is_archive(source):
+            with archives.unpacked(source, pictures) as found:
+                yield from (Taken(one.name, "skipped", one.why, one.remedy) for one in found.passed)
+                yield from haul(pictures, gathered(source, inside(found.folder), found.members), stated)
+        else:
+            yield from haul(pictures, gathered(source, source), stated)
+
+
+def inside(folder: Path) -> Path:
+    """The folder that an archive is about: one that holds nothing but a folder is passed, unless that is `40_name`."""
+    while len(there := entries(folder)) == 1 and there[0].is_dir() and not REPEATS.fullmatch(there[0].name):
+        folder = there[0]
+    return folder
+
+
+def gathered(source: Path, root: Path, members: Mapping[Path, str] | None = None) -> Haul:
+    """The pictures at the place that a person named: one file, or those of a folder and of its sets.
+
+    root  the folder to look into, `source` itself or where it was unpacked to; members as in `Haul`
+    A folder or an archive that is itself named `40_maya` is a set; of any other the top goes to the top. Raises
+    PortraitistError for what does not exist, for a file that is no picture, and for a folder without any.
+    """
+    if root.is_dir():
+        own = source.resolve().name.split(".")[0] if members is not None else source.resolve().name
+        set_name = own if REPEATS.fullmatch(own) else ""
+        found = listed(root).pictures
+        if not found:
+            deep = next((path for path in sorted(root.rglob("*")) if is_picture(path)), None)
+            where = f"; one lies deeper, in {deep.parent.relative_to(root)}" if deep is not None else ""
+            raise PortraitistError(
+                f"{source} holds no pictures{where}",
+                f"Picture files end in {', '.join(sorted(SUFFIXES))}; choose their folder.",
+            )
+        return Haul(source, root, tuple(Source(s.path, s.set or set_name, s.name) for s in found), members or {})
+    if not source.exists():
+        raise PortraitistError(f"There is no {source}", "Check the path.")
+    if not source.is_file():
+        raise PortraitistError(
+            f"{source} is not a regular file", "Name a picture file, an archive or a folder of pictures."
+        )
+    if source.suffix.lower() in archives.UNREAD:
+        raise PortraitistError(
+            f"{source} is an archive of a kind that is not read",
+            f"Unpack it and add the folder; read are {', '.join(archives.SUFFIXES)}.",
+        )
+    return Haul(source, source.parent, (Source(source, "", source.name),))
+
+
+def haul(pictures: Path, found: Haul, stated: Stated) -> Iterator[Taken]:
+    """Copy what was gathered at one place. Raises PortraitistError when nothing of it is readable."""
+    one = found.named == found.pictures[0].path
+    lists = {} if one else {folder: metadata.rows(folder) for folder in {found.root, *folders(found)}}
+    used: set[tuple[Path, str]] = set()
+    readable, last = 0, ""
+    for source in found.pictures:
+        row = metadata.Row()
+        for folder, (rows, _) in lists.items():
+            key = name_in(found, source.path, folder)
+            if key in rows:
+                row = rows[key]
+                used.add((folder, key))
+        try:
+            pixels = open_upright(source.path).digest
+        except PortraitistError as error:
+            if one:
+                raise
+            last = error.problem.replace(str(source.path), source.name)
+            yield Taken(source.name, "skipped", last, error.remedy)
+            continue
+        readable += 1
+        yield copy(pictures, found, source, pixels, row, stated)
+    yield from left_out(found, lists, used)
+    if not readable:
+        raise PortraitistError(
+            f"{found.named} holds no readable picture; the last reason: {last}", "Choose a folder of pictures."
+        )
+
+
+def folders(found: Haul) -> set[Path]:
+    """The folders that the gathered pictures lie in."""
+    return {source.path.parent for source in found.pictures}
+
+
+def name_in(found: Haul, path: Path, folder: Path) -> str:
+    """A file's path below a folder as a list there names it: in an archive by its own name; "" when not below."""
+    if not path.is_relative_to(folder):
+        return ""
+    depth = len(path.relative_to(folder).parts)
+    return "/".join(PurePosixPath(found.members.get(path, path.as_posix())).parts[-depth:])
+
+
+def left_out(
+    found: Haul,
+    lists: Mapping[Path, tuple[dict[str, metadata.Row], list[metadata.Complaint]]],
+    used: set[tuple[Path, str]],
+) -> Iterator[Taken]:
+    """What lies there and was not taken: broken lists, rows without a picture, archives, pictures further down."""
+    for folder, (rows, complaints) in lists.items():
+        for complaint in complaints:
+            yield Taken(complaint.name, "skipped", f"{complaint.name}: {complaint.why}", "Correct it, and add again.")
+        unused = sorted(key for key in rows if (folder, key) not in used)
+        if unused:
+            says = f"metadata of {len(unused)} files that are not there or no pictures, such as {unused[0][:100]}"
+            yield Taken("metadata", "skipped", says, "Correct file_name, or add those files too.")
+    if found.named == found.pictures[0].path:
+        return
+    below = {path.relative_to(found.root): path for path in sorted(found.root.rglob("*"))}
+    shown = {name: path for name, path in below.items() if not any(part.startswith(".") for part in name.parts)}
+    for name, path in shown.items():
+        if archives.is_archive(path):
+            yield Taken(str(name), "skipped", f"{name} is an archive", f"Add it by itself: {path}")
+    deep = [name for name, path in shown.items() if len(name.parts) > 2 and is_picture(path)]
+    if deep:
+        says = f"{len(deep)} pictures lie more than one folder deep, such as {deep[0]}"
+        yield Taken("deeper folders", "skipped", says, "Add the folder above them by itself.")
+
+
+def copy(pictures: Path, found: Haul, source: Source, pixels: str, row: metadata.Row, stated: Stated) -> Taken:
+    """Copy one readable picture, and its caption where it has one, into its set below `pictures`.
+
+    pixels  the digest of its upright sRGB pixels; row: what a list of its data set says of it
+    """
+    set_name = stated.set or source.set
+    folder = pictures / safe_name(set_name) if set_name else pictures
+    if not folder.resolve().is_relative_to(pictures.resolve()):
+        raise PortraitistError(
+            f"{folder} leads out of {pictures}", "Replace that link by a folder, or give the set another name."
+        )
+    try:
+        data, caption = source.path.read_bytes(), captions.sidecar(source.path)
+        words = caption.read_bytes() if caption is not None else row.caption.encode("utf-8", "replace")
+    except OSError as error:
+        raise durable.refusal(error, source.path, "read") from error
+    facts: dict[str, Any] = {
+        "sha256": sha(data),
+        "pixels": pixels,
+        "file": found.members.get(source.path, source.path.name),
+        "archive": found.named.name if found.members else "",
+        "source": row.source or stated.source,
+        "licence": row.licence or stated.licence,
+        "author": row.author or stated.author,
+        "set": folder.name if set_name else "",
+        "says": claims.read(data).as_facts(),
+    }
+    facts = {name: value for name, value in facts.items() if value}
+    there = same_bytes(folder, data)
+    if there is not None:
+        name = there.relative_to(pictures).as_posix()
+        facts["picture"] = name
+        if words and captions.sidecar(there) is None:
+            durable.write_bytes(there.with_suffix(".txt"), words)
+            return Taken(name, "already there", "its caption was added", facts=facts)
+        return Taken(name, "already there", facts=facts)
+    stem, suffix = safe_name(source.path.stem), source.path.suffix.lower()
+    used = {path.stem.casefold() for path in entries(folder)} if folder.is_dir() else set()
+    number, target = 1, folder / f"{stem}{suffix}"
+    while target.stem.casefold() in used:
+        number += 1
+        target = folder / f"{stem}-{number}{suffix}"
+    durable.write_bytes(target, data)
+    if words:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
+        durable.write_bytes(target.with_suffix(".txt"), words)
+    facts["picture"] = target.relative_to(pictures).as_posix()
+    return Taken(str(facts["picture"]), "added", facts=facts)
+
+
+def same_bytes(folder: Path, data: bytes) -> Path | None:
+    """The picture in a folder that has exactly these bytes, or None."""
+    if not folder.is_dir():
+        return None
+    for path in entries(folder):
+        if is_picture(path) and path.stat().st_size == len(data) and path.read_bytes() == data:
+            return path
+    return None
