@@ -9,15 +9,17 @@ from portraitist.dataset import claims
 from portraitist.dataset.intake import Source
 from portraitist.pictures import Picture
 from portraitist.project import Project
-from portraitist.provenance import Record
+from portraitist.provenance import Ledger, Record
 
 
-def recorded(project: Project, pictures: Sequence[Picture], sources: Sequence[Source]) -> dict[str, Record]:
+def recorded(
+    project: Project, ledger: Ledger, pictures: Sequence[Picture], sources: Sequence[Source]
+) -> dict[str, Record]:
     """What the ledger knows of pictures by name; one that was put there by hand is read, and written into it first.
 
-    A picture that was renamed is known by its pixels. Call it under the project's lock.
+    A picture that was renamed is known by its pixels. Call it under the lock that the ledger was read under.
     """
-    known = provenance.records(provenance.read(project.ledger))
+    known = provenance.records(ledger)
     by_pixels = {record.pixels: record for record in known.values() if record.pixels}
     paths = {source.name: source.path for source in sources}
     found: dict[str, Record] = {}

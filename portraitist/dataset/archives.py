@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple
 from portraitist import durable
 from portraitist.dataset import captions
 from portraitist.dataset.metadata import NAMES
-from portraitist.dataset.naming import safe_name
+from portraitist.dataset.naming import printable, safe_name
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES as PICTURES
 
@@ -240,12 +240,6 @@ class Shelf:
         return PortraitistError(
             f"{self.path} holds {what}", "If you trust it, unpack it yourself and add the folder that comes of it."
         )
-
-
-def printable(name: str) -> str:
-    """A member's name for people: no control signs, and what is no text as question marks; not endless."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in name)
-    return shown if len(shown) <= 200 else shown[:200] + "..."
 
 
 def zipped(path: Path, file: IO[bytes], quotas: Quotas) -> Iterator[Member]:

@@ -1,4 +1,4 @@
-"""Names for files and folders that every file system takes."""
+"""Names for files and folders: those that every file system takes, and those that people can read."""
 
 import unicodedata
 
@@ -16,3 +16,9 @@ def safe_name(name: str) -> str:
     kept = "".join("_" if unicodedata.category(c)[0] == "C" or c in '<>:"/\\|?*' else c for c in composed)
     kept = kept.strip(" .") or "picture"
     return kept.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(" .") or "picture"
+
+
+def printable(name: str) -> str:
+    """A name for people: control signs, and what is no text, as question marks; not endless."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in name)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."

@@ -3,6 +3,7 @@
 Originals are never altered. What a picture says of itself is read here, from its own bytes.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -49,6 +50,63 @@ class Taken:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def alike(stem: str) -> str:
+    """What stems have in common that are one name on some disk: case and composition aside."""
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+class Shelf:
+    """A folder of pictures as it fills: looked at once, because it may hold very many."""
+
+    def __init__(self, folder: Path) -> None:
+        there = entries(folder) if folder.is_dir() else []
+        self.folder = folder
+        self.stems = {alike(path.stem) for path in there}
+        self.sizes: dict[int, list[Path]] = {}
+        for path in there:
+            if is_picture(path):
+                self.sizes.setdefault(path.stat().st_size, []).append(path)
+
+    def same(self, data: bytes) -> Path | None:
+        """The picture that has exactly these bytes, or None."""
+        return next((path for path in self.sizes.get(len(data), ()) if path.read_bytes() == data), None)
+
+    def free(self, stem: str, suffix: str) -> Path:
+        """A path that no other has, by case or suffix either: with a number where the stem is in use."""
+        number, target = 1, self.folder / f"{stem}{suffix}"
+        while alike(target.stem) in self.stems:
+            number += 1
+            target = self.folder / f"{stem}-{number}{suffix}"
+        return target
+
+    def put(self, path: Path, size: int) -> None:
+        """Remember a picture that was written."""
+        self.stems.add(alike(path.stem))
+        self.sizes.setdefault(size, []).append(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The project's folder of pictures, what is said of all that comes in, and the sets that were looked at."""
+
+    pictures: Path
+    stated: Stated
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+
+    def shelf(self, name: str) -> Shelf:
+        """The folder of a set; "" is the top. Raises PortraitistError for one that leads out of the project."""
+        safe = safe_name(name) if name else ""
+        if safe not in self.shelves:
+            folder = self.pictures / safe
+            if not folder.resolve().is_relative_to(self.pictures.resolve()):
+                raise PortraitistError(
+                    f"{folder} leads out of {self.pictures}",
+                    "Replace that link by a folder, or give the set another name.",
+                )
+            self.shelves[safe] = Shelf(folder)
+        return self.shelves[safe]
+
+
 @dataclass(frozen=True, slots=True)
 class Haul:
     """What lies at one place that a person named.
@@ -82,13 +140,14 @@ def take(pictures: Path, sources: Sequence[Path], stated: Stated = NOTHING) -> I
             raise PortraitistError(
                 f"{source} holds the project itself", "Name the folder of the new pictures, not one above the project."
             )
+    store = Store(pictures, stated)
     for source in sources:
         if archives.is_archive(source):
             with archives.unpacked(source, pictures) as found:
                 yield from (Taken(one.name, "skipped", one.why, one.remedy) for one in found.passed)
-                yield from haul(pictures, gathered(source, inside(found.folder), found.members), stated)
+                yield from haul(store, gathered(source, inside(found.folder), found.members))
         else:
-            yield from haul(pictures, gathered(source, source), stated)
+            yield from haul(store, gathered(source, source))
 
 
 def inside(folder: Path) -> Path:
@@ -131,7 +190,7 @@ def gathered(source: Path, root: Path, members: Mapping[Path, str] | None = None
     return Haul(source, source.parent, (Source(source, "", source.name),))
 
 
-def haul(pictures: Path, found: Haul, stated: Stated) -> Iterator[Taken]:
+def haul(store: Store, found: Haul) -> Iterator[Taken]:
     """Copy what was gathered at one place. Raises PortraitistError when nothing of it is readable."""
     one = found.named == found.pictures[0].path
     lists = {} if one else {folder: metadata.rows(folder) for folder in {found.root, *folders(found)}}
@@ -153,7 +212,7 @@ def haul(pictures: Path, found: Haul, stated: Stated) -> Iterator[Taken]:
             yield Taken(source.name, "skipped", last, error.remedy)
             continue
         readable += 1
-        yield copy(pictures, found, source, pixels, row, stated)
+        yield copy(store, found, source, pixels, row)
     yield from left_out(found, lists, used)
     if not readable:
         raise PortraitistError(
@@ -200,23 +259,22 @@ def left_out(
         yield Taken("deeper folders", "skipped", says, "Add the folder above them by itself.")
 
 
-def copy(pictures: Path, found: Haul, source: Source, pixels: str, row: metadata.Row, stated: Stated) -> Taken:
+def copy(store: Store, found: Haul, source: Source, pixels: str, row: metadata.Row) -> Taken:
     """Copy one readable picture, and its caption where it has one, into its set below `pictures`.
 
     pixels  the digest of its upright sRGB pixels; row: what a list of its data set says of it
     """
-    set_name = stated.set or source.set
-    folder = pictures / safe_name(set_name) if set_name else pictures
-    if not folder.resolve().is_relative_to(pictures.resolve()):
-        raise PortraitistError(
-            f"{folder} leads out of {pictures}", "Replace that link by a folder, or give the set another name."
-        )
+    shelf, stated = store.shelf(store.stated.set or source.set), store.stated
     try:
         data, caption = source.path.read_bytes(), captions.sidecar(source.path)
         words = caption.read_bytes() if caption is not None else row.caption.encode("utf-8", "replace")
     except OSError as error:
         raise durable.refusal(error, source.path, "read") from error
+    there = shelf.same(data)
+    target = there or shelf.free(safe_name(source.path.stem), source.path.suffix.lower())
+    name = target.relative_to(store.pictures).as_posix()
     facts: dict[str, Any] = {
+        "picture": name,
         "sha256": sha(data),
         "pixels": pixels,
         "file": found.members.get(source.path, source.path.name),
@@ -224,36 +282,16 @@ def copy(pictures: Path, found: Haul, source: Source, pixels: str, row: metadata
         "source": row.source or stated.source,
         "licence": row.licence or stated.licence,
         "author": row.author or stated.author,
-        "set": folder.name if set_name else "",
+        "set": name.rpartition("/")[0],
         "says": claims.read(data).as_facts(),
     }
-    facts = {name: value for name, value in facts.items() if value}
-    there = same_bytes(folder, data)
-    if there is not None:
-        name = there.relative_to(pictures).as_posix()
-        facts["picture"] = name
-        if words and captions.sidecar(there) is None:
-            durable.write_bytes(there.with_suffix(".txt"), words)
-            return Taken(name, "already there", "its caption was added", facts=facts)
-        return Taken(name, "already there", facts=facts)
-    stem, suffix = safe_name(source.path.stem), source.path.suffix.lower()
-    used = {path.stem.casefold() for path in entries(folder)} if folder.is_dir() else set()
-    number, target = 1, folder / f"{stem}{suffix}"
-    while target.stem.casefold() in used:
-        number += 1
-        target = folder / f"{stem}-{number}{suffix}"
-    durable.write_bytes(target, data)
-    if words:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
+    facts = {key: value for key, value in facts.items() if value}
+    missing = bool(words) and captions.sidecar(target) is None
+    if there is None:
+        durable.write_bytes(target, data)
+        shelf.put(target, len(data))
+    if missing:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
         durable.write_bytes(target.with_suffix(".txt"), words)
-    facts["picture"] = target.relative_to(pictures).as_posix()
-    return Taken(str(facts["picture"]), "added", facts=facts)
-
-
-def same_bytes(folder: Path, data: bytes) -> Path | None:
-    """The picture in a folder that has exactly these bytes, or None."""
-    if not folder.is_dir():
-        return None
-    for path in entries(folder):
-        if is_picture(path) and path.stat().st_size == len(data) and path.read_bytes() == data:
-            return path
-    return None
+    if there is not None:
+        return Taken(name, "already there", "its caption was added" if missing else "", facts=facts)
+    return Taken(name, "added", facts=facts)

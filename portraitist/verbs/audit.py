@@ -59,7 +59,8 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
     found = replace(found, pictures=tuple(pictures))
     refuse_words(project, pictures)
     with durable.lock(project.folder):
-        records = rights.recorded(project, pictures, listed(project.pictures).pictures)
+        ledger = provenance.read(project.ledger)
+        records = rights.recorded(project, ledger, pictures, listed(project.pictures).pictures)
     seen = Seen(
         pictures=pictures,
         trigger=project.facts.trigger,
@@ -70,7 +71,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         uncaptioned=found.uncaptioned,
         others=found.others,
         records=records,
-        ledger_broken=provenance.read(project.ledger).broken,
+        ledger_broken=ledger.broken,
         trigger_meant=trigger.meant(project.facts.trigger, families.word_counter(recipe.model)),
     )
     checks = (*quality.CHECKS, *balance.CHECKS, *rights.CHECKS, *trigger.CHECKS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from portraitist import durable, provenance, runs
 from portraitist.bases import headers
 from portraitist.dataset.intake import listed
+from portraitist.dataset.naming import printable
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.project import Project
@@ -33,6 +34,13 @@ class VerifyResult:
     pictures: int
     files: int
     blocked: bool
+
+    def table(self) -> list[tuple[str, str]]:
+        """The result as lines for people."""
+        rows = [("ledger", f"{self.entries} lines, the last one {self.ledger[:16] or 'none'}")]
+        rows += [("pictures", f"{self.pictures} as they were recorded"), ("files", f"{self.files} likewise")]
+        rows += [("note", note) for note in self.notes] + [("BROKEN", one) for one in self.broken]
+        return [*rows, ("verdict", "something differs from what was recorded" if self.blocked else "all as recorded")]
 
 
 def verify(project: Project, emit: Emit = ignore) -> VerifyResult:
@@ -67,7 +75,11 @@ def pictures(project: Project, ledger: provenance.Ledger) -> tuple[int, list[str
     )
     same, broken, by_hand, moved = 0, [], [], set()
     for name, path in there.items():
-        digest = durable.digest(path)
+        try:
+            digest = durable.digest(path)
+        except PortraitistError as error:
+            broken.append(error.problem)
+            continue
         record = known.get(name)
         if record is not None and record.sha256 == digest:
             same += 1
@@ -77,19 +89,19 @@ def pictures(project: Project, ledger: provenance.Ledger) -> tuple[int, list[str
             moved.add(by_bytes[digest].picture)
         elif record is not None:
             broken.append(
-                f"pictures/{name} is not the file that was recorded: restore it, or add it again as it is now"
+                f"pictures/{printable(name)} is not the file that was recorded: restore it, or add it again as it is"
             )
         else:
             by_hand.append(name)
     gone = sorted(known.keys() - there.keys() - moved)
-    notes = [f"{len(moved)} pictures have other names than were recorded"] if moved else []
+    notes = [f"Pictures under other names than were recorded: {len(moved)}"] if moved else []
     if by_hand:
         notes.append(
-            f"{len(by_hand)} pictures were put there by hand, such as {by_hand[0]}; to say where they are from:"
+            f"Pictures put there by hand: {len(by_hand)}, such as {printable(by_hand[0])}; to say where they are from:"
             f" portraitist add {project.folder} {project.pictures} --source ..."
         )
     if gone:
-        notes.append(f"{len(gone)} pictures that were recorded are no longer there, such as {gone[0]}")
+        notes.append(f"Pictures that were recorded and are no longer there: {len(gone)}, such as {printable(gone[0])}")
     return same, broken, notes
 
 

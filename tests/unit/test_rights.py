@@ -78,6 +78,14 @@ def test_it_blocks_under_another_name_too(maya, tmp_path):
     assert found == ["yes.jpg"]
 
 
+def test_a_renamed_picture_keeps_what_was_said_of_it(maya, tmp_path):
+    add(maya, [tmp_path / "from"], Stated(licence="CC0-1.0"))
+    before = maya.ledger.read_bytes()
+    (maya.pictures / "0.png").rename(maya.pictures / "x.png")
+    assert "rights_unknown" not in {check for check, _ in checks(audit(maya, RECIPE))}
+    assert maya.ledger.read_bytes() == before
+
+
 def test_conditions_and_models_are_told_and_do_not_block(maya, tmp_path):
     add(maya, [tmp_path / "from"])
     by_hand(maya, "a.jpg", signed(scenery(7, 64, 64), cawg__ai_training="constrained"))
@@ -146,7 +154,13 @@ def test_the_ledger_says_where_each_picture_is_from(maya, tmp_path):
     saved(tmp_path / "hf" / "40_face" / "a.png", scenery(5, 64, 64))
     saved(tmp_path / "hf" / "b.png", scenery(6, 64, 64))
     rows = [
-        {"file_name": "40_face/a.png", "text": "zorblax,\n close-up", "license": "CC-BY-4.0", "artist": "Ana"},
+        {
+            "file_name": "40_face/a.png",
+            "text": "zorblax,\n close-up",
+            "license": "CC-BY-4.0",
+            "artist": "Ana",
+            "url": "example.com/a",
+        },
         {"file_name": "gone.png", "text": "x"},
     ]
     (tmp_path / "hf" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\nnot json\n")
@@ -155,7 +169,7 @@ def test_the_ledger_says_where_each_picture_is_from(maya, tmp_path):
     assert (maya.pictures / "40_face" / "a.txt").read_text() == "zorblax, close-up"
     known = provenance.records(provenance.read(maya.ledger))
     face, other = known["40_face/a.png"], known["b.png"]
-    assert (face.source, face.licence, face.author) == ("a set", "CC-BY-4.0", "Ana")
+    assert (face.source, face.licence, face.author) == ("example.com/a", "CC-BY-4.0", "Ana")
     assert (other.source, other.licence, other.author) == ("a set", "mine", "")
     assert provenance.read(maya.ledger).entries[0].facts["file"] == "a.png"
 
@@ -188,7 +202,9 @@ def test_verify_tells_what_was_changed_moved_removed_and_put_there(maya, tmp_pat
     found = verify(maya)
     assert not found.blocked
     told = "\n".join(found.notes)
-    assert all(word in told for word in ("other names", "by hand, such as new.png", "no longer there, such as 0.png"))
+    assert all(
+        word in told for word in ("other names", "by hand: 1, such as new.png", "no longer there: 1, such as 0.png")
+    )
     data = (maya.pictures / "2.png").read_bytes()
     (maya.pictures / "2.png").write_bytes(data + b"\0")
     found = verify(maya)
