@@ -12,7 +12,7 @@ from typing import Any
 from portraitist import durable
 from portraitist.dataset import archives, captions, claims, metadata
 from portraitist.dataset.intake import REPEATS, Source, entries, is_picture, listed
-from portraitist.dataset.naming import safe_name
+from portraitist.dataset.naming import printable, safe_name
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES, open_upright
 from portraitist.provenance import sha
@@ -208,8 +208,8 @@ def haul(store: Store, found: Haul) -> Iterator[Taken]:
         except PortraitistError as error:
             if one:
                 raise
-            last = error.problem.replace(str(source.path), source.name)
-            yield Taken(source.name, "skipped", last, error.remedy)
+            last = printable(error.problem.replace(str(source.path), source.name))
+            yield Taken(printable(source.name), "skipped", last, error.remedy)
             continue
         readable += 1
         yield copy(store, found, source, pixels, row)
@@ -244,7 +244,7 @@ def left_out(
             yield Taken(complaint.name, "skipped", f"{complaint.name}: {complaint.why}", "Correct it, and add again.")
         unused = sorted(key for key in rows if (folder, key) not in used)
         if unused:
-            says = f"metadata of {len(unused)} files that are not there or no pictures, such as {unused[0][:100]}"
+            says = f"metadata of {len(unused)} files that are not there or no pictures, such as {printable(unused[0])}"
             yield Taken("metadata", "skipped", says, "Correct file_name, or add those files too.")
     if found.named == found.pictures[0].path:
         return
@@ -252,10 +252,11 @@ def left_out(
     shown = {name: path for name, path in below.items() if not any(part.startswith(".") for part in name.parts)}
     for name, path in shown.items():
         if archives.is_archive(path):
-            yield Taken(str(name), "skipped", f"{name} is an archive", f"Add it by itself: {path}")
+            said = printable(str(name))
+            yield Taken(said, "skipped", f"{said} is an archive", "Add it by itself, by its own path.")
     deep = [name for name, path in shown.items() if len(name.parts) > 2 and is_picture(path)]
     if deep:
-        says = f"{len(deep)} pictures lie more than one folder deep, such as {deep[0]}"
+        says = f"{len(deep)} pictures lie more than one folder deep, such as {printable(str(deep[0]))}"
         yield Taken("deeper folders", "skipped", says, "Add the folder above them by itself.")
 
 

@@ -1,8 +1,8 @@
 """add: copy pictures and their captions into the project; originals stay where and as they are."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from portraitist import durable, provenance
 from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.project import Project
+from portraitist.provenance import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emi
             if one.outcome == "skipped":
                 emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))
                 continue
-            record(project, one, known.get(one.name))
+            known[one.name] = record(project, one, known.get(one.name))
             emit(Measured(picture=one.name, done=len(taken), total=0))
     emit(Finished(verb="add", seconds=time.monotonic() - began, facts={"pictures": len(taken)}))
     refused = {one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"}
@@ -60,14 +61,18 @@ def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emi
     )
 
 
-def record(project: Project, one: Taken, before: provenance.Record | None) -> None:
-    """Write a picture into the ledger, or what is new about one that stands there already with the same bytes."""
+def record(project: Project, one: Taken, before: Record | None) -> Record:
+    """Write a picture into the ledger, or what is new about one that stands there already with the same bytes.
+
+    Returns what the ledger knows of it now.
+    """
+    facts: dict[str, Any] = {key: one.facts[key] for key in ("source", "licence", "author", "says") if key in one.facts}
     if before is None or before.by_hand or before.sha256 != one.facts["sha256"]:
         provenance.append(project.ledger, "added", one.facts)
-        return
-    said: Mapping[str, Any] = {"source": before.source, "licence": before.licence, "author": before.author}
-    new: dict[str, Any] = {name: one.facts[name] for name, value in said.items() if one.facts.get(name, value) != value}
-    says = one.facts.get("says", {})
-    new |= {"says": says} if says != before.says and says.get("manifest") != "unread" else {}
+        return Record(one.name, one.facts["sha256"], one.facts["pixels"], **facts)
+    new = {key: value for key, value in facts.items() if value != getattr(before, key)}
+    if facts.get("says", {}).get("manifest") == "unread":
+        new.pop("says", None)  # what was read when the library was there is not forgotten
     if new:
         provenance.append(project.ledger, "described", {"picture": one.name, **new})
+    return replace(before, **new)

@@ -1,6 +1,7 @@
 """Where pictures are from, from the command to the audit, the ledger's check and the card."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -144,6 +145,7 @@ def test_adding_and_auditing_again_writes_nothing_more(maya, tmp_path):
     audit(maya, RECIPE)
     before = maya.ledger.read_bytes()
     assert len(before.splitlines()) == 5
+    saved(tmp_path / "from" / "twice.png", scenery(0, 64, 64))
     add(maya, [tmp_path / "from"], Stated(licence="CC0-1.0"))
     add(maya, [tmp_path / "from"])
     audit(maya, RECIPE)
@@ -260,3 +262,20 @@ def test_a_caption_that_is_refused_stops_the_audit_whatever_is_waived(maya, tmp_
     with pytest.raises(PortraitistError, match=r"0\.png, line 2, sexualises a minor"):
         audit(maya, RECIPE)
     assert not maya.findings.exists()
+
+
+def test_the_same_picture_twice_in_one_folder_is_recorded_once(maya, tmp_path):
+    saved(tmp_path / "from" / "twice.png", scenery(0, 64, 64))
+    add(maya, [tmp_path / "from", tmp_path / "from"])
+    assert len(provenance.read(maya.ledger).entries) == 4
+
+
+def test_what_is_told_of_names_that_are_no_text_can_be_printed(maya, tmp_path):
+    add(maya, [tmp_path / "from"])
+    bad = os.fsencode(maya.pictures) + b"/caf\xe9.png"
+    os.rename(saved(maya.pictures / "x.png", scenery(40, 64, 64)), bad)
+    (tmp_path / "from" / os.fsdecode(b"w\xe9.png")).write_text("no picture")
+    result = add(maya, [tmp_path / "from"])
+    for said in (*verify(maya).notes, *(one.says for one in result.skipped), *(one.name for one in result.skipped)):
+        said.encode()
+    assert len(result.skipped) == 1
