@@ -31,6 +31,9 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".ta
 UNREAD = (".7z", ".rar", ".zst", ".gz", ".bz2", ".xz")
 """Archives that people have and that are not read here, or hold one file."""
 
+DEEPEST = 16
+"""Parts of a member's name: deeper ones could be longer than a path may be."""
+
 WANTED = PICTURES | set(captions.SUFFIXES)
 PIECE = 1 << 20
 LONGEST_HEADER = 4 << 20
@@ -135,8 +138,9 @@ class Shelf:
     def __init__(self, path: Path, found: Unpacked, quotas: Quotas, packed: int) -> None:
         self.path, self.found, self.quotas, self.packed = path, found, quotas, packed
         self.count = self.bytes = 0
-        self.stems: dict[tuple[Path, str], str] = {}
-        self.used: set[tuple[Path, str]] = set()
+        self.names: dict[tuple[Path, str, str], str] = {}
+        self.used: set[tuple[Path, str, str]] = set()
+        self.numbers: dict[tuple[Path, str, str], int] = {}
         self.free = durable.room(found.folder)
 
     def put(self, member: Member) -> None:
@@ -160,6 +164,8 @@ class Shelf:
             self.passed(name, "leads out of the archive", "Nothing to do, unless you trust it: unpack it yourself.")
         elif member.kind:
             self.passed(name, f"is {member.kind}", "Put the file itself into the archive, if you need it.")
+        elif len(parts) > DEEPEST:
+            self.passed(name, f"lies more than {DEEPEST} folders deep", "Pack the folder itself that you mean.")
         elif PurePosixPath(parts[-1]).suffix.lower() in WANTED or parts[-1] in NAMES:
             self.write(member, name, self.place(parts))
             return
@@ -172,23 +178,24 @@ class Shelf:
         """
         folder = self.found.folder
         for part in parts[:-1]:
-            folder = folder / self.own(folder, part)
+            wanted = PurePosixPath(part).suffix.lower() in WANTED or part in NAMES  # a folder named as a file beside it
+            folder = folder / self.own(folder, f"{part}_" if wanted else part, "folder")
         last = PurePosixPath(parts[-1])
         if parts[-1] in NAMES:
             return folder / parts[-1]
-        return folder / f"{self.own(folder, last.stem)}{last.suffix.lower()}"
+        return folder / f"{self.own(folder, last.stem, 'file')}{last.suffix.lower()}"
 
-    def own(self, folder: Path, name: str) -> str:
-        """The safe name that a name of the archive has in a folder, the same each time and no other name's."""
-        if (folder, name) not in self.stems:
-            safe, number = safe_name(name), 1
-            made = safe
-            while (folder, made.casefold()) in self.used:
-                number += 1
+    def own(self, folder: Path, name: str, kind: str) -> str:
+        """The safe name that a name of the archive has in a folder, the same each time and no other's of its kind."""
+        if (folder, name, kind) not in self.names:
+            safe = made = safe_name(name)
+            while (folder, made.casefold(), kind) in self.used:
+                number = self.numbers.get((folder, safe.casefold(), kind), 1) + 1
+                self.numbers[(folder, safe.casefold(), kind)] = number
                 made = f"{safe}-{number}"
-            self.used.add((folder, made.casefold()))
-            self.stems[(folder, name)] = made
-        return self.stems[(folder, name)]
+            self.used.add((folder, made.casefold(), kind))
+            self.names[(folder, name, kind)] = made
+        return self.names[(folder, name, kind)]
 
     def write(self, member: Member, name: str, target: Path) -> None:
         """Copy a member's bytes, counted as they come."""

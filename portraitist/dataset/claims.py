@@ -29,6 +29,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 LONGEST_TEXT = 1 << 20
 """Bytes of one text that are read; metadata is short, and compressed text might not be."""
 
+MOST_CHUNKS = 100_000
+"""Chunks of a PNG that are looked at: one of 100 megapixels in pieces of 8 kB has some 40,000."""
+
 DATA_MINING = re.compile(r"\bDMI-[A-Z]+(?:-[A-Z]+)*")
 NO_AI = re.compile(r"(?<![\w.])(noimageai|noai)(?![\w.])", re.IGNORECASE)
 SOURCE_TYPE = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
@@ -114,13 +117,21 @@ def packets(data: bytes) -> Iterator[str]:
 
 def headers(data: bytes) -> list[str]:
     """Every text in a file's EXIF, IPTC, comments and PNG chunks; nothing is decoded to pixels."""
-    found = list(png_texts(data)) if data.startswith(PNG) else []
+    found, values, exif = [], [], Image.Exif()
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as image:
-            values = [value for key, value in image.info.items() if key in ("comment", "xmp", "XML:com.adobe.xmp")]
-            exif = image.getexif()
+        with warnings.catch_warnings(action="ignore"):
+            if data.startswith(PNG):  # by hand: Pillow looks behind the pixels of a PNG by decoding them
+                for kind, body in png_chunks(data):
+                    if kind == b"eXIf":
+                        exif.load(body)
+                    else:
+                        found.append(png_text(kind, body))
+            else:
+                with Image.open(io.BytesIO(data)) as image:
+                    values = [image.info[key] for key in ("comment", "xmp") if key in image.info]
+                    values += list((IptcImagePlugin.getiptcinfo(image) or {}).values())
+                    exif = image.getexif()
             values += [*exif.values(), *exif.get_ifd(ExifTags.IFD.Exif).values()]
-            values += list((IptcImagePlugin.getiptcinfo(image) or {}).values()) if image.format != "PNG" else []
     except Exception:  # noqa: BLE001 - hostile headers raise whatever they do, and the picture itself may be whole
         return found
     return found + [text for value in values for text in worded(value)]
@@ -138,24 +149,28 @@ def worded(value: Any) -> Iterator[str]:
         yield value
 
 
-def png_texts(data: bytes) -> Iterator[str]:
-    """Keys and texts of a PNG's tEXt, zTXt and iTXt chunks, before and after its pixels."""
-    place = len(PNG)
-    while place + 8 <= len(data):
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of a PNG's texts and EXIF, before and after its pixels."""
+    place, count = len(PNG), 0
+    while place + 8 <= len(data) and count < MOST_CHUNKS:
         size, kind = struct.unpack(">I4s", data[place : place + 8])
-        body, place = data[place + 8 : place + 8 + size], place + 12 + size
-        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
-            continue
-        key, _, rest = body.partition(b"\0")
-        packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
-        text = rest[1:] if kind == b"zTXt" else rest
-        if kind == b"iTXt":
-            text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-        try:
-            text = zlib.decompressobj().decompress(text, LONGEST_TEXT) if packed else text
-        except zlib.error:
-            continue
-        yield f"{key.decode('latin-1')}: {text.decode('utf-8', 'replace')}"
+        if kind in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
+            yield kind, data[place + 8 : place + 8 + size]
+        place, count = place + 12 + size, count + 1
+
+
+def png_text(kind: bytes, body: bytes) -> str:
+    """Key and text of a PNG's text chunk; "" for one that cannot be unpacked."""
+    key, _, rest = body.partition(b"\0")
+    packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
+    text = rest[1:] if kind == b"zTXt" else rest
+    if kind == b"iTXt":
+        text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    try:
+        text = zlib.decompressobj().decompress(text, LONGEST_TEXT) if packed else text[:LONGEST_TEXT]
+    except zlib.error:
+        return ""
+    return f"{key[:100].decode('latin-1')}: {text.decode('utf-8', 'replace')}"
 
 
 def credentials(data: bytes) -> tuple[list[tuple[Word, str]], str, str]:

@@ -62,6 +62,7 @@ class Shelf:
         there = entries(folder) if folder.is_dir() else []
         self.folder = folder
         self.stems = {alike(path.stem) for path in there}
+        self.numbers: dict[str, int] = {}
         self.sizes: dict[int, list[Path]] = {}
         for path in there:
             if is_picture(path):
@@ -73,9 +74,9 @@ class Shelf:
 
     def free(self, stem: str, suffix: str) -> Path:
         """A path that no other has, by case or suffix either: with a number where the stem is in use."""
-        number, target = 1, self.folder / f"{stem}{suffix}"
+        target = self.folder / f"{stem}{suffix}"
         while alike(target.stem) in self.stems:
-            number += 1
+            number = self.numbers[alike(stem)] = self.numbers.get(alike(stem), 1) + 1
             target = self.folder / f"{stem}-{number}{suffix}"
         return target
 

@@ -51,13 +51,16 @@ def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emi
                 continue
             known[one.name] = record(project, one, known.get(one.name))
             emit(Measured(picture=one.name, done=len(taken), total=0))
+    refused = sorted({one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"})
+    if refused:
+        says = f"Not to be trained on, by their own word: {len(refused)}, such as {refused[0]}"
+        emit(Warned(says=says, remedy="The audit blocks until they are removed, or opted_out is waived with a reason."))
     emit(Finished(verb="add", seconds=time.monotonic() - began, facts={"pictures": len(taken)}))
-    refused = {one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"}
     return AddResult(
         added=tuple(one.name for one in taken if one.outcome == "added"),
         already=tuple(one.name for one in taken if one.outcome == "already there"),
         skipped=tuple(one for one in taken if one.outcome == "skipped"),
-        opted_out=tuple(sorted(refused)),
+        opted_out=tuple(refused),
     )
 
 

@@ -221,6 +221,15 @@ def test_colliding_names_stay_apart_with_their_captions(name, tmp_path):
     assert len(added) >= len(stems) - 1  # zipfile ends a name at NUL: "n" has no suffix and is no picture then
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_folders_named_as_files_and_files_named_as_folders_go_together(name, tmp_path, home):
+    names = ["a.png", "a.png/b.png", "A.PNG/c.png", "metadata.jsonl/d.png", "metadata.jsonl", "a/e.png"]
+    names.append("/".join("x" * 40) + ".png")
+    shown, passed = found(written(tmp_path, name, [(one, one.encode()) for one in names]), home)
+    assert shown == {one: one.encode() for one in names[:-1]}
+    assert "folders deep" in passed[names[-1]]
+
+
 def test_a_member_that_comes_twice_is_taken_once_and_told(tmp_path, home):
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = written(tmp_path, "a.zip", [("a.png", b"1"), ("a.png", b"2")])
