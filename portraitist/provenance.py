@@ -89,11 +89,13 @@ def line(event: Event, facts: Mapping[str, Any], before: str, at: str) -> bytes:
     return packed({**values, "own": sha(packed(values))})
 
 
-def append(path: Path, event: Event, facts: Mapping[str, Any]) -> None:
-    """Add one line, whole or not at all, on the disk when this returns. Call it under the project's lock.
+def append(path: Path, event: Event, *facts: Mapping[str, Any]) -> None:
+    """Add a line for each of `facts`: all or none, on the disk when this returns. Call it under the project's lock.
 
     A last line that a power cut left unfinished is taken off first; a whole one that lost its newline gets it back.
     """
+    if not facts:
+        return
     whole, end = last_line(path)
     if end:
         lost = misfit(end, None)[0]
@@ -103,8 +105,11 @@ def append(path: Path, event: Event, facts: Mapping[str, Any]) -> None:
         else:
             durable.append_bytes(path, b"\n")
             whole = end
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    durable.append_bytes(path, line(event, facts, sha(whole) if whole else FIRST, at) + b"\n")
+    at, before, lines = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), sha(whole) if whole else FIRST, []
+    for one in facts:
+        lines.append(line(event, one, before, at))
+        before = sha(lines[-1])
+    durable.append_bytes(path, b"".join(one + b"\n" for one in lines))
 
 
 def last_line(path: Path) -> tuple[bytes, bytes]:

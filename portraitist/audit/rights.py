@@ -23,6 +23,7 @@ def recorded(
     by_pixels = {record.pixels: record for record in known.values() if record.pixels}
     paths = {source.name: source.path for source in sources}
     found: dict[str, Record] = {}
+    new: list[Record] = []
     for picture in pictures:
         record = known.get(picture.name) or by_pixels.get(picture.digest)
         if record is None and picture.name in paths:
@@ -32,10 +33,11 @@ def recorded(
                 continue  # gone since it was measured: encode will tell
             says = claims.read(data).as_facts()
             record = Record(picture.name, provenance.sha(data), picture.digest, by_hand=True, says=says)
-            facts = {"picture": record.picture, "sha256": record.sha256, "pixels": record.pixels, "says": says}
-            provenance.append(project.ledger, "found", facts)
+            new.append(record)
         if record is not None:
             found[picture.name] = record
+    facts = [{"picture": r.picture, "sha256": r.sha256, "pixels": r.pixels, "says": r.says} for r in new]
+    provenance.append(project.ledger, "found", *facts)
     return found
 
 

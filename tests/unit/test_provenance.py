@@ -118,6 +118,17 @@ def test_a_disk_that_refuses_leaves_the_ledger_as_it_was(ledger):
     assert ledger.read_bytes() == before
 
 
+def test_many_lines_at_once_are_the_lines_one_by_one(ledger, tmp_path):
+    facts = [{"picture": f"{i}.png", "sha256": str(i) * 64, "source": "drawn by é"} for i in range(4)]
+    append(tmp_path / "other", "added")
+    assert not (tmp_path / "other").exists()
+    append(tmp_path / "other", "added", *facts)
+    append(tmp_path / "other", "added")
+    found = read(tmp_path / "other")
+    assert found.broken == ""
+    assert [entry.facts for entry in found.entries] == [entry.facts for entry in read(ledger).entries]
+
+
 def test_long_lines_follow_each_other_too(tmp_path):
     for size in (10, 20_000, 300_000, 5):
         append(tmp_path / "l", "described", {"picture": "x" * size})
