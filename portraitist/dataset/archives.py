@@ -160,7 +160,7 @@ class Shelf:
         ):
             self.bytes += member.size
             return
-        if ".." in parts or member.name.startswith("/") or re.match(r"[A-Za-z]:", member.name):
+        if ".." in parts or member.name.startswith("/") or re.match(r"[A-Za-z]:[/\\]", member.name):
             self.passed(name, "leads out of the archive", "Nothing to do, unless you trust it: unpack it yourself.")
         elif member.kind:
             self.passed(name, f"is {member.kind}", "Put the file itself into the archive, if you need it.")

@@ -31,6 +31,15 @@ class Row:
     licence: str = ""
     author: str = ""
 
+    def over(self, other: "Row") -> "Row":
+        """This row, and what another says where this one says nothing."""
+        return Row(
+            self.caption or other.caption,
+            self.source or other.source,
+            self.licence or other.licence,
+            self.author or other.author,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:

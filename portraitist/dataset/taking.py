@@ -194,7 +194,7 @@ def gathered(source: Path, root: Path, members: Mapping[Path, str] | None = None
 def haul(store: Store, found: Haul) -> Iterator[Taken]:
     """Copy what was gathered at one place. Raises PortraitistError when nothing of it is readable."""
     one = found.named == found.pictures[0].path
-    lists = {} if one else {folder: metadata.rows(folder) for folder in {found.root, *folders(found)}}
+    lists = {} if one else {folder: metadata.rows(folder) for folder in sorted({found.root, *folders(found)})}
     used: set[tuple[Path, str]] = set()
     readable, last = 0, ""
     for source in found.pictures:
@@ -202,7 +202,7 @@ def haul(store: Store, found: Haul) -> Iterator[Taken]:
         for folder, (rows, _) in lists.items():
             key = name_in(found, source.path, folder)
             if key in rows:
-                row = rows[key]
+                row = rows[key].over(row)  # the folder above comes first in order, and the nearer list counts
                 used.add((folder, key))
         try:
             pixels = open_upright(source.path).digest
