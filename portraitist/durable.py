@@ -131,6 +131,57 @@ def append_line(path: Path, line: str) -> None:
         raise refusal(error, path) from error
 
 
+def append_bytes(path: Path, data: bytes) -> None:
+    """Append `data` and flush it to the disk: all, or nothing when the system refuses. For a file with one writer.
+
+    Raises PortraitistError when the system refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            before = os.fstat(handle).st_size
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(handle, left) :]
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, before)
+                raise
+        finally:
+            os.close(handle)
+        if not before:
+            flush_folder(path.parent)
+    except OSError as error:
+        raise refusal(error, path) from error
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A hidden folder below `folder` that is gone afterwards; one that a killed process leaves is taken by `sweep`."""
+    make_folder(folder)
+    try:
+        made = Path(tempfile.mkdtemp(dir=folder, prefix=".scratch.", suffix=PARTIAL))
+    except OSError as error:
+        raise refusal(error, folder) from error
+    try:
+        yield made
+    finally:
+        remove(made)
+
+
+def spill(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write pieces to a new file of a `scratch` folder, unflushed. Raises PortraitistError when the system refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+    except OSError as error:
+        raise refusal(error, path) from error
+
+
 def cut(path: Path, size: int) -> None:
     """Shorten an appended file to `size` bytes: used to drop what a killed process wrote past its last save."""
     try:

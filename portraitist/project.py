@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date as day
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from portraitist import durable
+from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
 from portraitist.recipe import first_complaint
 from portraitist.tables import parse
@@ -24,11 +25,14 @@ FORMAT = 1
 class Consent(BaseModel):
     """A real person's recorded consent.
 
-    file     the signed record, below the project folder
-    sha256   of that file, so that it cannot be swapped unnoticed
-    by       who gave it
-    date     ISO date it was given
-    covers   what for: images, training, generation - training needs all three
+    file         the signed record, below the project folder
+    sha256       of that file, so that it cannot be swapped unnoticed
+    by           who gave it
+    date         ISO date it was given
+    covers       what for: images, training, generation - training needs all three; publication, commercial
+    rights       who holds the rights to the model and to what it draws
+    adult        that the person is of age
+    valid_until  the last day it holds, ISO; "" is until it is withdrawn
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +40,21 @@ class Consent(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     by: str = Field(min_length=1)
     date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
-    covers: tuple[Literal["images", "training", "generation"], ...]
+    covers: tuple[Literal["images", "training", "generation", "publication", "commercial"], ...]
+    rights: str = ""
+    adult: bool | None = None
+    valid_until: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+
+    @field_validator("date", "valid_until")
+    @classmethod
+    def a_day(cls, value: str) -> str:
+        """A day that the calendar has."""
+        if value:
+            try:
+                day.fromisoformat(value)
+            except ValueError as error:
+                raise ValueError("must be a day such as 2026-01-14") from error
+        return value
 
 
 class Facts(BaseModel):
@@ -145,28 +163,58 @@ class Project:
         """What is handed out."""
         return self.folder / "exports"
 
+    @property
+    def ledger(self) -> Path:
+        """Where pictures came from and what a person consented to, line by line; never changed, only added to."""
+        return self.folder / "provenance.jsonl"
+
     def require_consent(self) -> None:
-        """Refuse a real person without a recorded consent that covers images, training and generation."""
+        """Refuse a real person without a recorded consent that covers images, training and generation and still holds.
+
+        Refused are records that do not say that the person is an adult or who holds the rights, that have expired,
+        whose signed file is not the one recorded, and consent that was withdrawn.
+        """
         if self.facts.subject == "fictional":
             return
         consent = self.facts.consent
         if consent is None:
             raise PortraitistError(
                 f"{self.facts.name} is a real person and no consent is recorded",
-                "Put the signed record into the project folder and add a [consent] table (file, sha256, by, date,"
-                " covers) to project.toml; docs/consent.md shows one.",
+                f"Record it: portraitist consent {self.folder} --file SIGNED.pdf --by NAME --date 2026-01-14"
+                " --rights HOLDER --adult; docs/consent.md says what it has to cover.",
             )
+        if consent.adult is False:
+            raise PortraitistError(f"{consent.by} is a minor: minors are never a subject", "Nothing makes this right.")
         missing = {"images", "training", "generation"} - set(consent.covers)
         if missing:
             raise PortraitistError(
                 f"The consent of {consent.by} does not cover {', '.join(sorted(missing))}",
                 "Ask for a record that covers images, training and generation.",
             )
+        silent = [key for key, said in (("adult = true", consent.adult), ("rights", consent.rights)) if not said]
+        if silent:
+            raise PortraitistError(
+                f"The consent of {consent.by} does not say {' nor '.join(silent)}",
+                "Ask them: that they are of age, and who holds the rights to the model and to what it draws. Then add"
+                ' adult = true and rights = "..." to [consent] in project.toml.',
+            )
+        if consent.valid_until and day.fromisoformat(consent.valid_until) < day.today():
+            raise PortraitistError(
+                f"The consent of {consent.by} ended on {consent.valid_until}",
+                "Ask for a new one; take the [consent] table out of project.toml and record it: portraitist consent.",
+            )
         record = self.folder / consent.file
         if not record.is_file() or durable.digest(record) != consent.sha256:
             raise PortraitistError(
                 f"The consent record {record} is missing or differs from the recorded one",
                 "Restore the signed file, or record the new one with its sha256 in project.toml.",
+            )
+        ledger = provenance.read(self.ledger)
+        provenance.require_whole(ledger, self.ledger)
+        if withdrawn := provenance.withdrawal(ledger):
+            raise PortraitistError(
+                f"{consent.by} has withdrawn their consent ({withdrawn.facts.get('date', withdrawn.at[:10])})",
+                "Nothing more is made of them. docs/consent.md says what to delete.",
             )
 
     def read_manifest(self) -> "list[Picture]":

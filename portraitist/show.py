@@ -40,7 +40,10 @@ def told(result: Any) -> str:
     A result that has a table of its own is told by it, findings after.
     """
     if isinstance(result, Project):
-        return f"{result.folder} is ready. Put pictures into {result.pictures} and run: portraitist run {result.folder}"
+        folder, pictures = result.folder, result.pictures
+        ready = f"{folder} is ready. Put pictures into {pictures} and run: portraitist run {folder}"
+        consent = f"Before that, record the person's consent: portraitist consent {folder} --help"
+        return f"{ready}\n{consent}" if result.facts.subject == "real" and not result.facts.consent else ready
     if isinstance(result, str):
         return result
     if isinstance(result, Path):

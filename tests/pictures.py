@@ -55,3 +55,10 @@ def looked_at(pixels: np.ndarray, name: str = "a.png", side: int = 64, **facts: 
     """A picture with its measures."""
     opened = Opened(pixels, None)
     return Picture(name, opened.digest, opened.width, opened.height, measures=measure(opened, side), **facts)
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Pixels as a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

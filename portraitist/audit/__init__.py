@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from portraitist.pictures import Picture
+from portraitist.provenance import Record
 from portraitist.recipe import Recipe
 
 Severity = Literal["block", "warn", "note"]
@@ -99,6 +100,8 @@ class Seen:
     recipe        how they will be trained on
     noun          of the project
     readers       what it is that reads captions up to the limit
+    records       what the ledger knows of each picture, by name; ledger_broken: what no longer fits in it, or ""
+    trigger_meant  why the trigger is not rare for this base; "" when nothing speaks against it
     """
 
     pictures: Sequence[Picture]
@@ -113,3 +116,6 @@ class Seen:
     recipe: Recipe = field(default_factory=Recipe)
     noun: str = ""
     readers: str = "the text encoder"
+    records: Mapping[str, Record] = field(default_factory=dict)
+    ledger_broken: str = ""
+    trigger_meant: str = ""

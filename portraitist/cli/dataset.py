@@ -1,10 +1,12 @@
 """Commands about pictures and captions."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from portraitist.cli import asking
 from portraitist.cli.words import Changes, Folder, Json, Work, app, opened
 from portraitist.errors import PortraitistError
 from portraitist.project import Project
@@ -15,10 +17,14 @@ def new(
     folder: Folder,
     /,
     *,
-    trigger: Annotated[str, Parameter(help="The rare word that will stand for the character, such as maya_char.")],
+    trigger: Annotated[
+        str,
+        Parameter(show_default=False, help="The rare word that will stand for the character, such as maya_char."),
+    ] = "",
     subject: Annotated[
-        Literal["fictional", "real"], Parameter(help="A real person needs a recorded consent before training.")
-    ],
+        Literal["fictional", "real"] | None,
+        Parameter(show_default=False, help="A real person needs a recorded consent before training."),
+    ] = None,
     name: Annotated[str, Parameter(show_default=False, help="What people call it; without it the folder's name.")] = "",
     noun: Annotated[str, Parameter(help="What it is in plain words, for prompts.")] = "character",
     family: Annotated[
@@ -32,25 +38,39 @@ def new(
         str, Parameter(show_default=False, help="With --family: the card's memory in GB, such as 24, or its name.")
     ] = "",
     preset: Annotated[str, Parameter(show_default=False, help="Where the recipe starts from, by name.")] = "",
+    wishes: asking.Wishes = asking.NO_WISHES,
     as_json: Json = False,
 ) -> Work:
-    """Make a character's folder, or turn a folder of pictures into one."""
+    """Make a character's folder, or turn a folder of pictures into one. At a terminal it asks for what is not said."""
     from portraitist.verbs.new import new as verb
 
+    if sys.stdin.isatty() and not as_json and not (folder / "project.toml").exists():
+        trigger, subject = trigger or asking.trigger(), subject or asking.subject()
+        wishes = asking.wishes() if wishes == asking.NO_WISHES else wishes
     called = name or folder.absolute().name
-    facts = {"name": called, "trigger": trigger, "subject": subject, "noun": noun}
+    facts = {"name": called, "trigger": trigger, "subject": subject or "", "noun": noun}
     start = {"family": family, "base": base, "card": card, "preset": preset}
-    return Work(folder, lambda emit, stop: verb(folder, **facts, **start))
+    return Work(folder, lambda emit, stop: verb(folder, **facts, **start, brief=wishes.brief(), emit=emit))
 
 
 @app.command(sort_key=1)
 def add(
     folder: Folder,
     /,
-    *sources: Annotated[Path, Parameter(help="Pictures, or folders of pictures with captions beside them.")],
+    *sources: Annotated[
+        Path,
+        Parameter(help="Pictures, folders of pictures with captions beside them, or zip and tar archives of these."),
+    ],
+    source: Annotated[str, Parameter(show_default=False, help="Where they are from: an address, a book, a name.")] = "",
+    licence: Annotated[str, Parameter(show_default=False, help="What they may be used by, such as CC0-1.0.")] = "",
+    author: Annotated[str, Parameter(show_default=False, help="Who made them.")] = "",
+    set_name: Annotated[
+        str, Parameter(name="--set", show_default=False, help="The set, a folder below pictures/, that they go into.")
+    ] = "",
     as_json: Json = False,
 ) -> Work:
-    """Copy pictures and their captions into the project."""
+    """Copy pictures and their captions into the project, and record where they come from."""
+    from portraitist.dataset.taking import Stated
     from portraitist.verbs.add import add as verb
 
     if not sources:
@@ -58,7 +78,8 @@ def add(
             "There is nothing to add", f"Name pictures or folders: portraitist add {folder} PICTURES"
         )
     project = Project.open(folder)
-    return Work(folder, lambda emit, stop: verb(project, sources, emit=emit))
+    stated = Stated(source, licence, author, set_name)
+    return Work(folder, lambda emit, stop: verb(project, sources, stated, emit=emit))
 
 
 @app.command(sort_key=2)

@@ -1,12 +1,11 @@
-"""Folders of pictures: what is in them, and taking more in. Originals are copied, never altered.
+"""Folders of pictures: what is in them, and what a recipe says of its sets.
 
 `pictures/` holds pictures and their captions, and folders of them one level deep: the sets. A set named as kohya's
 trainers do it, `40_maya`, is seen 40 times per pass.
 """
 
 import re
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,11 @@ from portraitist import durable
 from portraitist.dataset import captions
 from portraitist.dataset.buckets import exposures
 from portraitist.errors import PortraitistError
-from portraitist.pictures import SUFFIXES, Picture, open_upright
+from portraitist.pictures import SUFFIXES, Picture
 from portraitist.recipe import Recipe
 from portraitist.sections import Set
 
 REPEATS = re.compile(r"([1-9]\d{0,3})_(.+)")
-LONGEST_NAME = 120
-"""Bytes of UTF-8 kept of a file's stem: file systems take 255 for a whole name, and temporary names are longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +35,6 @@ class Listing:
 
     pictures: tuple[Source, ...]
     others: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of one source picture: added | already there | skipped (with the reason in `says`)."""
-
-    name: str
-    outcome: str
-    says: str = ""
-    remedy: str = ""
 
 
 def repeats(folder: str) -> int:
@@ -100,117 +87,6 @@ def is_picture(path: Path) -> bool:
 def is_caption(path: Path) -> bool:
     """Whether a path is a caption by its suffix."""
     return path.suffix.lower() in captions.SUFFIXES
-
-
-def gathered(source: Path) -> tuple[Source, ...]:
-    """What a person named to be added: one picture file, or the pictures of a folder.
-
-    A folder that is itself named `40_maya` is a set; of any other folder the top goes to the top. Raises
-    PortraitistError for what does not exist, for a file that is no picture, and for a folder without any.
-    """
-    if source.is_dir():
-        own = source.resolve().name
-        set_name = own if REPEATS.fullmatch(own) else ""
-        found = listed(source).pictures
-        if not found:
-            raise PortraitistError(
-                f"{source} holds no pictures",
-                f"Picture files end in {', '.join(sorted(SUFFIXES))}; choose their folder.",
-            )
-        return tuple(Source(s.path, s.set or set_name, s.name) for s in found)
-    if not source.exists():
-        raise PortraitistError(f"There is no {source}", "Check the path.")
-    if not source.is_file():
-        raise PortraitistError(f"{source} is not a regular file", "Name a picture file or a folder of pictures.")
-    return (Source(source, "", source.name),)
-
-
-def take(pictures: Path, sources: Sequence[Path]) -> Iterator[Taken]:
-    """Copy pictures and their captions into the folder `pictures`, telling what became of each.
-
-    Names are made safe and never taken from another picture: the same bytes in the same set are already there, other
-    bytes under a name that is in use get a number. An unreadable picture inside a folder is skipped with its reason.
-    Raises PortraitistError for an unreadable picture named by itself, and when a folder holds nothing readable.
-    """
-    for source in sources:
-        if (
-            source.is_dir()
-            and pictures.resolve().is_relative_to(source.resolve())
-            and source.resolve() != pictures.resolve()
-        ):
-            raise PortraitistError(
-                f"{source} holds the project itself", "Name the folder of the new pictures, not one above the project."
-            )
-    for source in sources:
-        readable, last = 0, ""
-        for found in gathered(source):
-            try:
-                open_upright(found.path)
-            except PortraitistError as error:
-                if not source.is_dir():
-                    raise
-                last = error.problem
-                yield Taken(found.name, "skipped", error.problem, error.remedy)
-                continue
-            readable += 1
-            yield copy(pictures, found)
-        if not readable:
-            raise PortraitistError(
-                f"{source} holds no readable picture; the last reason: {last}", "Choose a folder of pictures."
-            )
-
-
-def copy(pictures: Path, source: Source) -> Taken:
-    """Copy one readable picture, and its caption where it has one, into its set below `pictures`."""
-    folder = pictures / safe_name(source.set) if source.set else pictures
-    if not folder.resolve().is_relative_to(pictures.resolve()):
-        raise PortraitistError(
-            f"{folder} leads out of {pictures}", "Replace that link by a folder, or give the set another name."
-        )
-    try:
-        data, caption = source.path.read_bytes(), captions.sidecar(source.path)
-        words = caption.read_bytes() if caption is not None else b""
-    except OSError as error:
-        raise durable.refusal(error, source.path, "read") from error
-    there = same_bytes(folder, data)
-    if there is not None:
-        name = there.relative_to(pictures).as_posix()
-        if words and captions.sidecar(there) is None:
-            durable.write_bytes(there.with_suffix(".txt"), words)
-            return Taken(name, "already there", "its caption was added")
-        return Taken(name, "already there")
-    stem, suffix = safe_name(source.path.stem), source.path.suffix.lower()
-    used = {path.stem.casefold() for path in entries(folder)} if folder.is_dir() else set()
-    number, target = 1, folder / f"{stem}{suffix}"
-    while target.stem.casefold() in used:
-        number += 1
-        target = folder / f"{stem}-{number}{suffix}"
-    durable.write_bytes(target, data)
-    if words:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
-        durable.write_bytes(target.with_suffix(".txt"), words)
-    return Taken(target.relative_to(pictures).as_posix(), "added")
-
-
-def same_bytes(folder: Path, data: bytes) -> Path | None:
-    """The picture in a folder that has exactly these bytes, or None."""
-    if not folder.is_dir():
-        return None
-    for path in entries(folder):
-        if is_picture(path) and path.stat().st_size == len(data) and path.read_bytes() == data:
-            return path
-    return None
-
-
-def safe_name(name: str) -> str:
-    """A file stem or folder name that every file system takes: composed Unicode (NFC), no control or reserved signs.
-
-    Not empty, no leading dot, at most `LONGEST_NAME` bytes of UTF-8.
-    """
-    # "surrogateescape" marks bytes of a name that were no UTF-8; they become "_" like every other unusable sign
-    composed = unicodedata.normalize("NFC", name)
-    kept = "".join("_" if unicodedata.category(c)[0] == "C" or c in '<>:"/\\|?*' else c for c in composed)
-    kept = kept.strip(" .") or "picture"
-    return kept.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(" .") or "picture"
 
 
 def named(folder: str, recipe: Recipe) -> Set | None:

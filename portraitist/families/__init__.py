@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
+    "word_counter",
 ]  # fmt: skip
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -242,17 +243,36 @@ def token_counter(model: Model) -> Callable[[str], int]:
     Raises PortraitistError when the vocabulary is damaged. What else is wrong with the base is told by what reads it.
     """
     family = get(model.family)
-    name = getattr(family, "tokenizer", "")
-    own = None
-    if model.base and name:
-        try:
-            places = found(model)
-        except PortraitistError:
-            return family.count_tokens
-        own = vocabulary(places.elsewhere.get(name, places.folder / name))
-    if own is None:
-        return family.count_tokens
+    own = own_vocabulary(model, getattr(family, "tokenizer", ""))
+    return family.count_tokens if own is None else pieces_of(own)
+
+
+def own_vocabulary(model: Model, name: str) -> Tokenizer | None:
+    """The tokenizer of a base's part `name`, where base and part are at hand. Raises PortraitistError when damaged."""
+    if not model.base or not name:
+        return None
+    try:
+        places = found(model)
+    except PortraitistError:
+        return None
+    return vocabulary(places.elsewhere.get(name, places.folder / name))
+
+
+def pieces_of(own: Tokenizer) -> Callable[[str], int]:
+    """How many tokens a vocabulary makes of a text, marks of begin and end left out."""
     return lambda text: len(own.encode(text, add_special_tokens=False).ids)
+
+
+def word_counter(model: Model) -> Callable[[str], int] | None:
+    """How many tokens the base's own vocabulary makes of a word; None where no vocabulary is at hand.
+
+    An estimate would not do: it cannot tell a known word from an unknown one. Raises PortraitistError when damaged.
+    """
+    family = get(model.family)
+    if not model.base and family.name == "mini":
+        return family.count_tokens
+    own = own_vocabulary(model, getattr(family, "tokenizer", "tokenizer"))
+    return None if own is None else pieces_of(own)
 
 
 def vocabulary(folder: Path) -> Tokenizer | None:

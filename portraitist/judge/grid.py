@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from portraitist.dataset import minors
 from portraitist.family import Profile, PromptSpec
 from portraitist.judge import prompts
 from portraitist.judge.measures import MEASURES, READABLE
@@ -64,10 +65,13 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
     unseen in training; the recipe's own prompts stand in for all of these when it has any.
 
     pictures  of the manifest, with captions and splits; multiple: the family's pixel multiple
+    Raises PortraitistError for prompts that sexualise minors or make one of a real person.
     """
     judging = recipe.judging
     known = prompts.kinds(facts, pictures)
     choosing, reporting = texts(facts, judging.prompts, pictures)
+    said = {f"The prompt {text!r}": f"{text}, {facts.noun}" for text in (*choosing, *reporting)}
+    minors.refuse(said, real=facts.subject == "real")
     side = (recipe.data.resolution or profile.resolution) // multiple * multiple
 
     def shots(named: Mapping[str, str], first: int) -> tuple[Shot, ...]:

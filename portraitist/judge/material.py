@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from portraitist import provenance as ledger
 from portraitist.audit import Finding
 from portraitist.events import Finished, Started, Warned
 from portraitist.judge.album import Album, Shown
@@ -217,7 +218,8 @@ def provenance(dossier: Dossier) -> list[Fact]:
     found.append(("Subject", "a real person" if facts.subject == "real" else "fictional"))
     if facts.consent is not None:
         found.append(("Consent", f"{facts.consent.by}, {facts.consent.date}, for {', '.join(facts.consent.covers)}"))
-    return found
+    quoted = ledger.quoted(ledger.read(dossier.project.ledger), [picture.name for picture in dossier.pictures])
+    return found + [(label.capitalize(), words) for label, words in quoted.items()]
 
 
 def plain(value: Any) -> str:

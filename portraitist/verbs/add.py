@@ -2,44 +2,80 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from portraitist import durable
-from portraitist.dataset.intake import Taken, take
+from portraitist import durable, provenance
+from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.project import Project
+from portraitist.provenance import Record
 
 
 @dataclass(frozen=True, slots=True)
 class AddResult:
-    """Names below `pictures/` that were added or already there, and source files skipped, each with the reason."""
+    """What came of adding.
+
+    added, already  names below `pictures/` that were added, and that were there before
+    skipped         what was not taken, each with the reason
+    opted_out       names of those that say of themselves that they are not to be trained on: `audit` blocks at them
+    """
 
     added: tuple[str, ...]
     already: tuple[str, ...]
     skipped: tuple[Taken, ...]
+    opted_out: tuple[str, ...] = ()
 
 
-def add(project: Project, sources: Sequence[Path], emit: Emit = ignore) -> AddResult:
-    """Take pictures, folders of pictures and folders of sets in.
+def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emit: Emit = ignore) -> AddResult:
+    """Take pictures, folders of pictures, folders of sets and archives of these in, and record where each came from.
 
     An unreadable picture inside a folder is told and skipped. Raises PortraitistError for one that is named by
-    itself, for a folder with nothing readable, and when the disk refuses.
+    itself, for a folder with nothing readable, for an archive that is damaged, encrypted or too large, and when the
+    disk refuses.
     """
     began = time.monotonic()
     emit(Started(verb="add"))
     taken: list[Taken] = []
     with durable.lock(project.folder):
         durable.sweep(project.pictures)
-        for one in take(project.pictures, sources):
+        ledger = provenance.read(project.ledger)
+        if ledger.broken:
+            emit(Warned(says=f"{project.ledger}: {ledger.broken}", remedy=f"See: portraitist verify {project.folder}"))
+        known = provenance.records(ledger)
+        for one in take(project.pictures, sources, stated):
             taken.append(one)
             if one.outcome == "skipped":
                 emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))
-            else:
-                emit(Measured(picture=one.name, done=len(taken), total=0))
+                continue
+            known[one.name] = record(project, one, known.get(one.name))
+            emit(Measured(picture=one.name, done=len(taken), total=0))
+    refused = sorted({one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"})
+    if refused:
+        says = f"Not to be trained on, by their own word: {len(refused)}, such as {refused[0]}"
+        emit(Warned(says=says, remedy="The audit blocks until they are removed, or opted_out is waived with a reason."))
     emit(Finished(verb="add", seconds=time.monotonic() - began, facts={"pictures": len(taken)}))
     return AddResult(
         added=tuple(one.name for one in taken if one.outcome == "added"),
         already=tuple(one.name for one in taken if one.outcome == "already there"),
         skipped=tuple(one for one in taken if one.outcome == "skipped"),
+        opted_out=tuple(refused),
     )
+
+
+def record(project: Project, one: Taken, before: Record | None) -> Record:
+    """Write a picture into the ledger, or what is new about one that stands there already with the same bytes.
+
+    Returns what the ledger knows of it now.
+    """
+    facts: dict[str, Any] = {key: one.facts[key] for key in ("source", "licence", "author", "says") if key in one.facts}
+    if before is None or before.by_hand or before.sha256 != one.facts["sha256"]:
+        provenance.append(project.ledger, "added", one.facts)
+        return Record(one.name, one.facts["sha256"], one.facts["pixels"], **facts)
+    new = {key: value for key, value in facts.items() if value != getattr(before, key)}
+    if facts.get("says", {}).get("manifest") == "unread":
+        new.pop("says", None)  # what was read when the library was there is not forgotten
+    if new:
+        provenance.append(project.ledger, "described", {"picture": one.name, **new})
+    return replace(before, **new)

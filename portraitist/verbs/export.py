@@ -3,12 +3,12 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portraitist import durable, families, runs
+from portraitist import durable, families, provenance, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.project import Project
@@ -188,6 +188,7 @@ def metadata(
         "portraitist.step": str(step),
         "portraitist.strength": f"{strength:g}",
     }
+    found |= origins(project, [p.name for p in pictures])
     if begun := folder.locked().get("start"):
         found["portraitist.start"] = str(begun)
     if lora:
@@ -197,6 +198,13 @@ def metadata(
     if recipe.adapter.kind in ("loha", "lokr"):
         found["ss_network_args"] = json.dumps({"algo": recipe.adapter.kind})
     return found
+
+
+def origins(project: Project, names: Sequence[str]) -> dict[str, str]:
+    """Whose likeness it is, and where its pictures are from, as the ledger has it: no name of a person, no path."""
+    real = "a real adult, with recorded consent" if project.facts.subject == "real" else "fictional"
+    quoted = provenance.quoted(provenance.read(project.ledger), names)
+    return {"portraitist.subject": real, **{f"portraitist.{name}": words for name, words in quoted.items()}}
 
 
 def verify(path: Path, tensors: "Mapping[str, Tensor]", family: "Family") -> None:

@@ -1,17 +1,28 @@
 """new: make a project folder, and a recipe that names its preset."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from portraitist import durable, recipe, registry
+from portraitist import durable, families, recipe, registry
+from portraitist.audit import trigger as triggers
+from portraitist.dataset import minors
 from portraitist.errors import PortraitistError
+from portraitist.events import Emit, Warned, ignore
 from portraitist.forecast import pace
 from portraitist.project import Facts, Project
 from portraitist.recipe import first_complaint
+from portraitist.sections import Model
+
+TAILS = ("view", "background")
+"""Kinds of the brief whose values prompts end in that very word, as captions do."""
+
+
+NO_BRIEF: Mapping[str, Sequence[str]] = {}
 
 
 def new(
@@ -25,6 +36,8 @@ def new(
     base: str = "",
     card: str = "",
     preset: str = "",
+    brief: Mapping[str, Sequence[str]] = NO_BRIEF,
+    emit: Emit = ignore,
 ) -> Project:
     """Make `folder` a project: project.toml, recipe.toml and pictures/.
 
@@ -36,9 +49,12 @@ def new(
     base     as model.base has it, written into the recipe; "" leaves it out
     card     with a family: memory in GB or a card's name, whose preset is taken
     preset   the recipe to start from by name, in place of family and card
+    brief    what the character must do, by kind: framing, view, lens, pose, expression, mood, lighting, outfit, object,
+             background, or any other
 
-    A folder that already holds pictures for another trainer may become one. Raises PortraitistError for a folder
-    that is a project, a missing or unusable trigger or subject, and where no preset is for what is asked.
+    A folder that already holds pictures for another trainer may become one. A trigger that the base knows is warned
+    of. Raises PortraitistError for a folder that is a project, a missing or unusable trigger or subject, words that
+    make a minor of a real person or sexualise one, and where no preset is for what is asked.
     """
     start = chosen(family, card, preset)
     for value, key, example in ((trigger, "trigger", "maya_char"), (subject, "subject", "fictional")):
@@ -46,15 +62,32 @@ def new(
             raise PortraitistError(f"A project needs a {key}", f"Give it: --{key} {example}")
     values: dict[str, Any] = {"name": name or folder.resolve().name, "trigger": trigger, "subject": subject}
     try:
-        facts = Facts.model_validate({**values, "noun": noun})
+        facts = Facts.model_validate({**values, "noun": noun, "brief": listed(brief)})
     except ValidationError as error:
         raise first_complaint(error, "new", Facts) from error
+    asked = [(f"{kind} in the brief", ", ".join(words)) for kind, words in facts.brief.items()]
+    everything = " ".join((facts.name, noun, *(text for _, text in asked)))
+    said = minors.noun_texts(noun, [*asked, ("name", facts.name), ("All that is said of it", everything)])
+    minors.refuse(said, real=subject == "real")
+    if why := triggers.meant(trigger, families.word_counter(Model(family=family or "mini", base=base))):
+        coined = triggers.coined(trigger)
+        emit(Warned(says=f"The trigger {trigger} {why}", remedy=f"Choose a word nobody uses, such as {coined}."))
     project = Project.create(folder, facts)
     if not project.recipe.exists():
         model = {key: value for key, value in (("family", family), ("base", base)) if value}
-        said = {"format": recipe.FORMAT, "preset": start} | ({"model": model} if model else {})
-        durable.write_text(project.recipe, tomli_w.dumps(said))
+        start_values = {"format": recipe.FORMAT, "preset": start} | ({"model": model} if model else {})
+        durable.write_text(project.recipe, tomli_w.dumps(start_values))
     return project
+
+
+def listed(brief: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """A brief with each value once, and without the word that prompts put after it: "side view" is side."""
+    found = {
+        kind: [re.sub(rf"\s+{kind}$", "", " ".join(value.split())) if kind in TAILS else " ".join(value.split())
+               for value in values]
+        for kind, values in brief.items()
+    }  # fmt: skip
+    return {kind: list(dict.fromkeys(filter(None, values))) for kind, values in found.items() if any(values)}
 
 
 def chosen(family: str, card: str, preset: str) -> str:

@@ -229,8 +229,10 @@ def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
         blocks = [f for f in record.get("findings", []) if f.get("severity") == "block"]
         open_ = [f["check"] for f in blocks if f.get("check") not in project.facts.waived]
         notes += [f"The audit blocks: {check}" for check in dict.fromkeys(open_)]
-    if project.facts.subject == "real" and project.facts.consent is None:
-        notes.append("A real person without a recorded consent is not trained")
+    try:
+        project.require_consent()
+    except PortraitistError as error:
+        notes.append(f"{error.problem}: nothing is trained")
     return found, notes
 
 

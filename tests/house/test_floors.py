@@ -74,7 +74,12 @@ def loaded_by(*arguments: str) -> tuple[int, str, str]:
     """Exit code, the heavy modules a command line loaded, and its output."""
     spy = SPY.format(argv=["portraitist", *arguments], heavy=HEAVY)
     done = subprocess.run(
-        [sys.executable, "-c", spy], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "120"}
+        [sys.executable, "-c", spy],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "120"},
     )
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("LOADED"), done.stderr

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portraitist.errors import PortraitistError
 from portraitist.family import Profile
 from portraitist.judge.grid import grid
 from portraitist.judge.measures import MEASURES
@@ -159,3 +160,11 @@ def test_what_the_brief_can_still_combine_reports():
     brief = {"pose": ("running", "sitting", "flying", "asleep"), "outfit": ("red coat", "blue coat")}
     found = made(facts(brief=brief), shown=[], seeds=1)
     assert [shot.prompt.name for shot in (*found.choosing, *found.reporting)] == [f"brief-{i}" for i in range(1, 9)]
+
+
+def test_a_prompt_that_is_never_drawn_is_refused_wherever_it_is_from():
+    with pytest.raises(PortraitistError, match="sexualises a minor"):
+        made(prompts=("{trigger}, schoolgirl, lingerie",))
+    with pytest.raises(PortraitistError, match="sexualises a minor"):
+        made(facts(brief={"outfit": ("lingerie",), "mood": ("16 years old",)}))
+    made(prompts=("{trigger}, schoolgirl, smiling",))

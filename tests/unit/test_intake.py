@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portraitist.dataset import intake
+from portraitist.dataset import intake, naming, taking
 from portraitist.errors import PortraitistError
 from tests.pictures import png_header, saved, scenery
 
@@ -17,7 +17,7 @@ def files(folder):
 
 
 def take(folder, *sources):
-    return [(one.name, one.outcome) for one in intake.take(folder / "pictures", [folder / s for s in sources])]
+    return [(one.name, one.outcome) for one in taking.take(folder / "pictures", [folder / s for s in sources])]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_broken_pictures_in_a_folder_are_skipped_with_a_reason_and_the_rest_come
     (place / "from" / "bomb.png").write_bytes(png_header(60_000, 60_000))
     (place / "from" / "empty.jpg").touch()
     (place / "from" / "text.webp").write_text("not a picture")
-    found = {one.name: one for one in intake.take(place / "pictures", [place / "from"])}
+    found = {one.name: one for one in taking.take(place / "pictures", [place / "from"])}
     assert {name for name, one in found.items() if one.outcome == "skipped"} == {"bomb.png", "empty.jpg", "text.webp"}
     assert all(one.says and one.remedy for one in found.values() if one.outcome == "skipped")
     assert set(files(place / "pictures")) == {"good.png"}
@@ -142,7 +142,7 @@ def test_nothing_is_written_through_a_link_that_leads_out(place):
 def test_a_folder_above_the_project_is_not_swallowed(place):
     saved(place / "pictures" / "a.png", scenery(1))
     with pytest.raises(PortraitistError, match="holds the project itself"):
-        list(intake.take(place / "pictures", [place]))
+        list(taking.take(place / "pictures", [place]))
 
 
 def test_hidden_files_and_what_is_no_picture_are_left_out(place):
@@ -155,12 +155,12 @@ def test_hidden_files_and_what_is_no_picture_are_left_out(place):
 
 @given(name=st.text(max_size=200))
 def test_every_name_becomes_one_that_every_file_system_takes(name):
-    safe = intake.safe_name(name)
+    safe = naming.safe_name(name)
     assert safe == unicodedata.normalize("NFC", safe)
     assert 0 < len(safe.encode()) <= 120
     assert not set(safe) & set('<>:"/\\|?*\0\n')
     assert not safe.startswith((".", " "))
-    assert intake.safe_name(safe) == safe
+    assert naming.safe_name(safe) == safe
 
 
 def test_the_same_letters_composed_or_not_are_one_name(place):

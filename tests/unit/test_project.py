@@ -88,6 +88,8 @@ sha256 = "{sha}"
 by = "Ana Example"
 date = "2026-01-14"
 covers = {covers}
+rights = "Ana Example"
+adult = true
 """
 ALL = '["images", "training", "generation"]'
 

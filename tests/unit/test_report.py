@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from portraitist import durable
+from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
 from portraitist.events import Finished, Started
 from portraitist.judge import page, scorecard
@@ -211,6 +211,18 @@ def test_an_unaudited_project_with_a_run_that_has_just_begun_has_a_page(tmp_path
     assert "No checkpoint has been saved yet." in text
     assert "The pictures have not been audited." in text
     assert "Training has taken no step yet." in text
+
+
+def test_sources_and_licences_are_quoted_from_the_ledger(tmp_path):
+    project = reported.project(tmp_path / "zorblax", count=3, held=0)
+    reported.trained(project, steps=0)
+    assert "Licences" not in Page(report(project).report.read_text()).text
+    name = project.read_manifest()[0].name
+    facts = {"picture": name, "sha256": "0" * 64, "source": "drawn by us", "licence": "CC0-1.0"}
+    provenance.append(project.ledger, "added", facts)
+    text = Page(report(project).report.read_text()).text
+    assert "Sources not said 2, drawn by us 1" in text
+    assert "Licences not said 2, CC0-1.0 1" in text
 
 
 def test_judged_but_not_chosen_shows_pictures_without_a_verdict(tmp_path):
