@@ -18,10 +18,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from portraitist import durable, rules
 from portraitist.errors import PortraitistError
-from portraitist.sections import Adapter, Data, Judging, Model, Section, Stage, Training
+from portraitist.sections import Adapter, Audit, Data, Judging, Model, Section, Sight, Stage, Training
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
+TOOLS: dict[str, Any] = {"audit": True, "sight": True}
+"""What makes the material of a run and does not decide it, as pydantic leaves it out of a dump."""
+
 STANDINGS = ("custom", "paper", "measured")
 
 
@@ -38,6 +41,8 @@ class Recipe(Section):
     stages    stretches of training, one after the other
     training  how it is trained
     judging   how checkpoints are judged and chosen
+    audit     what is expected of the pictures
+    sight     models that see what pictures show
     standing  where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
               "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
     """
@@ -52,6 +57,8 @@ class Recipe(Section):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=300),)
     training: Training = Training()
     judging: Judging = Judging()
+    audit: Audit = Audit()
+    sight: Sight = Sight()
     standing: dict[str, str] = Field({})
 
     @field_validator("standing")
@@ -88,8 +95,8 @@ class Recipe(Section):
         return max(map(len, (self.data.references, *(one.references for one in self.data.sets))))
 
     def digest(self) -> str:
-        """SHA-256 of every value that decides the result: words (why, standing) left out."""
-        values = self.model_dump(mode="json", exclude={"why", "standing"})
+        """SHA-256 of every value that decides the result: words (why, standing) and tools left out."""
+        values = self.model_dump(mode="json", exclude={"why": True, "standing": True, **TOOLS})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> str:

@@ -15,7 +15,7 @@ from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Log
 from portraitist.project import Project
-from portraitist.recipe import Recipe, read_lock
+from portraitist.recipe import TOOLS, Recipe, read_lock
 
 FORMAT = 1
 EXACT = ("portraitist", "torch", "threads", "device")
@@ -212,7 +212,8 @@ def name_for(recipe: Recipe, family: str, data: str = "") -> str:
 
 def fixed(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that cannot change while a run lasts; two recipes that agree in them share a run."""
-    values = recipe.model_dump(mode="json", exclude={"why", "standing", "preset", "judging"})
+    aside = dict.fromkeys(("why", "standing", "preset", "judging"), True)
+    values = recipe.model_dump(mode="json", exclude={**aside, **TOOLS})
     for name in ("save_every", "keep", "recompute"):
         del values["training"][name]
     for name in ("device", "threads", "offload"):  # it may move to another machine, and says if it is then not exact

@@ -1,10 +1,11 @@
 """audit: measure every picture once, draw the split, judge; alone writes manifest.jsonl and audit.json."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from portraitist import durable, families
-from portraitist.audit import Finding, Rules, Seen, balance, quality
+from portraitist.audit import Finding, Seen, balance, content, coverage, figure, quality, terms, variety
 from portraitist.audit.survey import blocking, survey, write_record
 from portraitist.dataset.intake import bare, require_sets
 from portraitist.dataset.split import held_out
@@ -12,6 +13,9 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+
+CHECKS = (*quality.CHECKS, *balance.CHECKS, *figure.CHECKS, *coverage.CHECKS, *variety.CHECKS)
+"""Every check, each a function by the name that its findings carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,9 @@ class AuditResult:
     pictures    that could be read; held_out of them are kept from training
     unreadable  picture files that could not, each named in a finding
     blocked     whether a finding blocks that project.toml does not waive
+    shown       pictures of the character by framing, and in it by view
+    brief       by kind of the brief: how many pictures show each value
+    seen        how often the roles are seen in a pass of training
     """
 
     findings: tuple[Finding, ...]
@@ -29,18 +36,39 @@ class AuditResult:
     held_out: int
     unreadable: int
     blocked: bool
+    shown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    brief: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seen: str = ""
+
+    def table(self) -> list[tuple[str, str]]:
+        """What was looked at and what it shows, as rows of a name and words."""
+        more = [f"{self.held_out} held out"] + ([f"{self.unreadable} unreadable"] if self.unreadable else [])
+        rows = [("pictures", f"{self.pictures} ({', '.join(more)})")]
+        known = {framing: views for framing, views in self.shown.items() if framing != "unknown" or any(views.values())}
+        if any(framing != "unknown" and any(views.values()) for framing, views in known.items()):
+            columns = list(next(iter(known.values())))
+            rows.append(("", "  ".join(columns)))
+            for framing, views in known.items():
+                rows.append((framing, "  ".join(f"{views[name] or '-':>{len(name)}}" for name in columns)))
+        rows += [
+            (kind, ", ".join(f"{n} {value}" for value, n in values.items())) for kind, values in self.brief.items()
+        ]
+        return rows + ([("a pass", self.seen)] if " + " in self.seen else [])
 
 
 def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
     """Measure what is new or changed, split, judge, and write the manifest and the findings.
 
-    Raises PortraitistError when `pictures/` holds nothing readable, and for a set of the recipe that no picture is of.
+    Raises PortraitistError when `pictures/` holds nothing readable, for a set of the recipe that no picture is of, for
+    a waiver or a threshold of a name that does not exist, and for a model of `[sight]` that cannot be used.
     """
-    began, rules = time.monotonic(), Rules()
+    began, rules = time.monotonic(), terms.expected(recipe.audit)
+    terms.refuse_unknown(project.facts.waived, {check.__name__ for check in CHECKS})
+    by = content.sights(recipe, project.folder)
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
     emit(Started(verb="audit"))
-    found = survey(project, side, emit)
+    found = survey(project, side, by, emit)
     if not found.pictures:
         reason = f"; the last reason: {found.unreadable[-1].why}" if found.unreadable else ""
         raise PortraitistError(
@@ -62,12 +90,25 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         unreadable=found.unreadable,
         uncaptioned=found.uncaptioned,
         others=found.others,
+        brief=project.facts.brief,
+        recipe=recipe,
+        multiple=family.pixel_multiple,
     )
-    findings = [finding for check in (*quality.CHECKS, *balance.CHECKS) for finding in check(seen, rules)]
-    findings.sort(key=lambda finding: ("block", "warn", "note").index(finding.severity))
+    findings = [finding for check in CHECKS for finding in check(seen, rules)]
+    findings = [replace(f, waived=terms.reason(project.facts.waived, f.check, f.pictures)) for f in findings]
+    findings.sort(key=lambda finding: (bool(finding.waived), ("block", "warn", "note").index(finding.severity)))
     with durable.lock(project.folder):
         write_record(project, recipe, side, found, findings)
     blocked = bool(blocking(project, findings))
     facts = {"pictures": len(pictures), "held_out": len(kept), "findings": len(findings), "blocked": blocked}
     emit(Finished(verb="audit", seconds=time.monotonic() - began, facts=facts))
-    return AuditResult(tuple(findings), len(pictures), len(kept), len(found.unreadable), blocked)
+    return AuditResult(
+        tuple(findings),
+        len(pictures),
+        len(kept),
+        len(found.unreadable),
+        blocked,
+        coverage.table(seen),
+        {kind: coverage.shown_values(seen, kind, wanted) for kind, wanted in project.facts.brief.items()},
+        coverage.balance_of_sets(seen),
+    )
