@@ -7,7 +7,7 @@ from math import ceil, floor
 
 from portraitist.audit import Finding, Rules, Seen
 from portraitist.audit.balance import listed
-from portraitist.audit.figure import own
+from portraitist.audit.figure import own, training_crop
 from portraitist.audit.framing import VIEWS, Shown, shown, view_word
 from portraitist.audit.quality import Check
 from portraitist.dataset import intake
@@ -157,9 +157,8 @@ def set_balance(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def crop_loss(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Pictures that lose much of their area to the shape they are trained in."""
-    among = buckets(seen.side, seen.multiple, seen.recipe.data.aspect)
     for picture in seen.pictures:
-        crop = crops(picture.width, picture.height, among)[0]
+        crop = training_crop(picture.width, picture.height, seen.side, seen.multiple, seen.recipe.data.aspect)
         if lost(crop) > rules.cut:
             says = (
                 f"{picture.name}: {lost(crop):.0%} of it is cut off for the training size"

@@ -1,6 +1,7 @@
 """Findings about whom pictures show and how much of them: faces, cuts, a realism set's faces and build."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from statistics import median
 
 from portraitist.audit import Finding, Rules, Seen
@@ -8,7 +9,7 @@ from portraitist.audit.balance import listed
 from portraitist.audit.framing import content, joint, measured_in, seen_faces, shown
 from portraitist.audit.quality import Check
 from portraitist.dataset.buckets import buckets, crops
-from portraitist.pictures import Picture
+from portraitist.pictures import Crop, Picture
 
 OWN = ("identity", "outfit", "style")
 """Roles of sets that show the character."""
@@ -17,6 +18,12 @@ OWN = ("identity", "outfit", "style")
 def own(seen: Seen) -> list[Picture]:
     """The pictures that show the character."""
     return [picture for picture in seen.pictures if picture.role in OWN]
+
+
+@lru_cache(maxsize=4096)
+def training_crop(width: int, height: int, side: int, multiple: int, aspect: float) -> Crop:
+    """The window of a picture of width x height that is trained on; pictures of a set share their sizes."""
+    return crops(width, height, buckets(side, multiple, aspect))[0]
 
 
 def several_faces(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -69,12 +76,11 @@ def cut_at_joint(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def face_cut(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Faces that the training crop cuts: in the one comparison known, crops that kept them doubled the likeness."""
-    among = buckets(seen.side, seen.multiple, seen.recipe.data.aspect)
     for picture in own(seen):
         faces = seen_faces(picture)
         if not faces:
             continue
-        crop = crops(picture.width, picture.height, among)[0]
+        crop = training_crop(picture.width, picture.height, seen.side, seen.multiple, seen.recipe.data.aspect)
         left, top, width, height = faces[0]["box"]
         across = min(left + width, crop.left + crop.width) - max(left, crop.left)
         down = min(top + height, crop.top + crop.height) - max(top, crop.top)

@@ -44,7 +44,7 @@ def background_variety(seen: Seen, rules: Rules) -> Iterator[Finding]:
         np.float32
     )
     colours /= np.linalg.norm(colours, axis=1, keepdims=True)
-    counts = [int((row @ colours.T >= rules.same_place).sum()) for row in colours]
+    counts = [n for some in np.split(colours, range(256, len(colours), 256)) for n in alike(some, colours, rules)]
     names = tuple(told[i].name for i in np.flatnonzero(colours @ colours[int(np.argmax(counts))] >= rules.same_place))
     if len(names) > rules.crowded * len(told):
         says = (
@@ -56,6 +56,11 @@ def background_variety(seen: Seen, rules: Rules) -> Iterator[Finding]:
             f"Add {change} pictures before other backgrounds, or swap some of these, and name backgrounds in captions."
         )
         yield Finding("background_variety", "", "warn", says, remedy, change, names)
+
+
+def alike(some: np.ndarray, colours: np.ndarray, rules: Rules) -> list[int]:
+    """Of backdrops (M, d), to how many of all (N, d) each is the same place; a block at a time, for memory."""
+    return [int(n) for n in (some @ colours.T >= rules.same_place).sum(axis=1)]
 
 
 def time_spread(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -120,7 +125,7 @@ def identity_outliers(seen: Seen, rules: Rules) -> Iterator[Finding]:
     Nearness is the cosine with the sum of all others (leave one out); the limit is robust, by median and MAD.
     """
     for by in ("face", "eyes"):
-        shown = [p for p in own(seen) if content(p).get("who_by") == by]
+        shown = [p for p in own(seen) if p.role != "style" and content(p).get("who_by") == by]
         if len(shown) < LEAST:
             continue
         near = nearness(np.stack([restored(content(p)["who"]) for p in shown]))

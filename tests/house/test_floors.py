@@ -115,6 +115,9 @@ def test_every_module_that_faces_stand_on_loads_no_torch():
         "families",
         "audit.quality",
         "audit.balance",
+        "audit.content",
+        "audit.coverage",
+        "audit.variety",
         "forecast.memory",
         "forecast.pace",
     ]
