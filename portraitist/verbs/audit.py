@@ -1,7 +1,7 @@
 """audit: measure every picture once, draw the split, judge; alone writes manifest.jsonl and audit.json."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from portraitist import durable, families
@@ -11,6 +11,7 @@ from portraitist.dataset.intake import bare, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 
@@ -29,6 +30,7 @@ class AuditResult:
     shown       pictures of the character by framing, and in it by view
     brief       by kind of the brief: how many pictures show each value
     seen        how often the roles are seen in a pass of training
+    page        where the page was written, "" where none was asked for
     """
 
     findings: tuple[Finding, ...]
@@ -39,6 +41,7 @@ class AuditResult:
     shown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     brief: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seen: str = ""
+    page: str = ""
 
     def table(self) -> list[tuple[str, str]]:
         """What was looked at and what it shows, as rows of a name and words."""
@@ -53,11 +56,14 @@ class AuditResult:
         rows += [
             (kind, ", ".join(f"{n} {value}" for value, n in values.items())) for kind, values in self.brief.items()
         ]
-        return rows + ([("a pass", self.seen)] if " + " in self.seen else [])
+        rows += [("a pass", self.seen)] if " + " in self.seen else []
+        return rows + ([("page", self.page)] if self.page else [])
 
 
-def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
+def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = False) -> AuditResult:
     """Measure what is new or changed, split, judge, and write the manifest and the findings.
+
+    page  whether to write audit.html too: every picture small, with what was found in it
 
     Raises PortraitistError when `pictures/` holds nothing readable, for a set of the recipe that no picture is of, for
     a waiver or a threshold of a name that does not exist, and for a model of `[sight]` that cannot be used.
@@ -76,10 +82,8 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
             f"Add some: portraitist add {project.folder} FOLDER_OR_PICTURES",
         )
     require_sets(recipe, {picture.set for picture in found.pictures})
-    roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
-    pictures = [replace(p, role=roles.get(p.set, roles.get(bare(p.set), p.role))) for p in found.pictures]
-    kept = held_out(pictures, recipe.data.held_out)
-    pictures = [replace(p, split="held-out" if i in kept else "train") for i, p in enumerate(pictures)]
+    pictures = assigned(found.pictures, recipe)
+    kept = sum(picture.split == "held-out" for picture in pictures)
     found = replace(found, pictures=tuple(pictures))
     seen = Seen(
         pictures=pictures,
@@ -100,15 +104,33 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
     with durable.lock(project.folder):
         write_record(project, recipe, side, found, findings)
     blocked = bool(blocking(project, findings))
-    facts = {"pictures": len(pictures), "held_out": len(kept), "findings": len(findings), "blocked": blocked}
+    facts = {"pictures": len(pictures), "held_out": kept, "findings": len(findings), "blocked": blocked}
     emit(Finished(verb="audit", seconds=time.monotonic() - began, facts=facts))
-    return AuditResult(
+    result = AuditResult(
         tuple(findings),
         len(pictures),
-        len(kept),
+        kept,
         len(found.unreadable),
         blocked,
         coverage.table(seen),
         {kind: coverage.shown_values(seen, kind, wanted) for kind, wanted in project.facts.brief.items()},
         coverage.balance_of_sets(seen),
     )
+    return paged(project, pictures, result) if page else result
+
+
+def paged(project: Project, pictures: Sequence[Picture], result: AuditResult) -> AuditResult:
+    """Write the page of an audit; returns the result that names it."""
+    from portraitist.judge import contact
+
+    path = project.folder / "audit.html"
+    durable.write_text(path, contact.page(project, pictures, result.findings, result.table()))
+    return replace(result, page=str(path))
+
+
+def assigned(pictures: Sequence[Picture], recipe: Recipe) -> list[Picture]:
+    """The pictures with the roles of the recipe's sets, and on their side of the split."""
+    roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
+    pictures = [replace(p, role=roles.get(p.set, roles.get(bare(p.set), p.role))) for p in pictures]
+    kept = held_out(pictures, recipe.data.held_out)
+    return [replace(p, split="held-out" if i in kept else "train") for i, p in enumerate(pictures)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from portraitist.audit import content, survey
+from portraitist.audit import content, coverage, figure, survey, variety
 from portraitist.audit.framing import measured_in
 from portraitist.audit.variety import nearness
 from portraitist.errors import PortraitistError
@@ -237,4 +237,6 @@ def test_eyes_find_a_stranger_in_a_project_and_say_so(project):
     for i in range(3):
         (project.pictures / f"{i}.png").unlink()
     result = audit(project, read(project, 'sight.eyes="family"'))
-    assert "d10.png" in [f.about for f in result.findings if f.check == "identity_outliers"]
+    assert [f.about for f in result.findings if f.check == "identity_outliers"] == ["d10.png"]
+    own = {check.__name__ for module in (coverage, figure, variety) for check in module.CHECKS}
+    assert {f.check for f in result.findings} & own <= {"identity_outliers", "framing_balance"}, "a good set otherwise"
