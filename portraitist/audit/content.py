@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.pictures import Opened, fit
+from portraitist.pictures import BACKDROP, Opened, fit
 from portraitist.recipe import Recipe
 from portraitist.sight import embed, eyes, faces, onnx
 
@@ -144,17 +144,21 @@ def look(opened: Opened, data: bytes, by: Sights) -> dict[str, Any]:
 
 
 def backdrop(opened: Opened, seen: list[faces.Face]) -> str:
-    """Colours around the subject: roots of the shares of BINS in Lab, as bytes in hexadecimal; "" when little is seen.
+    """Colours around the subject: roots of shares of BINS in Lab, as bytes in hexadecimal; "" when little is seen.
 
-    Around is: outside the largest face's head, and the width of three heads below it; else a band left, right and
-    above. Of a picture with transparency nothing is told: what was around its subject has been taken away. A colour
-    between two bins counts to both by its nearness, so that a little more light moves little.
+    Around is: outside a mask, where there is one; else outside the largest face's head, and the width of three heads
+    below it; else a band left, right and above. Where all around is plain white over transparency, nothing is told:
+    what was there has been taken away. A colour between two bins counts to both by its nearness, so that a little more
+    light moves little.
     """
-    if opened.alpha is not None:
-        return ""
     width, height = fit(opened.width, opened.height, SIDE)
     small = np.asarray(Image.fromarray(opened.pixels).resize((width, height), Image.Resampling.BOX))
-    around = outside(width, height, width / opened.width, seen)
+    if opened.alpha is None:
+        around = outside(width, height, width / opened.width, seen)
+    else:
+        around = np.asarray(Image.fromarray(opened.alpha).resize((width, height), Image.Resampling.BOX)) == 0
+        if (small[around] == BACKDROP).all():
+            return ""
     if around.mean() < LEAST:
         return ""
     import cv2

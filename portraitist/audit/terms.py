@@ -84,3 +84,9 @@ def refuse_unknown(waived: Mapping[str, str], checks: Collection[str]) -> None:
                 f"project.toml: [waived] names {key!r}, and there is no check {name!r}",
                 meant(name, checks, f"Checks: {', '.join(sorted(checks))}."),
             )
+
+
+def stale(waived: Mapping[str, str], names: Collection[str]) -> list[str]:
+    """What to say of waivers for pictures that are not there (any more)."""
+    told = [(key, name) for key in waived for _, colon, name in (key.partition(":"),) if colon]
+    return [f"project.toml waives {key!r}, and there is no picture {name!r}" for key, name in told if name not in names]

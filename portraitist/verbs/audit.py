@@ -10,7 +10,7 @@ from portraitist.audit.survey import blocking, survey, write_record
 from portraitist.dataset.intake import bare, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
-from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.events import Emit, Finished, Started, Warned, ignore
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -83,6 +83,9 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = Fa
         )
     require_sets(recipe, {picture.set for picture in found.pictures})
     pictures = assigned(found.pictures, recipe)
+    there = {picture.name for picture in pictures} | {file.name for file in found.unreadable}
+    for says in terms.stale(project.facts.waived, there):
+        emit(Warned(says=says, remedy="Take it out of [waived] in project.toml, or correct the name."))
     kept = sum(picture.split == "held-out" for picture in pictures)
     found = replace(found, pictures=tuple(pictures))
     seen = Seen(

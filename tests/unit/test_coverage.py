@@ -218,6 +218,9 @@ def test_every_picture_of_a_finding_must_be_waived_and_a_wrong_name_is_refused()
     assert terms.reason(both, "check", ["a", "b"])
     assert not terms.reason(both, "check", ["a", "b", "c"])
     terms.refuse_unknown({"small:x.png": "it is the only one"}, {"small"})
+    assert terms.stale({"small:x.png": "why", "soft": "why", "soft:gone.png": "why"}, {"x.png"}) == [
+        "project.toml waives 'soft:gone.png', and there is no picture 'gone.png'"
+    ]
     with pytest.raises(PortraitistError) as refusal:
         terms.refuse_unknown({"smal": "why"}, {"small", "soft"})
     assert refusal.value.remedy == "Did you mean small?"

@@ -62,6 +62,11 @@ def test_what_is_called_around_leaves_the_subject_out():
     face = Face((75, 60, 50, 50), 1.0, 0.78)
     assert backdrop(Opened(pixels, None), [face]) == backdrop(Opened(np.full_like(pixels, (30, 160, 60)), None), [])
     assert backdrop(Opened(pixels, np.full((200, 200), 90, np.uint8)), []) == ""
+    mask = np.zeros((200, 200), np.uint8)
+    mask[35:, 35:165] = 255
+    assert backdrop(Opened(pixels, mask), []) == backdrop(Opened(np.full_like(pixels, (30, 160, 60)), None), [])
+    cut_out = np.where(mask[..., None] > 0, pixels, np.uint8(255))
+    assert backdrop(Opened(cut_out, mask), []) == ""
     filled = Face((-200, -200, 900, 900), 1.0, 0.78)
     assert backdrop(Opened(pixels, None), [filled]) == ""
 
