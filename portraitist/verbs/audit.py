@@ -1,6 +1,7 @@
 """audit: measure every picture once, draw the split, judge; alone writes manifest.jsonl and audit.json."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -57,7 +58,11 @@ class AuditResult:
             (kind, ", ".join(f"{n} {value}" for value, n in values.items())) for kind, values in self.brief.items()
         ]
         rows += [("a pass", self.seen)] if " + " in self.seen else []
-        return rows + ([("page", self.page)] if self.page else [])
+        rows += [("page", self.page)] if self.page else []
+        counts = Counter("waived" if f.waived else f.severity for f in self.findings)
+        words = {"block": "blocking", "warn": "warning", "note": "to note", "waived": "waived"}
+        told = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+        return [*rows, ("findings", told or "none")]
 
 
 def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = False) -> AuditResult:
