@@ -101,12 +101,22 @@ def open_upright(path: Path) -> Opened:
     Of a moving picture the first frame counts. Raises PortraitistError for an empty or unreadable file and for a
     header of more than 100 megapixels (refused before decoding).
     """
+    return open_data(path, read(path))
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a picture's file. Raises PortraitistError for one that cannot be read or is empty."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
     if not data:
         raise PortraitistError(f"{path} is empty (0 bytes)", "Copy it again from where it came from, or remove it.")
+    return data
+
+
+def open_data(path: Path, data: bytes) -> Opened:
+    """As `open_upright`, of bytes that have been read; `path` is for messages only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -18,11 +18,16 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from portraitist import durable, rules
 from portraitist.errors import PortraitistError
-from portraitist.sections import Adapter, Captioning, Data, Judging, Model, Section, Stage, Training
+from portraitist.sections import Adapter, Audit, Captioning, Data, Judging, Model, Section, Sight, Stage, Training
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
-TOOLS: dict[str, Any] = {"captioning": True, "data": {"sets": {"__all__": {"tag", "template"}}}}
+TOOLS: dict[str, Any] = {
+    "captioning": True,
+    "audit": True,
+    "sight": True,
+    "data": {"sets": {"__all__": {"tag", "template"}}},
+}
 """What makes the material of a run and does not decide it, as pydantic leaves it out of a dump."""
 
 STANDINGS = ("custom", "paper", "measured")
@@ -42,6 +47,8 @@ class Recipe(Section):
     stages      stretches of training, one after the other
     training    how it is trained
     judging     how checkpoints are judged and chosen
+    audit       what is expected of the pictures
+    sight       models that see what pictures show
     standing    where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
                 "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
     """
@@ -57,6 +64,8 @@ class Recipe(Section):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(steps=300),)
     training: Training = Training()
     judging: Judging = Judging()
+    audit: Audit = Audit()
+    sight: Sight = Sight()
     standing: dict[str, str] = Field({})
 
     @field_validator("standing")

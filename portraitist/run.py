@@ -98,11 +98,12 @@ def examine(project: Project, recipe: Recipe, emit: Emit) -> Any:
 
     A trigger that no caption holds blocks, and is just what captioning mends where there are no captions.
     """
+    from portraitist.audit import terms
     from portraitist.verbs.audit import audit
     from portraitist.verbs.caption import caption
 
     audited = audit(project, recipe, emit=emit)
-    blocks = {found.check for found in audited.findings if found.severity == "block"} - set(project.facts.waived)
+    blocks = {found.check for found in terms.standing(project.facts.waived, audited.findings)}
     if blocks <= {"trigger_missing"} and any(not picture.caption for picture in project.read_manifest()):
         caption(project, recipe, emit=emit)
         audited = audit(project, recipe, emit=emit)

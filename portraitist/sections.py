@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -217,6 +218,37 @@ class Training(Section):
     save_every: int = Field(50, ge=1)
     keep: int = Field(2, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Audit(Section):
+    """What the audit expects of pictures; it judges what was measured, so that a change counts at once.
+
+    quota       shares of close-up, mid and full that it asks for: G4 (20-30, 40-50, 20-30 %), or G1 (its 70 pictures,
+                with more full bodies)
+    framing     ranges of your own, as shares, which go before those of the quota: close-up = [0.2, 0.3], mid, full
+    thresholds  other numbers of the audit by their names in docs/audit.md, such as sharpness = 30
+    """
+
+    quota: Literal["G4", "G1"] = "G4"
+    framing: dict[Literal["close-up", "mid", "full"], tuple[Share, Share]] = {}
+    thresholds: dict[str, float] = {}
+
+
+class Sight(Section):
+    """Models that see what pictures show: files on this machine, never fetched. Paths are from the character's folder.
+
+    faces        auto: OpenCV's own cascades, made of photographs, and nothing for the family mini; off; or a file:
+                 YuNet (`.onnx`), which tells views too, or a cascade (`.xml`), as there are for drawn faces
+    recognition  of faces, SFace or shaped like ArcFace (`.onnx`), to tell whose they are; needs YuNet's points; "" is
+                 none
+    embedding    of whole pictures, such as DINOv2 or CLIP (`.onnx`); "" is none
+    eyes         family: the family's own eyes, where it has any (mini), tell framing and who it is; loads torch. Or off
+    """
+
+    faces: str = "auto"
+    recognition: str = ""
+    embedding: str = ""
+    eyes: Literal["off", "family"] = "off"
 
 
 class Judging(Section):

@@ -53,8 +53,7 @@ def told(result: Any) -> str:
     values = plain(result)
     if not isinstance(values, dict):
         return str(values)
-    passed = values.get("blocked") is False  # what would block and does not has been waived by name
-    lines = [line for finding in values.pop("findings", []) for line in finding_lines(finding, waived=passed)]
+    lines = [line for finding in values.pop("findings", []) for line in finding_lines(finding)]
     if callable(getattr(result, "table", None)):
         rows: list[tuple[str, str]] = result.table()
         width = max(len(name) for name, _ in rows)
@@ -68,16 +67,17 @@ def told(result: Any) -> str:
     return "\n".join(lines)
 
 
-def finding_lines(finding: Mapping[str, Any], *, waived: bool = False) -> list[str]:
-    """One finding: what the audit says of which pictures, and the remedy below it; `waived` if nothing blocks."""
-    severity = str(finding.get("severity", ""))
-    mark = "waived" if waived and severity == "block" else MARKS.get(severity, severity)
+def finding_lines(finding: Mapping[str, Any]) -> list[str]:
+    """One finding: what the audit says of which pictures, and below it the remedy, or why it was let pass."""
+    severity, waived = str(finding.get("severity", "")), finding.get("waived")
+    mark = "waived" if waived else MARKS.get(severity, severity)
     pictures = list(finding.get("pictures") or [])
     named = ", ".join(map(str, pictures[:5])) + (f" and {len(pictures) - 5} more" if len(pictures) > 5 else "")
     says = str(finding.get("says", ""))
     whose = f" ({named})" if named and not any(str(p) in says for p in pictures[:1]) else ""
     lines = [f"{mark}: {says}{whose} [{finding.get('check', '')}]"]
-    return [*lines, f"    {finding['remedy']}"] if finding.get("remedy") else lines
+    below = waived or " ".join(filter(None, (finding.get("remedy"), finding.get("repair"))))
+    return [*lines, f"    {below}"] if below else lines
 
 
 def fact(value: Any) -> str:

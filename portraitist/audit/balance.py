@@ -1,13 +1,11 @@
-"""Numbers of the whole set to findings: how many, twins, framings."""
+"""Numbers of the whole set to findings: how many, twins."""
 
-from collections import Counter
 from collections.abc import Iterator
-from math import ceil, floor
 
 from portraitist.audit import Finding, Rules, Seen
 from portraitist.audit.quality import Check
 from portraitist.dataset.split import FEWEST, clusters
-from portraitist.pictures import Picture, framing_word
+from portraitist.pictures import Picture
 
 
 def number(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -52,27 +50,4 @@ def worth(picture: Picture) -> tuple[float, int, str]:
     return picture.measures["short"] * picture.measures["effective"], picture.width * picture.height, picture.name
 
 
-def framing_balance(seen: Seen, rules: Rules) -> Iterator[Finding]:
-    """Too few or too many pictures of one framing, where captions tell framings.
-
-    Shares are of the pictures whose caption names a framing, in [0, 1].
-    """
-    shown = [picture for picture in seen.pictures if picture.role != "prior"]
-    framings = {p.name: framing_word(p.caption) for p in shown if framing_word(p.caption)}
-    total, counts = len(framings), Counter(framings.values())
-    if total < rules.framing_least or total < rules.telling * len(shown):
-        return
-    for framing, (low, high) in rules.framing.items():
-        count = counts[framing]
-        says = f"{framing}: {count} of {total} pictures, {count / total:.0%}; expected {low:.0%} to {high:.0%}"
-        if count / total < low - rules.slack:
-            change = ceil((low * total - count) / (1 - low))
-            yield Finding("framing_balance", framing, "warn", says, f"Add {change} {framing} pictures.", change)
-        elif count / total > high + rules.slack:
-            change = floor(high * total - count)
-            these = tuple(name for name, word in framings.items() if word == framing)
-            remedy = f"Swap {-change} of these for other framings."
-            yield Finding("framing_balance", framing, "warn", says, remedy, change, these)
-
-
-CHECKS: tuple[Check, ...] = (number, no_held_out, near_duplicates, framing_balance)
+CHECKS: tuple[Check, ...] = (number, no_held_out, near_duplicates)

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from portraitist.audit import Finding, Rules, Seen
+from portraitist.audit.framing import measured_in
 from portraitist.audit.quality import Check
 from portraitist.dataset.captions import holds, rendered
-from portraitist.dataset.captions_safety import unfit as unfit_words
 from portraitist.dataset.intake import bare
+from portraitist.dataset.minors import underage
+from portraitist.dataset.minors import unfit as unfit_words
 from portraitist.dataset.taxonomy import any_of, clashes, is_identity, kind_named, kind_of, plainly
 from portraitist.dataset.vocabulary import FORBIDDEN, HEDGES, SAME
 from portraitist.pictures import Picture, framing_word
@@ -151,14 +153,9 @@ def contradiction(seen: Seen, rules: Rules) -> Iterator[Finding]:
                 remedy = "Keep the one that is true of the picture."
                 yield Finding("contradiction", picture.name, "warn", says, remedy, 0, (picture.name,))
                 break
-        told, measured = framing_word(picture.caption), picture.measures.get("framing")
-        if (
-            told
-            and measured in ("close-up", "mid", "full")
-            and picture.measures.get("framing_sure")
-            and told != measured
-        ):
-            says = f"{picture.name}: its caption says {told}, and the picture is measured as {measured}"
+        told, measured = framing_word(picture.caption), measured_in(picture)
+        if told and measured.sure and told != measured.framing:
+            says = f"{picture.name}: its caption says {told}, and the picture is measured as {measured.framing}"
             remedy = "Correct the caption, if the picture agrees."
             yield Finding("contradiction", f"{picture.name} framing", "warn", says, remedy, 0, (picture.name,))
 
@@ -217,7 +214,7 @@ def unnamed(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 
 def unfit(seen: Seen, rules: Rules) -> Iterator[Finding]:
-    """Captions that sexualise a minor: refused, and waived by nobody."""
+    """Captions that sexualise a minor, or say that a real person is one: refused, and waived by nobody."""
     wanted = [value for values in seen.brief.values() for value in values] or [""]
     if reason := next(filter(None, (unfit_words(seen.noun, value) for value in wanted)), ""):
         says, remedy = f"What project.toml says cannot be used: {reason}", "Correct its noun or its brief."
@@ -227,6 +224,10 @@ def unfit(seen: Seen, rules: Rules) -> Iterator[Finding]:
         if reason := unfit_words(*lines(picture), noun):
             says = f"{picture.name}: its caption cannot be used: {reason}"
             remedy = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
+            yield Finding("unfit", picture.name, "block", says, remedy, 0, (picture.name,))
+        elif seen.real and noun and (words := next(filter(None, map(underage, lines(picture))), "")):
+            says = f"{picture.name}: its caption says that a real person is a minor ({words})"
+            remedy = "Minors are never a subject, whoever consents. If it is about something else, say it otherwise."
             yield Finding("unfit", picture.name, "block", says, remedy, 0, (picture.name,))
 
 

@@ -1,22 +1,26 @@
 """What lies in a project's `pictures/`, measured, and the record of what was found: written here, read by `encode`.
 
-A picture whose file is unchanged (size and times of change) is taken from the last manifest and not opened again.
+A picture whose file is unchanged (size and times of change) is taken from the last manifest and not opened again; one
+that was moved, renamed or copied back is known by its bytes, and not decoded again.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from portraitist import durable
-from portraitist.audit import Finding, Unread
+from portraitist.audit import Finding, Unread, terms
+from portraitist.audit.content import Sights, look
 from portraitist.audit.measure import VERSION, measure
 from portraitist.dataset import captions, intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, ignore
-from portraitist.pictures import Picture, open_upright, stamp
+from portraitist.pictures import Picture, open_data, read, stamp
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+from portraitist.sight.onnx import ModelError
 
 FORMAT = 1
 
@@ -31,9 +35,13 @@ class Survey:
     others: tuple[str, ...]
 
 
-def survey(project: Project, side: int, emit: Emit = ignore) -> Survey:
-    """Open and measure every picture that is new or changed; `side` is the training side in pixels."""
-    listing, before = intake.listed(project.pictures), earlier(project)
+def survey(project: Project, side: int, by: Sights, emit: Emit = ignore) -> Survey:
+    """Open and measure every picture that is new or changed.
+
+    side  of training, in pixels; by: what looks at content. Where only one of the two measured otherwise, only that is
+          measured again
+    """
+    listing, known = intake.listed(project.pictures), earlier(project)
     pictures: list[Picture] = []
     unreadable: list[Unread] = []
     uncaptioned: list[Unread] = []
@@ -42,7 +50,9 @@ def survey(project: Project, side: int, emit: Emit = ignore) -> Survey:
         try:
             if name != source.name:
                 raise PortraitistError(f"{name}: its name is not UTF-8", "Rename it with plain letters.")
-            picture = measured(source, before.get(name), side)
+            picture = measured(source, known, side, by)
+        except ModelError:
+            raise
         except PortraitistError as error:
             unreadable.append(Unread(name, error.problem, error.remedy))
             continue
@@ -56,28 +66,51 @@ def survey(project: Project, side: int, emit: Emit = ignore) -> Survey:
     return Survey(tuple(pictures), tuple(unreadable), tuple(uncaptioned), tuple(map(printable, listing.others)))
 
 
-def earlier(project: Project) -> dict[str, Picture]:
-    """The pictures of the last manifest by name; none when it is absent or damaged: it is derived."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The pictures of the last manifest: by name, and by the SHA-256 of their files' bytes."""
+
+    named: Mapping[str, Picture]
+    held: Mapping[str, Picture]
+
+
+def earlier(project: Project) -> Known:
+    """The pictures of the last manifest; none when it is absent or damaged: it is derived."""
     try:
-        return {picture.name: picture for picture in project.read_manifest()}
+        pictures = project.read_manifest()
     except PortraitistError:
-        return {}
+        pictures = []
+    return Known(
+        {p.name: p for p in pictures}, {str(p.measures["bytes"]): p for p in pictures if "bytes" in p.measures}
+    )
 
 
-def measured(source: intake.Source, before: Picture | None, side: int) -> Picture:
-    """One picture with its measures, from `before` when neither its file nor what is measured has changed."""
-    marks = {"stamp": stamp(source.path), "version": VERSION, "side": side}
-    if before is not None and all(before.measures.get(name) == value for name, value in marks.items()):
-        return replace(before, split="train", role="identity")
-    opened = open_upright(source.path)
+def measured(source: intake.Source, known: Known, side: int, by: Sights) -> Picture:
+    """One picture with its measures; what is known of its file already, and measured in the same way, is taken over."""
+    mark, data = stamp(source.path), b""
+    before = known.named.get(source.name)
+    if before is None or before.measures.get("stamp") != mark or "bytes" not in before.measures:
+        data = read(source.path)
+        before = known.held.get(hashlib.sha256(data).hexdigest())
+    old = before.measures if before is not None else {}
+    marks = {"version": VERSION, "side": side}
+    alike = all(old.get(name) == value for name, value in marks.items())
+    content = old.get("content", {})
+    if before is None or not alike or content.get("by") != by.by:
+        data = data or read(source.path)
+        opened = open_data(source.path, data)
+        size = opened.digest, opened.width, opened.height
+        old = old if alike else measure(opened, side)
+        content = content if content.get("by") == by.by else look(opened, data, by)
+        old = {**old, **marks, "bytes": hashlib.sha256(data).hexdigest()}
+    else:
+        size = before.digest, before.width, before.height
     return Picture(
-        name=source.name,
-        digest=opened.digest,
-        width=opened.width,
-        height=opened.height,
+        source.name,
+        *size,
         set=source.set,
         repeats=intake.repeats(source.set),
-        measures={**measure(opened, side), **marks},
+        measures={**old, "content": content, "stamp": mark},
     )
 
 
@@ -92,10 +125,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def terms(recipe: Recipe, side: int) -> dict[str, Any]:
-    """What of a recipe the manifest depends on."""
+def settled(recipe: Recipe, side: int) -> dict[str, Any]:
+    """What of a recipe the record depends on."""
     roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
-    return {"side": side, "held_out": recipe.data.held_out, "roles": roles}
+    rules = terms.changed(terms.expected(recipe.audit))
+    return {"side": side, "held_out": recipe.data.held_out, "roles": roles, "rules": rules}
 
 
 def write_record(project: Project, recipe: Recipe, side: int, found: Survey, findings: Sequence[Finding]) -> None:
@@ -104,7 +138,7 @@ def write_record(project: Project, recipe: Recipe, side: int, found: Survey, fin
     value = {
         "format": FORMAT,
         "manifest": durable.digest(project.manifest),
-        **terms(recipe, side),
+        **settled(recipe, side),
         "pictures": len(found.pictures),
         "unreadable": [asdict(file) for file in found.unreadable],
         "findings": [asdict(finding) for finding in findings],
@@ -134,9 +168,8 @@ def read_findings(project: Project) -> list[Finding]:
 
 
 def blocking(project: Project, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that block and that project.toml does not waive by name; `unfit` is waived by nobody."""
-    waived = project.facts.waived.keys() - {"unfit"}
-    return [f for f in findings if f.severity == "block" and f.check not in waived]
+    """The findings that block and that project.toml does not waive."""
+    return terms.standing(project.facts.waived, findings)
 
 
 def cleared(project: Project, recipe: Recipe, side: int) -> list[Picture]:
@@ -149,8 +182,10 @@ def cleared(project: Project, recipe: Recipe, side: int) -> list[Picture]:
     again = f"Run: portraitist audit {project.folder}"
     if record.get("manifest") != durable.digest(project.manifest):
         raise PortraitistError(f"{project.manifest} and {project.findings} are not of one audit", again)
-    if any(record.get(name) != value for name, value in terms(recipe, side).items()):
-        raise PortraitistError("The recipe's resolution, split or sets have changed since the audit", again)
+    if any(record.get(name, {}) != value for name, value in settled(recipe, side).items()):
+        raise PortraitistError(
+            "The recipe's resolution, split or sets, or what the audit expects, have changed since the audit", again
+        )
     known = {picture.name: picture for picture in pictures}
     passed = {file["name"] for file in record["unreadable"]}
     there = {printable(source.name): source for source in intake.listed(project.pictures).pictures}

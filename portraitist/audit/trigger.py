@@ -19,7 +19,7 @@ def meant(trigger: str, pieces: Callable[[str], int] | None) -> str:
     return ""
 
 
-def known_trigger(seen: Seen, rules: Rules) -> Iterator[Finding]:
+def trigger_common(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """A trigger that the base knows: the character would be pulled towards that, and leak into it."""
     if seen.trigger_meant:
         remedy = f"Choose a word that nobody uses, such as {coined(seen.trigger)}, in project.toml and in the captions."
@@ -32,4 +32,4 @@ def coined(trigger: str) -> str:
     return f"{kept.lower()}x_char"
 
 
-CHECKS: tuple[Check, ...] = (known_trigger,)
+CHECKS: tuple[Check, ...] = (trigger_common,)

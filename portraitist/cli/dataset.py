@@ -83,12 +83,21 @@ def add(
 
 
 @app.command(sort_key=2)
-def audit(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
+def audit(
+    folder: Folder,
+    /,
+    *,
+    page: Annotated[
+        bool, Parameter(show_default=False, help="Write audit.html too: every picture, the worst first.")
+    ] = False,
+    changes: Changes = (),
+    as_json: Json = False,
+) -> Work:
     """Look at every picture and caption: what is wrong, and what to do. Exit code 1 when a finding blocks."""
     from portraitist.verbs.audit import audit as verb
 
     project, recipe = opened(folder, changes)
-    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit))
+    return Work(folder, lambda emit, stop: verb(project, recipe, page=page, emit=emit))
 
 
 @app.command(sort_key=3)

@@ -1,13 +1,77 @@
 """Words that are refused whoever writes them: minors in anything sexual, and a real person who is a minor.
 
-Careful in both directions: an age, a child in the background and a school are ordinary words of captions, and stay
-so. What is refused is told with the very words. It reads words; pictures are for people to judge.
+What sexualises is told by words: one that says a minor together with one that is sexual, in one text or in texts that
+belong together (a caption, and what the project says of its character); and the few words that say both at once. Adults
+are not its business ("young woman", "1girl"), nor are minors who are not sexualised (a school, a child on a beach). Where
+both kinds of word stand in one text it refuses, whatever they were meant to say. English only, and no judge of pictures.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from portraitist.errors import PortraitistError
+
+BOTH = (
+    r"lolis?|lolicons?|lolita complex|shotas|shotacons?|toddlercons?|jailbait|underage(?:d)? sex|child ?porn\w*|cp porn"
+)
+
+SCHOOL = (
+    r"school ?(?:girl|boy)s?|(?:school|student|sailor) uniforms?|serafuku|(?:high|middle|elementary|primary) school\w*"
+)
+
+MINOR = (
+    r"child|children|kids?(?! (?:gloves|leather))|toddlers?|infants?|newborns?|"
+    r"bab(?:y|ies)(?! (?:blue|pink|doll|dolls|hairs?|bangs|bump|powder))|pre ?teens?|tweens?|teens?|teenage[rd]?s?|"
+    r"adolescents?|under ?aged?|minors|a minor|(?:little|small|young|prepubescent|elementary) (?:girl|boy)s?|"
+    r"youngsters?|kindergart(?:en|ner)\w*|shota|lolita girl|juveniles?|prepubescent|pubescent|" + SCHOOL
+)
+
+SEXUAL = (
+    r"nude|nudes|nudity|naked|nsfw|topless|bottomless|nipples?|areolas?|genitals?|genitalia|penis|vagina|vulva|pussy|"
+    r"cameltoe|crotch|cleavage|breasts?|underboob|sideboob|buttocks|panties|panty|pantyshot|upskirt|thong|g ?string|"
+    r"lingerie|underwear|bra|bikini|babydoll|garter belt|sex|sexy|sexual\w*|erotic\w*|seductive\w*|"
+    r"sensual\w*|provocative\w*|suggestive\w*|lewd|lascivious|explicit|porn\w*|hentai|ecchi|ahegao|fetish\w*|bdsm|"
+    r"bondage|aroused|arousal|orgasm\w*|masturbat\w*|intercourse|fellatio|blowjob|handjob|cum|undressing|undressed|"
+    r"stripping|striptease|spread legs|see through|wet shirt|r ?18|rating explicit|rating questionable|flat chest"
+)
+
+TENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+TOLD_AGE = (
+    rf"(?:aged? (?:of )?)?\b(?:1[0-7]|[0-9]|one|two|three|four|five|six|seven|eight|nine|{TENS}) ?"
+    r"(?:years? olds?|yrs? olds?|y ?o|year old)\b|"
+    rf"\bage[ds]?:? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b"
+)
+
+LETTERS = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
+
+FINDS = {
+    name: re.compile(rf"\b(?:{words})\b") for name, words in {"both": BOTH, "minor": MINOR, "sexual": SEXUAL}.items()
+}
+TOLD_AGES = re.compile(TOLD_AGE)
+
+
+def unfit(*texts: str) -> str:
+    """Why texts that belong together cannot be used, with the words that say so; "" where they can.
+
+    Texts are a caption, and what else is said of the same character (its noun, its brief).
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        low = " ".join(re.sub(r"[_\W]+", " ", unicodedata.normalize("NFKC", text).casefold()).split())
+        signs = " ".join(re.sub(r"[^\w@$!]+|_", " ", unicodedata.normalize("NFKC", text).casefold()).split())
+        for form in (low, signs.translate(LETTERS)):
+            for name, pattern in FINDS.items():
+                if match := pattern.search(form):
+                    found.setdefault(name, match[0])
+        if match := TOLD_AGES.search(low):
+            found.setdefault("minor", match[0])
+    if "both" in found:
+        return f"it says {found['both']!r}"
+    if "minor" in found and "sexual" in found:
+        return f"it says {found['minor']!r} and {found['sexual']!r}"
+    return ""
+
 
 AGE = (
     r"(?:age[ds]?[ :]*(?P<a>\d{1,2})(?!\d|\s*%|s\b)|(?P<b>\d{1,2})[- ]?(?:years?|yrs?)[- ]old|(?P<c>\d{1,2})[- ]?"
@@ -18,18 +82,8 @@ YOUNG = (
     r"(?:child(?:ren)?|kids?|toddlers?|infants?|pre-?teens?|tweens?|teen(?:age(?:d|rs?)?|s)?|minors?|underaged?|"
     r"school ?girls?|school ?boys?|(?:little|young|small) (?:girls?|boys?)|lolis?|shotas?)"
 )
-SEXUAL = (
-    r"(?:nudes?|nudity|naked|topless|bottomless|nsfw|sex|sexual(?:ly|ized|ised)?|sexy|porn\w*|hentai|erotic\w*|"
-    r"nipples?|areolae?|genital\w*|penis|vagina|vulva|pussy|cum|fellatio|blowjob|masturbat\w*|orgasm\w*|intercourse|"
-    r"lingerie|seductive|upskirt|panty ?shot|fetish|bondage|rape[ds]?|raping|undress(?:ed|ing))"
-)
-NEVER = re.compile(r"(?<!\w)(?:lolicons?|shotacons?|toddlercons?|child porn\w*|kiddie porn|jailbait|csam)(?!\w)", re.I)
-SCHOOL = r"(?:school uniform|serafuku|classroom|school ?bag|randoseru|kindergarten|elementary school|middle school)"
 
 AGES = re.compile(rf"(?<![\w.]){AGE}", re.I)
-YOUNG_WORD = re.compile(rf"(?<!\w){YOUNG}(?!\w)", re.I)
-SEXUAL_WORD = re.compile(rf"(?<!\w){SEXUAL}(?!\w)", re.I)
-SCHOOL_WORD = re.compile(rf"(?<!\w){SCHOOL}(?!\w)", re.I)
 AFTER_AGE = re.compile(rf"[- ]*(?:{PERSON}\b|$|[,.;!)])", re.I)
 IS_YOUNG = re.compile(
     rf"(?:^|,|\bis|\bas)\s*(?:an?|the)\s+(?:\w+\s+)?(?P<who>{YOUNG}(?: (?:girl|boy)s?)?)\s*(?:$|,|\.)", re.I
@@ -46,18 +100,6 @@ def ages(text: str) -> list[str]:
     return found
 
 
-def sexualised(text: str) -> str:
-    """The words that sexualise a minor in a text, "" for none: of a genre that is that, or the one beside the other."""
-    if match := NEVER.search(text):
-        return match[0]
-    sexual = SEXUAL_WORD.search(text)
-    if sexual is None:
-        return ""
-    spoken = [match[0] for pattern in (YOUNG_WORD, SCHOOL_WORD) if (match := pattern.search(text))]
-    young = next(iter([*ages(text), *spoken]), "")
-    return f"{young} ... {sexual[0]}" if young else ""
-
-
 def underage(text: str) -> str:
     """The words by which a text says that its subject is a minor, "" for none: an age, or "a child" after a comma."""
     match = IS_YOUNG.search(text)
@@ -70,9 +112,9 @@ def refuse(texts: Mapping[str, str], *, real: bool) -> None:
     texts  by where they stand, for the message
     """
     for where, text in texts.items():
-        if words := sexualised(text):
+        if reason := unfit(text):
             raise PortraitistError(
-                f"{where} sexualises a minor ({words})", "This is never made. If it was not meant, say it otherwise."
+                f"{where} sexualises a minor: {reason}", "This is never made. If it was not meant, say it otherwise."
             )
         if real and (words := underage(text)):
             raise PortraitistError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from portraitist import provenance as ledger
 from portraitist.audit import Finding
+from portraitist.audit.terms import reason
 from portraitist.events import Finished, Started, Warned
 from portraitist.judge.album import Album, Shown
 from portraitist.judge.dossier import Dossier
@@ -119,7 +120,8 @@ def judgement(dossier: Dossier, finding: Finding) -> Judgement:
     """A finding with the reason it was waived and its pictures named."""
     names = [name for name in finding.pictures if name not in finding.says]
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return Judgement(finding, dossier.project.facts.waived.get(finding.check, ""), ", ".join(names[:6]) + more)
+    waived = reason(dossier.project.facts.waived, finding.check, finding.pictures)
+    return Judgement(finding, waived, ", ".join(names[:6]) + more)
 
 
 def recipe_facts(dossier: Dossier) -> list[Fact]:

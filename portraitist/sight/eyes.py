@@ -6,8 +6,10 @@ family, since they must know the world it draws; where there are none, the plain
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from torch import Tensor
 
 LEARNED: dict[str, str] = {"mini": "portraitist.sight.dual:load"}
@@ -99,7 +102,47 @@ def load(family: str) -> Eyes | None:
     if family not in LEARNED:
         return None
     module, _, name = LEARNED[family].partition(":")
-    folder = Path(str(resources.files("portraitist"))) / "weights" / "eyes"
-    if find_spec(module) is None or not any(folder.glob("*.safetensors")):
+    if find_spec(module) is None or not any(folder().glob("*.safetensors")):
         return None
-    return cast(Eyes, getattr(importlib.import_module(module), name)(folder))
+    return cast(Eyes, getattr(importlib.import_module(module), name)(folder()))
+
+
+def folder() -> Path:
+    """Where learned eyes lie."""
+    return Path(str(resources.files("portraitist"))) / "weights" / "eyes"
+
+
+@cache
+def opened(family: str) -> Eyes | None:
+    """The learned eyes of a family, opened once a process."""
+    return load(family)
+
+
+def names(family: str) -> str:
+    """The digest of a family's learned eyes, read without opening them, that is without torch; "" when it has none."""
+    sha, there = hashlib.sha256(), sorted(folder().glob("*.safetensors"))
+    for path in there if family in LEARNED else ():
+        sha.update(path.name.encode() + path.read_bytes())
+    return sha.hexdigest() if family in LEARNED and there else ""
+
+
+FRAMINGS = {"close-up": "close-up", "mid": "half body", "full": "full body"}
+"""The guides' three framings, in the words that the drawn world's captions have for them."""
+
+
+def glance(family: str, pixels: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    """What a family's learned eyes see in one picture (H, W, 3) uint8: how well each framing fits, and who it is.
+
+    The first are cosines by framing, the second a unit vector (d,) float32. Views are not asked for: knowing nothing
+    else of a picture, these eyes tell four views apart in 56 of 100 drawings (framings in 90). Raises KeyError for a
+    family without eyes.
+    """
+    import torch
+
+    eyes = opened(family)
+    if eyes is None:
+        raise KeyError(family)
+    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    fits = eyes.content(batch) @ eyes.texts([f"{words} of a cartoon character" for words in FRAMINGS.values()]).T
+    scores = {name: round(float(value), 4) for name, value in zip(FRAMINGS, fits[0], strict=True)}
+    return scores, eyes.pictures(batch)[0].numpy()

@@ -1,20 +1,45 @@
 """audit: measure every picture once, draw the split, judge; alone writes manifest.jsonl and audit.json."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from portraitist import durable, families, provenance
-from portraitist.audit import Finding, Rules, Seen, balance, quality, rights, trigger, wording
+from portraitist.audit import (
+    Finding,
+    Seen,
+    balance,
+    content,
+    coverage,
+    figure,
+    quality,
+    rights,
+    terms,
+    trigger,
+    variety,
+    wording,
+)  # fmt: skip
 from portraitist.audit.survey import blocking, survey, write_record
-from portraitist.dataset import minors
 from portraitist.dataset.intake import bare, listed, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
-from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.events import Emit, Finished, Started, Warned, ignore
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
+
+CHECKS = (
+    *quality.CHECKS,
+    *balance.CHECKS,
+    *figure.CHECKS,
+    *coverage.CHECKS,
+    *variety.CHECKS,
+    *wording.CHECKS,
+    *rights.CHECKS,
+    *trigger.CHECKS,
+)
+"""Every check, each a function by the name that its findings carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +50,10 @@ class AuditResult:
     pictures    that could be read; held_out of them are kept from training
     unreadable  picture files that could not, each named in a finding
     blocked     whether a finding blocks that project.toml does not waive
+    shown       pictures of the character by framing, and in it by view
+    brief       by kind of the brief: how many pictures show each value
+    seen        how often the roles are seen in a pass of training
+    page        where the page was written, "" where none was asked for
     """
 
     findings: tuple[Finding, ...]
@@ -32,19 +61,47 @@ class AuditResult:
     held_out: int
     unreadable: int
     blocked: bool
+    shown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    brief: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seen: str = ""
+    page: str = ""
+
+    def table(self) -> list[tuple[str, str]]:
+        """What was looked at and what it shows, as rows of a name and words."""
+        more = [f"{self.held_out} held out"] + ([f"{self.unreadable} unreadable"] if self.unreadable else [])
+        rows = [("pictures", f"{self.pictures} ({', '.join(more)})")]
+        known = {framing: views for framing, views in self.shown.items() if framing != "unknown" or any(views.values())}
+        if any(framing != "unknown" and any(views.values()) for framing, views in known.items()):
+            columns = list(next(iter(known.values())))
+            rows.append(("", "  ".join(columns)))
+            for framing, views in known.items():
+                rows.append((framing, "  ".join(f"{views[name] or '-':>{len(name)}}" for name in columns)))
+        rows += [
+            (kind, ", ".join(f"{n} {value}" for value, n in values.items())) for kind, values in self.brief.items()
+        ]
+        rows += [("a pass", self.seen)] if " + " in self.seen else []
+        rows += [("page", self.page)] if self.page else []
+        counts = Counter("waived" if f.waived else f.severity for f in self.findings)
+        words = {"block": "blocking", "warn": "warning", "note": "to note", "waived": "waived"}
+        told = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+        return [*rows, ("findings", told or "none")]
 
 
-def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
+def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = False) -> AuditResult:
     """Measure what is new or changed, split, judge, and write the manifest and the findings.
 
-    Raises PortraitistError when `pictures/` holds nothing readable, for a set of the recipe that no picture is of, and
-    for captions that sexualise minors or make one of a real person.
+    page  whether to write audit.html too: every picture small, with what was found in it
+
+    Raises PortraitistError when `pictures/` holds nothing readable, for a set of the recipe that no picture is of, for
+    a waiver or a threshold of a name that does not exist, and for a model of `[sight]` that cannot be used.
     """
-    began, rules = time.monotonic(), Rules()
+    began, rules = time.monotonic(), terms.expected(recipe.audit)
+    terms.refuse_unknown(project.facts.waived, {check.__name__ for check in CHECKS})
+    by = content.sights(recipe, project.folder)
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
     emit(Started(verb="audit"))
-    found = survey(project, side, emit)
+    found = survey(project, side, by, emit)
     if not found.pictures:
         reason = f"; the last reason: {found.unreadable[-1].why}" if found.unreadable else ""
         raise PortraitistError(
@@ -52,12 +109,12 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
             f"Add some: portraitist add {project.folder} FOLDER_OR_PICTURES",
         )
     require_sets(recipe, {picture.set for picture in found.pictures})
-    roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
-    pictures = [replace(p, role=roles.get(p.set, roles.get(bare(p.set), p.role))) for p in found.pictures]
-    kept = held_out(pictures, recipe.data.held_out)
-    pictures = [replace(p, split="held-out" if i in kept else "train") for i, p in enumerate(pictures)]
+    pictures = assigned(found.pictures, recipe)
+    there = {picture.name for picture in pictures} | {file.name for file in found.unreadable}
+    for says in terms.stale(project.facts.waived, there):
+        emit(Warned(says=says, remedy="Take it out of [waived] in project.toml, or correct the name."))
+    kept = sum(picture.split == "held-out" for picture in pictures)
     found = replace(found, pictures=tuple(pictures))
-    refuse_words(project, pictures)
     with durable.lock(project.folder):
         ledger = provenance.read(project.ledger)
         records = rights.recorded(project, ledger, pictures, listed(project.pictures).pictures)
@@ -73,30 +130,46 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         brief=project.facts.brief,
         recipe=recipe,
         noun=project.facts.noun,
+        real=project.facts.subject == "real",
         readers=family.profile.readers,
         records=records,
         ledger_broken=ledger.broken,
         trigger_meant=trigger.meant(project.facts.trigger, families.word_counter(recipe.model)),
+        multiple=family.pixel_multiple,
     )
-    checks = (*quality.CHECKS, *balance.CHECKS, *wording.CHECKS, *rights.CHECKS, *trigger.CHECKS)
-    findings = [finding for check in checks for finding in check(seen, rules)]
-    findings.sort(key=lambda finding: ("block", "warn", "note").index(finding.severity))
+    findings = [finding for check in CHECKS for finding in check(seen, rules)]
+    findings = [replace(f, waived=terms.reason(project.facts.waived, f.check, f.pictures)) for f in findings]
+    findings.sort(key=lambda finding: (bool(finding.waived), ("block", "warn", "note").index(finding.severity)))
     with durable.lock(project.folder):
         write_record(project, recipe, side, found, findings)
     blocked = bool(blocking(project, findings))
-    facts = {"pictures": len(pictures), "held_out": len(kept), "findings": len(findings), "blocked": blocked}
+    facts = {"pictures": len(pictures), "held_out": kept, "findings": len(findings), "blocked": blocked}
     emit(Finished(verb="audit", seconds=time.monotonic() - began, facts=facts))
-    return AuditResult(tuple(findings), len(pictures), len(kept), len(found.unreadable), blocked)
+    result = AuditResult(
+        tuple(findings),
+        len(pictures),
+        kept,
+        len(found.unreadable),
+        blocked,
+        coverage.table(seen),
+        {kind: coverage.shown_values(seen, kind, wanted) for kind, wanted in project.facts.brief.items()},
+        coverage.balance_of_sets(seen),
+    )
+    return paged(project, pictures, result) if page else result
 
 
-def refuse_words(project: Project, pictures: Sequence[Picture]) -> None:
-    """Refuse captions that sexualise a minor, with the project's noun beside them, or make one of a real person.
+def paged(project: Project, pictures: Sequence[Picture], result: AuditResult) -> AuditResult:
+    """Write the page of an audit; returns the result that names it."""
+    from portraitist.judge import contact
 
-    No waiver lets these pass.
-    """
-    noun, texts = project.facts.noun, {}
-    for picture in pictures:
-        for number, text in enumerate((picture.caption, *picture.variants), start=1):
-            texts[f"The caption of {picture.name}" + (f", line {number}," if number > 1 else "")] = f"{text}, {noun}"
-    real = project.facts.subject == "real"
-    minors.refuse(minors.noun_texts(noun, texts.items()), real=real)
+    path = project.folder / "audit.html"
+    durable.write_text(path, contact.page(project, pictures, result.findings, result.table()))
+    return replace(result, page=str(path))
+
+
+def assigned(pictures: Sequence[Picture], recipe: Recipe) -> list[Picture]:
+    """The pictures with the roles of the recipe's sets, and on their side of the split."""
+    roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
+    pictures = [replace(p, role=roles.get(p.set, roles.get(bare(p.set), p.role))) for p in pictures]
+    kept = held_out(pictures, recipe.data.held_out)
+    return [replace(p, split="held-out" if i in kept else "train") for i, p in enumerate(pictures)]

@@ -10,8 +10,8 @@ from portraitist import durable, families
 from portraitist.dataset import captions, captions_render, captions_rules, intake
 from portraitist.dataset.captions_plan import Plan, planned
 from portraitist.dataset.captions_rules import Manner
-from portraitist.dataset.captions_safety import unfit
 from portraitist.dataset.captions_written import Change, Own, Undone, undo, write
+from portraitist.dataset.minors import unfit
 from portraitist.dataset.taxonomy import Part, is_identity, kind_of
 from portraitist.errors import PortraitistError
 from portraitist.events import Captioned, Emit, Finished, Started, Warned, ignore

@@ -12,6 +12,7 @@ import numpy as np
 
 from portraitist import durable, families, runs
 from portraitist.adapters.modules import reached
+from portraitist.audit.terms import reason
 from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
@@ -227,7 +228,7 @@ def seen(project: Project, recipe: Recipe) -> tuple[list[Picture], list[str]]:
     if project.findings.is_file():
         record = durable.read_json(project.findings)
         blocks = [f for f in record.get("findings", []) if f.get("severity") == "block"]
-        open_ = [f["check"] for f in blocks if f.get("check") not in project.facts.waived]
+        open_ = [f["check"] for f in blocks if not reason(project.facts.waived, f["check"], f.get("pictures", ()))]
         notes += [f"The audit blocks: {check}" for check in dict.fromkeys(open_)]
     try:
         project.require_consent()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import __version__, durable, rules, runs
+from portraitist.audit.terms import reason
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Saved, Started, Stepped, Warned, ignore
 from portraitist.project import Project
@@ -353,7 +354,9 @@ def refuse_blocked(project: Project) -> None:
         return
     value: Any = durable.read_json(project.findings)
     found = value.get("findings", []) if isinstance(value, dict) else value
-    blocking = [f for f in found if f.get("severity") == "block" and f.get("check") not in project.facts.waived]
+    waived = project.facts.waived
+    blocks = [f for f in found if f.get("severity") == "block"]
+    blocking = [f for f in blocks if not reason(waived, f.get("check", ""), f.get("pictures", ()))]
     if blocking:
         more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
         raise PortraitistError(

@@ -126,9 +126,10 @@ def test_what_blocks_leaves_with_one_and_says_how_to_mend_it(tmp_path):
     made = project(tmp_path)
     for path in (made / "pictures").glob("*.png"):
         noise(path, 1, side=8)
-    done = portraitist("audit", made)
+    done = portraitist("audit", made, "--page", "--set", "audit.thresholds.few=2")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BLOCKS" in done.stdout
+    assert "<img" in (made / "audit.html").read_text()
     assert answer("audit", made, code=1)["blocked"] is True
 
 

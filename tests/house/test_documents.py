@@ -1,5 +1,6 @@
 """What is promised in words exists, and what exists is told."""
 
+import inspect
 import re
 import tomllib
 
@@ -87,6 +88,15 @@ def test_every_check_of_the_audit_is_told_with_its_remedy():
     assert checks, "no check found: the pattern of this test is out of date"
     missing = sorted(name for name in checks if f"`{name}`" not in words())
     assert not missing, missing
+
+
+def test_a_check_and_its_findings_go_by_one_name():
+    """Waivers name checks, and a name that is no check's is refused: so findings must have their function's name."""
+    from portraitist.verbs.audit import CHECKS
+
+    for check in CHECKS:
+        names = set(re.findall(r"Finding\(\s*\"([a-z_]+)\"", inspect.getsource(check)))
+        assert names == {check.__name__}, check.__name__
 
 
 def test_every_event_is_told():

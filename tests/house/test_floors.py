@@ -121,6 +121,9 @@ def test_every_module_that_faces_stand_on_loads_no_torch():
         "audit.quality",
         "audit.balance",
         "audit.wording",
+        "audit.content",
+        "audit.coverage",
+        "audit.variety",
         "forecast.memory",
         "forecast.pace",
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from portraitist.audit import Rules, Seen, Unread, balance, quality, wording
+from portraitist.audit import Rules, Seen, Unread, balance, coverage, quality, wording
 from portraitist.audit.measure import effective, grey, measure, phash, sharpness
 from portraitist.pictures import Opened, Picture
 from tests.pictures import jpeg_bytes, looked_at, scenery
@@ -80,7 +80,7 @@ def test_the_remedy_cures(close, mid, full):
     counts, rules = {"close-up": close, "mid": mid, "full": full}, Rules()
     words = {"close-up": "close-up", "mid": "upper body", "full": "full body"}
     pictures = [made(f"{f}{i}", f"zorblax, {words[f]}") for f, n in counts.items() for i in range(n)]
-    for finding in balance.framing_balance(seen(pictures), rules):
+    for finding in coverage.framing_balance(seen(pictures), rules):
         low, high = rules.framing[finding.about]
         share = (counts[finding.about] + finding.change) / (sum(counts.values()) + max(finding.change, 0))
         assert low - rules.slack <= share <= high + rules.slack
@@ -89,7 +89,7 @@ def test_the_remedy_cures(close, mid, full):
 
 def test_framings_are_not_judged_where_captions_do_not_tell_them():
     pictures = [made(str(i), "zorblax" if i % 2 else "zorblax, close-up") for i in range(40)]
-    assert found(balance.framing_balance, pictures) == []
+    assert found(coverage.framing_balance, pictures) == []
 
 
 @given(count=st.integers(1, 30))

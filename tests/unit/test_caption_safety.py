@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portraitist.dataset.captions_safety import unfit
+from portraitist.dataset.minors import unfit
 from portraitist.dataset.vocabulary import WORDS
 
 MINORS = ["child", "a little girl", "schoolgirl", "12-year-old", "sixteen years old", "17yo", "teenager", "toddler",
