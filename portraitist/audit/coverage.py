@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
 
 from portraitist.audit import Finding, Rules, Seen
-from portraitist.audit.balance import listed
 from portraitist.audit.figure import own, training_crop
 from portraitist.audit.framing import VIEWS, Shown, shown, view_word
+from portraitist.audit.phrasing import listed
 from portraitist.audit.quality import Check
 from portraitist.dataset import intake
 from portraitist.dataset.buckets import buckets, crops, lost

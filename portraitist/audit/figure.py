@@ -5,8 +5,8 @@ from functools import lru_cache
 from statistics import median
 
 from portraitist.audit import Finding, Rules, Seen
-from portraitist.audit.balance import listed
 from portraitist.audit.framing import content, joint, measured_in, seen_faces, shown
+from portraitist.audit.phrasing import listed
 from portraitist.audit.quality import Check
 from portraitist.dataset.buckets import buckets, crops
 from portraitist.pictures import Crop, Picture

@@ -19,11 +19,11 @@ def meant(trigger: str, pieces: Callable[[str], int] | None) -> str:
     return ""
 
 
-def trigger_common(seen: Seen, rules: Rules) -> Iterator[Finding]:
+def trigger_known(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """A trigger that the base knows: the character would be pulled towards that, and leak into it."""
     if seen.trigger_meant:
         remedy = f"Choose a word that nobody uses, such as {coined(seen.trigger)}, in project.toml and in the captions."
-        yield Finding("trigger_common", seen.trigger, "warn", f"{seen.trigger} {seen.trigger_meant}", remedy)
+        yield Finding("trigger_known", seen.trigger, "warn", f"{seen.trigger} {seen.trigger_meant}", remedy)
 
 
 def coined(trigger: str) -> str:
@@ -32,4 +32,4 @@ def coined(trigger: str) -> str:
     return f"{kept.lower()}x_char"
 
 
-CHECKS: tuple[Check, ...] = (trigger_common,)
+CHECKS: tuple[Check, ...] = (trigger_known,)

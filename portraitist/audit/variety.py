@@ -9,9 +9,9 @@ from statistics import median
 import numpy as np
 
 from portraitist.audit import Finding, Rules, Seen
-from portraitist.audit.balance import listed
 from portraitist.audit.figure import own
 from portraitist.audit.framing import content
+from portraitist.audit.phrasing import listed
 from portraitist.audit.quality import Check
 from portraitist.dataset.split import clusters
 from portraitist.pictures import Picture

@@ -1,9 +1,10 @@
 """Words that are refused whoever writes them: minors in anything sexual, and a real person who is a minor.
 
 What sexualises is told by words: one that says a minor together with one that is sexual, in one text or in texts that
-belong together (a caption, and what the project says of its character); and the few words that say both at once. Adults
-are not its business ("young woman", "1girl"), nor are minors who are not sexualised (a school, a child on a beach). Where
-both kinds of word stand in one text it refuses, whatever they were meant to say. English only, and no judge of pictures.
+belong together (a caption, and what the project says of its character); and the few words that say both at once.
+Adults are not its business ("young woman", "1girl"), nor are minors who are not sexualised (a school, a child on a
+beach). Where both kinds of word stand in one text it refuses, whatever they were meant to say. English only, and no
+judge of pictures.
 """
 
 import re
@@ -40,7 +41,8 @@ TENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
 TOLD_AGE = (
     rf"(?:aged? (?:of )?)?\b(?:1[0-7]|[0-9]|one|two|three|four|five|six|seven|eight|nine|{TENS}) ?"
     r"(?:years? olds?|yrs? olds?|y ?o|year old)\b|"
-    rf"\bage[ds]?:? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b"
+    rf"\bage[ds]?:? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b|"
+    r"\b\d{1,2} ?months? olds?\b"
 )
 
 LETTERS = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})

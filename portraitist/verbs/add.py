@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from portraitist import durable, provenance
-from portraitist.dataset.taking import NOTHING, Stated, Taken, take
+from portraitist import durable
+from portraitist.dataset.recording import recorded
+from portraitist.dataset.taking import NOTHING, Stated, Taken
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.project import Project
-from portraitist.provenance import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +39,12 @@ def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emi
     taken: list[Taken] = []
     with durable.lock(project.folder):
         durable.sweep(project.pictures)
-        ledger = provenance.read(project.ledger)
-        if ledger.broken:
-            emit(Warned(says=f"{project.ledger}: {ledger.broken}", remedy=f"See: portraitist verify {project.folder}"))
-        known = provenance.records(ledger)
-        for one in take(project.pictures, sources, stated):
+        for one in recorded(project, sources, stated, emit):
             taken.append(one)
             if one.outcome == "skipped":
                 emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))
-                continue
-            known[one.name] = record(project, one, known.get(one.name))
-            emit(Measured(picture=one.name, done=len(taken), total=0))
+            else:
+                emit(Measured(picture=one.name, done=len(taken), total=0))
     refused = sorted({one.name for one in taken if one.facts.get("says", {}).get("training") == "refused"})
     if refused:
         says = f"Not to be trained on, by their own word: {len(refused)}, such as {refused[0]}"
@@ -62,20 +56,3 @@ def add(project: Project, sources: Sequence[Path], stated: Stated = NOTHING, emi
         skipped=tuple(one for one in taken if one.outcome == "skipped"),
         opted_out=tuple(refused),
     )
-
-
-def record(project: Project, one: Taken, before: Record | None) -> Record:
-    """Write a picture into the ledger, or what is new about one that stands there already with the same bytes.
-
-    Returns what the ledger knows of it now.
-    """
-    facts: dict[str, Any] = {key: one.facts[key] for key in ("source", "licence", "author", "says") if key in one.facts}
-    if before is None or before.by_hand or before.sha256 != one.facts["sha256"]:
-        provenance.append(project.ledger, "added", one.facts)
-        return Record(one.name, one.facts["sha256"], one.facts["pixels"], **facts)
-    new = {key: value for key, value in facts.items() if value != getattr(before, key)}
-    if facts.get("says", {}).get("manifest") == "unread":
-        new.pop("says", None)  # what was read when the library was there is not forgotten
-    if new:
-        provenance.append(project.ledger, "described", {"picture": one.name, **new})
-    return replace(before, **new)

@@ -20,7 +20,7 @@ from portraitist.audit import (
     variety,
     wording,
 )  # fmt: skip
-from portraitist.audit.survey import blocking, survey, write_record
+from portraitist.audit.survey import Survey, blocking, survey, write_record
 from portraitist.dataset.intake import bare, listed, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
@@ -118,25 +118,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = Fa
     with durable.lock(project.folder):
         ledger = provenance.read(project.ledger)
         records = rights.recorded(project, ledger, pictures, listed(project.pictures).pictures)
-    seen = Seen(
-        pictures=pictures,
-        trigger=project.facts.trigger,
-        side=side,
-        count_tokens=families.token_counter(recipe.model),
-        token_limit=family.profile.token_limit,
-        unreadable=found.unreadable,
-        uncaptioned=found.uncaptioned,
-        others=found.others,
-        brief=project.facts.brief,
-        recipe=recipe,
-        noun=project.facts.noun,
-        real=project.facts.subject == "real",
-        readers=family.profile.readers,
-        records=records,
-        ledger_broken=ledger.broken,
-        trigger_meant=trigger.meant(project.facts.trigger, families.word_counter(recipe.model)),
-        multiple=family.pixel_multiple,
-    )
+    seen = as_seen(project, recipe, found, records, ledger.broken)
     findings = [finding for check in CHECKS for finding in check(seen, rules)]
     findings = [replace(f, waived=terms.reason(project.facts.waived, f.check, f.pictures)) for f in findings]
     findings.sort(key=lambda finding: (bool(finding.waived), ("block", "warn", "note").index(finding.severity)))
@@ -156,6 +138,32 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = Fa
         coverage.balance_of_sets(seen),
     )
     return paged(project, pictures, result) if page else result
+
+
+def as_seen(
+    project: Project, recipe: Recipe, found: Survey, records: Mapping[str, provenance.Record], broken: str
+) -> Seen:
+    """What the checks judge: what was surveyed, beside what project, recipe, family and ledger know."""
+    family = families.get(recipe.model.family)
+    return Seen(
+        pictures=found.pictures,
+        trigger=project.facts.trigger,
+        side=recipe.data.resolution or family.profile.resolution,
+        count_tokens=families.token_counter(recipe.model),
+        token_limit=family.profile.token_limit,
+        unreadable=found.unreadable,
+        uncaptioned=found.uncaptioned,
+        others=found.others,
+        brief=project.facts.brief,
+        recipe=recipe,
+        noun=project.facts.noun,
+        real=project.facts.subject == "real",
+        readers=family.profile.readers,
+        records=records,
+        ledger_broken=broken,
+        trigger_meant=trigger.meant(project.facts.trigger, families.word_counter(recipe.model)),
+        multiple=family.pixel_multiple,
+    )
 
 
 def paged(project: Project, pictures: Sequence[Picture], result: AuditResult) -> AuditResult:

@@ -9,7 +9,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from portraitist import durable, interop, recipe
-from portraitist.dataset.intake import REPEATS, safe_name, take
+from portraitist.dataset.intake import REPEATS
+from portraitist.dataset.naming import safe_name
+from portraitist.dataset.recording import recorded
+from portraitist.dataset.taking import Stated
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, Warned, ignore
 from portraitist.interop import opening
@@ -119,11 +122,11 @@ def pictures(project: Project, document: Document, found: Carried, emit: Emit) -
                 absent.append(written)
                 continue
             own = not name or REPEATS.fullmatch(source.resolve().name)  # such a folder is a set by its own name
-            target = project.pictures if own else project.pictures / safe_name(name)
             if not own and any(path.is_dir() for path in source.iterdir()):
                 says = f"{source} has folders in it, and sets are one folder deep here"
                 emit(Warned(says=says, remedy="What lies in them is copied, and not trained on until moved up."))
-            for one in take(target, [source]):
+            stated = Stated(set="" if own else safe_name(name))
+            for one in recorded(project, [source], stated, emit):
                 if one.outcome == "skipped":
                     emit(Warned(says=f"Skipped: {one.says}", remedy=one.remedy))
                     continue

@@ -2,7 +2,7 @@
 
 import pytest
 
-from portraitist.dataset.minors import noun_texts, refuse, sexualised, underage
+from portraitist.dataset.minors import noun_texts, refuse, underage, unfit
 from portraitist.errors import PortraitistError
 
 
@@ -16,7 +16,7 @@ from portraitist.errors import PortraitistError
     ],
 )  # fmt: skip
 def test_a_minor_in_anything_sexual_is_refused_of_any_subject(text):
-    assert sexualised(text)
+    assert unfit(text)
     for real in (True, False):
         with pytest.raises(PortraitistError, match="sexualises a minor"):
             refuse({"a.png": text}, real=real)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist.audit import Rules, Seen
-from portraitist.audit.trigger import coined, meant, trigger_common
+from portraitist.audit.trigger import coined, meant, trigger_known
 from portraitist.dataset.words import COMMON, everyday
 from portraitist.families import word_counter
 from portraitist.sections import Model
@@ -60,10 +60,10 @@ def test_without_a_vocabulary_nothing_is_guessed(tmp_path):
 
 def test_the_finding_names_a_word_to_take():
     seen = Seen([], "woman", 128, trigger_meant=meant("woman", None))
-    (finding,) = trigger_common(seen, Rules())
-    assert (finding.check, finding.severity) == ("trigger_common", "warn")
+    (finding,) = trigger_known(seen, Rules())
+    assert (finding.check, finding.severity) == ("trigger_known", "warn")
     assert coined("woman") in finding.remedy
-    assert list(trigger_common(Seen([], "zorblax", 128), Rules())) == []
+    assert list(trigger_known(Seen([], "zorblax", 128), Rules())) == []
 
 
 @given(word=st.sampled_from(sorted(COMMON)))

@@ -102,14 +102,19 @@ def test_identity_may_be_named_where_the_recipe_says_so_and_what_varies_always()
     assert findings(texts, phrasing.identity_named, role="prior") == [], "others are to be told apart by their looks"
 
 
+def near(view: str) -> dict[str, object]:
+    """Measures of a 64 px picture that a face fills."""
+    face = {"box": [10, 20, 40, 40], "score": 1.0, "head": 0.78, "view": view, "yaw": None}
+    return {"content": {"faces": [face]}}
+
+
 @pytest.mark.parametrize(
-    ("measures", "told"),
-    [({"framing": "close-up", "framing_sure": True}, True), ({"framing": "full", "framing_sure": True}, False),
-     ({"framing": "close-up", "framing_sure": False}, False), ({"framing": "close-up"}, False), ({}, False),
-     ({"framing": 7, "framing_sure": True}, False)],
+    ("caption", "measures", "told"),
+    [("full body", near("frontal"), True), ("close-up", near("frontal"), False), ("full body", near("profile"), False),
+     ("full body", {}, False), ("full body", {"content": {}}, False)],
 )  # fmt: skip
-def test_a_caption_is_held_to_the_measured_framing_where_that_is_sure(measures, told):
-    found = findings(["full body of zorblax, forest"], phrasing.contradiction, measures=measures)
+def test_a_caption_is_held_to_the_measured_framing_where_that_is_sure(caption, measures, told):
+    found = findings([f"{caption} of zorblax, forest"], phrasing.contradiction, measures=measures)
     assert bool(found) == told
 
 
