@@ -1,4 +1,5 @@
-"""Pictures that may show the same: near twins whose tones or rim changed more, and crops of one another. To be looked at.
+"""Pictures that may show the same: near twins whose tones or rim changed more, and crops of one another. To be looked
+at.
 
 What is sure is `near_duplicates`; what is told here no one should remove unseen.
 """
@@ -9,15 +10,15 @@ import cv2
 import numpy as np
 
 from portraitist.audit import Finding, Rules, Seen
-from portraitist.dataset.split import ALIKE, THUMB, Nearness, clusters, looks, near, standard, thumbnails
+from portraitist.dataset.split import ALIKE, SHAPE, THUMB, Nearness, clusters, looks, near, standard, thumbnails
 from portraitist.pictures import Picture
 
-REVIEW = Nearness(phash=10, dhash=8, alike=ALIKE, shape=0.9)
+REVIEW = Nearness(phash=10, dhash=8, alike=ALIKE, shape=SHAPE, sure_alike=0.97, sure_shape=0.975)
 
 CROPPED, LEAST_LOOK, LEAST_MATCH = (0.05, 0.1, 0.15, 0.2, 0.25), 0.88, 0.92
-"""Shares cut off that are tried; and how near descriptors, and a picture and a window of the other, must be. Measured on
-48 drawings and 37 photographs and noises, cropped anywhere by 5 to 12 %: 85 to 95 % are found, by 12 to 20 % half; of 3480
-pairs of pictures of one drawn character 6 are told that are none."""
+"""Shares cut off that are tried; and how near descriptors, and a picture and a window of the other, must be. Measured
+on 48 drawings and 37 photographs and noises, cropped anywhere by 5 to 12 %: 85 to 95 % are found, by 12 to 20 % half;
+of 3480 pairs of pictures of one drawn character 6 are told that are none."""
 
 PLACES, ROWS = 5, 64
 

@@ -4,7 +4,7 @@ Sets of the role `prior` show others and are left out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -46,14 +46,14 @@ def tone_apart(seen: Seen, rules: Rules) -> Iterator[Finding]:
             word = f"it is {side} than the set by {abs(off[0]):.0f} of 100, {deviations[0]:.1f} deviations"
         if word:
             says = f"{picture.name}: {word}; expected {rules.tone:g} at most"
-            remedy = "If it was developed otherwise, match its colours to the others; if that is its light, say so in the caption."
+            remedy = "If it was developed otherwise, match its colours to the others; if that is its light, caption it."
             yield Finding("tone_apart", picture.name, "note", says, remedy, 0, (picture.name,))
 
 
 def colourless(picture: Picture, rules: Rules) -> bool:
-    """Whether a picture is grey, or grey toned in one hue."""
-    chroma, hues = picture.measures["chroma"], picture.measures["hues"]
-    return bool(chroma < rules.colourless or hues < rules.colourless / 2)
+    """Whether a picture is grey, or grey toned in one colour; one too dark or too light to tell is not."""
+    chroma, hues, low, high = (picture.measures[name] for name in ("chroma", "hues", "low", "high"))
+    return bool((chroma < rules.colourless or hues < rules.colourless / 2) and high >= rules.dim and low <= rules.pale)
 
 
 def greyscale(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -89,8 +89,8 @@ def repeated_mark(seen: Seen, rules: Rules) -> Iterator[Finding]:
                 x, y = (left + wide / 2) / GRID, (top + tall / 2) / GRID
                 names = tuple(sorted(p.name for p in pictures))
                 says = (
-                    f"Nearly all {len(pictures)} pictures of {width} x {height} have edges at one place, {x:.0%} from the"
-                    f" left and {y:.0%} from above: a watermark or logo?"
+                    f"Nearly all {len(pictures)} pictures of {width} x {height} have edges at one place, {x:.0%} from"
+                    f" the left and {y:.0%} from above: a watermark or logo?"
                 )
                 remedy = "Look there; crop or paint it out in all of them, or take pictures without it."
                 yield Finding("repeated_mark", f"{width}x{height} {x:.0%} {y:.0%}", "warn", says, remedy, 0, names)
@@ -98,18 +98,21 @@ def repeated_mark(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 def lying(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Pictures that look like the others only when turned: lying on a side, or upside down."""
-    pictures = own(seen)
+    pictures = [p for p in own(seen) if max(p.width, p.height) <= 2 * min(p.width, p.height)]
     if len(pictures) < rules.turned_least:
         return
     scores = uprightness(looks(pictures))
-    sure, better = rules.upright
+    sure, better, least = rules.upright
     if float(np.median(scores[:, 0])) < sure:  # such a set has no up of its own
         return
     for picture, score in zip(pictures, scores, strict=True):
         quarters = int(score.argmax())
-        if score[quarters] - score[0] > better:
+        if score[quarters] - score[0] > better and score[quarters] > least:
             way = {1: "a quarter to the left", 2: "by half", 3: "a quarter to the right"}[quarters]
-            says = f"{picture.name}: looks like the others only when turned {way} ({score[quarters]:.2f} against {score[0]:.2f})"
+            says = (
+                f"{picture.name}: looks like the others only when turned {way}"
+                f" ({score[quarters]:.2f} against {score[0]:.2f} as it is)"
+            )
             remedy = "Look at it; if it lies wrong, turn it in an image editor and add it again."
             yield Finding("lying", picture.name, "warn", says, remedy, 0, (picture.name,))
 
@@ -119,9 +122,10 @@ def uprightness(look: np.ndarray) -> np.ndarray:
 
     look  (N, 176) descriptors
 
-    A ridge regression tells upright (1) from turned (-1/3) over all pictures, their turned and their mirrored forms; each
-    is judged by the one fitted without it (leaving out all eight of its forms, in closed form: Cook & Weisberg 1982). No
-    weights come from elsewhere: what is up is what most of the set has up, and a set without a common up scores near 0.
+    A ridge regression tells upright (1) from turned (-1/3) over all pictures, their turned and their mirrored forms;
+    each is judged by the one fitted without it (leaving out all eight of its forms, in closed form: Cook & Weisberg
+    1982). No weights come from elsewhere: what is up is what most of the set has up, and a set without a common up
+    scores near 0.
     """
     forms = np.stack([turned(side, k) for side in (look, mirrored(look)) for k in range(4)], axis=1).astype(np.float64)
     count, many, size = forms.shape

@@ -19,32 +19,36 @@ THREE, SQUARE, SIDEWAYS = np.ones((1, 3), np.uint8), np.ones((9, 9), np.uint8), 
 def borders(luma: Luma) -> tuple[int, int, int, int]:
     """Pixels of a plain bar at the left, top, right and bottom; 0 where there is none.
 
-    A bar is lines of one tone (all within 16 grey levels) that end in a straight edge: across at least half of its length
-    the picture differs by more than 8 levels. A plain background goes on behind the subject and ends in no such edge.
-    Blind: a bar beside a picture that is as plain and as dark there.
+    A bar is lines of one tone (all within 16 grey levels, less in a picture of less contrast) that end in a straight
+    edge: across at least half of its length the picture differs by more than half of that. A plain background goes on
+    behind the subject and ends in no such edge. Blind: a bar beside a picture that is as plain and as dark there.
     """
-    left, right = bar(luma.T), bar(luma.T[::-1])
-    return left, bar(luma), right, bar(luma[::-1])
+    few = luma[:: max(1, len(luma) // 64), :: max(1, luma.shape[1] // 64)]
+    apart = int(np.clip((np.quantile(few, 0.99) - np.quantile(few, 0.01)) / 12, 2, 16))
+    left, right = bar(luma.T, apart), bar(luma.T[::-1], apart)
+    return left, bar(luma, apart), right, bar(luma[::-1], apart)
 
 
-def bar(lines: Luma) -> int:
-    """Lines of a plain bar at the beginning; none when it takes up more than a third."""
+def bar(lines: Luma, apart: int) -> int:
+    """Lines of a plain bar at the beginning, all within `apart` grey levels; none when it takes up more than a
+    third."""
     most, tone = len(lines) // 3, float(lines[0].mean()) if lines.size else 0.0
     for depth in range(most):
         line = lines[depth]
-        if int(line.max()) - int(line.min()) > 16 or abs(float(line.mean()) - tone) > 3:
+        if int(line.max()) - int(line.min()) > apart or abs(float(line.mean()) - tone) > apart / 5:
             beyond = lines[min(depth + 2, len(lines) - 1)].astype(np.int16)
-            ends = float((np.abs(beyond - tone) > 8).mean()) >= 0.5
+            ends = float((np.abs(beyond - tone) > apart / 2).mean()) >= 0.5
             return depth if ends and depth >= 2 else 0
     return 0
 
 
 def staircases(luma: Luma) -> float:
-    """Stairs of tone where a gradient should be (banding), of every thousand pixels looked at, along every sixteenth line.
+    """Stairs of tone where a gradient should be (banding), of every thousand pixels looked at, along every sixteenth
+    line.
 
     Three steps of 3 to 24 grey levels in a row make one: the same way, alike in height, 80 pixels apart at most, with
-    plateaus between. Measured: photographs and noise at most 0.06, the drawn world's sunsets, which do have bands, 6 to 15.
-    Blind: noise, and texture in what was posterised, hide banding from this as from the eye.
+    plateaus between. Measured: photographs and noise at most 0.06, the drawn world's sunsets, which do have bands, 6
+    to 15. Blind: noise, and texture in what was posterised, hide banding from this as from the eye.
     """
     if min(luma.shape) < 16:
         return 0.0
@@ -72,8 +76,9 @@ def lettering(luma: Luma) -> int:
     """How many boxes near the upper and lower rim look like a line of lettering.
 
     In a fifth of the picture above and below, scaled to 512 pixels: thin strokes brighter or darker than what is around
-    them (top hat and bottom hat), closed sideways to boxes at least three times as wide as high, half filled, and crossed
-    by two or more strokes for every height. A hint and no more: ornaments answer to it, lettering over texture does not.
+    them (top hat and bottom hat), closed sideways to boxes at least three times as wide as high, half filled, and
+    crossed by two or more strokes for every height. A hint and no more: ornaments answer to it, lettering over texture
+    does not.
     """
     scale = min(1.0, TEXT_SIDE / max(luma.shape))
     few = luma if scale == 1 else cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -1,6 +1,7 @@
 """What a picture looks like in few numbers: hashes, a thumbnail, and a descriptor that survives cropping.
 
-All are of one small square picture (`SMALL` pixels, squashed), so that the mirrored picture's are had by turning it round.
+All are of one small square picture (`SMALL` pixels, squashed), so that the mirrored picture's are had by turning it
+round.
 """
 
 import cv2

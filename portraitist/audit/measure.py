@@ -24,8 +24,8 @@ def measure(opened: Opened, side: int) -> dict[str, Any]:
     short       its shorter side, pixels
     effective   share of its size that holds its detail: `sharpness.effective`
     sharpness, noise        `sharpness.sharpness` and `sharpness.noise`, of the picture at the training side
-    dark, bright, midtones, low, high, tones    `tones.exposure`, of the subject
-    colour, tone, chroma, hues, cast, leans     `tones.colours`, of the subject
+    dark, bright, midtones, low, high, tones, dark_end, bright_end  `tones.exposure`, of the subject, without bars
+    colour, tone, chroma, hues, cast, leans, burnt     `tones.colours`, of the subject
     missing     share of tones that no pixel has: `tones.missing_tones`
     format, camera          the file's format, and whether a camera's maker stands in it
     jpeg, exact, chroma_kept    quality by a JPEG's tables (0 for other files), whether it is exact, and its subsampling
@@ -46,17 +46,19 @@ def measure(opened: Opened, side: int) -> dict[str, Any]:
     within = np.ones((64, 64), bool) if inside is None else looks.shrunk(inside, 64, 64) > 127
     tiny = cv2.resize(few, (64, 64), interpolation=cv2.INTER_AREA)
     at_side = sharpness.at_side(luma, side)
+    left, above, right, below = edges.borders(luma) if opened.alpha is None else (0, 0, 0, 0)
+    framed = luma[above : opened.height - below, left : opened.width - right]
     return {
         "short": min(opened.width, opened.height),
         "effective": sharpness.effective(luma),
         "sharpness": round(sharpness.sharpness(at_side), 2),
         "noise": round(sharpness.noise(at_side), 2),
-        **tones.exposure(luma, inside),
+        **tones.exposure(framed, inside),
         **tones.colours(tiny, within),
         "missing": round(tones.missing_tones(opened.pixels), 3),
         **history(opened, luma),
         "banding": round(edges.staircases(luma), 3),
-        "borders": list(edges.borders(luma)) if opened.alpha is None else [0, 0, 0, 0],
+        "borders": [left, above, right, below],
         "lettering": edges.lettering(luma),
         "edges": edges.edge_map(luma),
         "phash": f"{looks.phash(little):016x}",

@@ -60,16 +60,30 @@ def blurred(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 
 def clipped(seen: Seen, rules: Rules) -> Iterator[Finding]:
-    """Pictures with much pure black or white and little between: detail that no correction brings back."""
+    """Pictures with detail cut off at black or at white, which no correction brings back.
+
+    Much pure black or white and little between; or less of it where light runs up to it. A subject before white is
+    spared.
+    """
     for picture in seen.pictures:
         for end, word in (("dark", "black"), ("bright", "white")):
             share, between = picture.measures[end], picture.measures["midtones"]
+            ramp, tail, rim = picture.measures[f"{end}_end"]
+            runs = ramp >= rules.ramp[0] or tail >= rules.tail[0]
+            runs = runs or (rim < rules.rim and (ramp >= rules.ramp[1] or tail >= rules.tail[1]))
+            runs = runs or (end == "bright" and picture.measures["burnt"] > rules.burnt)
+            remedy = "Replace it, or develop it again from the camera's file with less contrast."
             if share > rules.clipped and between < rules.midtones:
                 says = (
                     f"{picture.name}: {share:.0%} of it is pure {word} and {between:.0%} is midtone;"
                     f" expected at most {rules.clipped:.0%}, or {rules.midtones:.0%} midtone"
                 )
-                remedy = "Replace it, or develop it again from the camera's file with less contrast."
+                yield Finding("clipped", f"{picture.name} {word}", "warn", says, remedy, 0, (picture.name,))
+            elif share > rules.cut and runs:
+                says = (
+                    f"{picture.name}: {share:.0%} of it is pure {word}, and tones run up to it: cut off;"
+                    f" expected at most {rules.cut:.0%}"
+                )
                 yield Finding("clipped", f"{picture.name} {word}", "warn", says, remedy, 0, (picture.name,))
 
 
@@ -78,7 +92,9 @@ def noisy(seen: Seen, rules: Rules) -> Iterator[Finding]:
     for picture in seen.pictures:
         value = picture.measures["noise"]
         if value > rules.noise:
-            says = f"{picture.name}: noise of {value:.1f} grey levels at the training side; expected {rules.noise:g} at most"
+            says = (
+                f"{picture.name}: noise of {value:.1f} grey levels at training size; expected at most {rules.noise:g}"
+            )
             remedy = "Replace it by one taken in more light, or take the noise off before adding it."
             yield Finding("noisy", picture.name, "warn", says, remedy, 0, (picture.name,))
 
@@ -89,10 +105,14 @@ def exposed(seen: Seen, rules: Rules) -> Iterator[Finding]:
         low, high, bits = (picture.measures[name] for name in ("low", "high", "tones"))
         remedy = "Replace it, or develop it again; brightening a dark file brings up its noise."
         if high < rules.dim:
-            says = f"{picture.name}: too dark, 99 of 100 pixels below {high:.0f} of 255; expected {rules.dim:.0f} or more"
+            says = (
+                f"{picture.name}: too dark, 99 of 100 pixels below {high:.0f} of 255; expected {rules.dim:.0f} or more"
+            )
             yield Finding("exposed", f"{picture.name} dark", "warn", says, remedy, 0, (picture.name,))
         elif low > rules.pale:
-            says = f"{picture.name}: too light, 95 of 100 pixels above {low:.0f} of 255; expected {rules.pale:.0f} or less"
+            says = (
+                f"{picture.name}: too light, 95 of 100 pixels above {low:.0f} of 255; expected {rules.pale:.0f} or less"
+            )
             yield Finding("exposed", f"{picture.name} light", "warn", says, remedy, 0, (picture.name,))
         elif bits < rules.plain:
             says = f"{picture.name}: next to nothing in it, {bits:.1f} bits of tone; expected {rules.plain:g} or more"
@@ -128,10 +148,14 @@ def banded(seen: Seen, rules: Rules) -> Iterator[Finding]:
         stairs, missing = picture.measures["banding"], picture.measures["missing"]
         remedy = "Replace it by the original before tones were cut (GIF, palette, hard edits)."
         if missing > rules.missing:
-            says = f"{picture.name}: {missing:.0%} of the tones in between are missing; expected {rules.missing:.0%} at most"
+            says = (
+                f"{picture.name}: {missing:.0%} of tones in between are missing; expected {rules.missing:.0%} at most"
+            )
             yield Finding("banded", picture.name, "warn", says, remedy, 0, (picture.name,))
         elif stairs > rules.banding:
-            says = f"{picture.name}: gradients are stairs ({stairs:.1f} in a thousand pixels); expected {rules.banding:g} at most"
+            says = (
+                f"{picture.name}: gradients are stairs, {stairs:.1f} in a thousand pixels; expected {rules.banding:g}"
+            )
             yield Finding("banded", picture.name, "note", says, remedy, 0, (picture.name,))
 
 
@@ -164,9 +188,15 @@ def screenshot(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Pictures that are a screen's, by their name, or by a size that only screens have and no camera in them."""
     for picture in seen.pictures:
         size = (min(picture.width, picture.height), max(picture.width, picture.height))
-        named = re.search(r"screen[ _-]?(shot|cap)|bildschirmfoto|capture d.?.cran|captura de pantalla", picture.name, re.I)
+        named = re.search(
+            r"screen[ _-]?(shot|cap)|bildschirmfoto|capture d.?.cran|captura de pantalla", picture.name, re.I
+        )
         if named or (size in SCREENS and not picture.measures["camera"]):
-            why = "its name says so" if named else f"{picture.width} x {picture.height} is a screen's size, and no camera's"
+            why = (
+                "its name says so"
+                if named
+                else f"{picture.width} x {picture.height} is a screen's size, and no camera's"
+            )
             says = f"{picture.name}: perhaps a screenshot: {why}"
             remedy = "Look for bars, buttons and lettering, and crop to the picture, or take the original instead."
             yield Finding("screenshot", picture.name, "note", says, remedy, 0, (picture.name,))
@@ -177,7 +207,9 @@ def lettering(seen: Seen, rules: Rules) -> Iterator[Finding]:
     for picture in seen.pictures:
         count = picture.measures["lettering"]
         if count:
-            says = f"{picture.name}: {count} boxes near its rim are shaped like lettering (a watermark, a date, a title?)"
+            says = (
+                f"{picture.name}: {count} boxes near its rim are shaped like lettering (a watermark, a date, a title?)"
+            )
             remedy = "Look; crop or paint it out if it is one, or name it in the caption: else it is learnt."
             yield Finding("lettering", picture.name, "note", says, remedy, 0, (picture.name,))
 
@@ -187,7 +219,8 @@ def odd_aspect(seen: Seen, rules: Rules) -> Iterator[Finding]:
     for picture in seen.pictures:
         share = min(picture.width, picture.height) / max(picture.width, picture.height)
         if share < rules.aspect:
-            says = f"{picture.name}: {picture.width} x {picture.height}, {share:.2f} to 1; expected {rules.aspect:g} or more"
+            size = f"{picture.width} x {picture.height}"
+            says = f"{picture.name}: {size}, {share:.2f} to 1; expected {rules.aspect:g} or more"
             remedy = "Crop it to the character, or cut it into several pictures."
             yield Finding("odd_aspect", picture.name, "warn", says, remedy, 0, (picture.name,))
 
@@ -202,7 +235,8 @@ SCREENS = frozenset(
         (2560, 1600), (2880, 1800), (3024, 1964), (3456, 2234), (2560, 1440), (3440, 1440),
     )
 )  # fmt: skip
-"""Sizes of phones' and computers' screens that are no camera's and no usual picture's; video's own sizes are left out."""
+"""Sizes of phones' and computers' screens that are no camera's and no usual picture's; video's own sizes are left
+out."""
 
 CHECKS: tuple[Check, ...] = (
     unreadable,

@@ -13,7 +13,7 @@ from PIL import Image
 Luma = np.ndarray
 """(H, W) uint8."""
 
-LIMIT_DB = 34.0
+LIMIT_DB, FAINT = 34.0, 0.01
 FINEST = 20
 GRID = 16
 DETAILED = 0.1
@@ -34,11 +34,12 @@ def at_side(luma: Luma, side: int) -> Luma:
 def effective(luma: Luma) -> float:
     """The share of its size that holds a picture's detail: 1 sharp to the pixel, a half for one scaled up twofold.
 
-    Of the tenth of a 16 x 16 grid of tiles with most gradient (at half size), the smallest share of frequencies (both ways, of the
-    cosine transform) that keeps all but a mean squared error of 34 dB; by Parseval this is the error of scaling down and
-    up again with an ideal filter. In twentieths. Judging the most detailed tiles alone spares shallow depth of field and
-    line art. Below 64 pixels, or without any detail, there is nothing to tell and it is 1. Blind: noise and grain above
-    some 5 grey levels, and sharp lettering over a scaled-up picture, count as detail.
+    Of the tenth of a 16 x 16 grid of tiles with most gradient (at half size), the smallest share of frequencies (both
+    ways, of the cosine transform) that keeps all but a mean squared error of 34 dB, or of 1 % of the contrast where
+    that is less; by Parseval this is the error of scaling down and up again with an ideal filter. In twentieths.
+    Judging the most detailed tiles alone spares shallow depth of field and line art. Below 64 pixels, or without any
+    detail, there is nothing to tell and it is 1. Blind: noise and grain above some 5 grey levels, and sharp lettering
+    over a scaled-up picture, count as detail.
     """
     if min(luma.shape) < 4 * GRID:
         return 1.0
@@ -57,7 +58,8 @@ def effective(luma: Luma) -> float:
         power += cv2.dct(luma[top : top + tall, start : start + wide].astype(np.float32)) ** 2
     power /= len(chosen) * tall * wide
     lost = power.sum() - np.array([power[: share(tall, k), : share(wide, k)].sum() for k in range(1, FINEST + 1)])
-    enough = np.flatnonzero(lost <= 255**2 / 10 ** (LIMIT_DB / 10))
+    most = min(255**2 / 10 ** (LIMIT_DB / 10), FAINT * (power.sum() - power[0, 0]))
+    enough = np.flatnonzero(lost <= most)
     return round((int(enough[0]) + 1) / FINEST, 2)
 
 
@@ -109,9 +111,9 @@ def noise(luma: Luma) -> float:
     """Standard deviation of the white noise in grey levels, in the quietest tenth of a 16 x 16 grid.
 
     Immerkaer 1996: the mean of |luma| under a mask that no plane and no straight edge along the axes answers to, by
-    tile; once of the picture and once of its 2 x 2 means, where white noise is half as strong and texture is not, so that
-    (4/3) (first^2 - second^2) is its variance or less. Blind: grain that was enlarged or saved in hard JPEG is white no
-    more, and what lies at pure black or white shows none.
+    tile; once of the picture and once of its 2 x 2 means, where white noise is half as strong and texture is not, so
+    that (4/3) (first^2 - second^2) is its variance or less. Blind: grain that was enlarged or saved in hard JPEG is
+    white no more, and what lies at pure black or white shows none.
     """
     if min(luma.shape) < 4 * GRID:
         return 0.0
