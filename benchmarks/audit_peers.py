@@ -7,7 +7,6 @@ peers/bin/python benchmarks/audit_peers.py speed FOLDER        seconds of all ch
 """
 
 import json
-import resource
 import sys
 import time
 from itertools import combinations
@@ -36,7 +35,6 @@ def main() -> None:
             began, used = time.perf_counter(), time.process_time()
             Imagelab(data_path=folders[0]).find_issues(kinds, n_jobs=1, verbose=False)
             found[name] = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - used}
-        found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     json.dump(found, out)
 
 

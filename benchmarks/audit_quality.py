@@ -18,20 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import spoilt
+from benchmarks.audit_sets import WORDS, Base, Shown, of_sets, shown, turned_by_tag
 from benchmarks.spoilt import COMPRESSED, FAULTS, SIDE
 from portraitist import audit
 from portraitist.audit import Finding, Rules, Seen, Unread
-from portraitist.audit.measure import measure
 from portraitist.audit.quality import Check
-from portraitist.errors import PortraitistError
-from portraitist.pictures import Picture, open_upright
 
 JPEG = frozenset(COMPRESSED)
 BLUR = frozenset({"enlarged", "blurred", "shaken"})
@@ -81,17 +79,6 @@ PEER: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass
-class Shown:
-    """A picture file of the benchmark: what is wrong with it, and what was measured, or why it could not be."""
-
-    name: str
-    data: bytes
-    facts: frozenset[str]
-    picture: Picture | None = None
-    twin: str = ""
-
-
-@dataclass
 class Tally:
     """What was planted and found, by fault; what was said and right, by check; and of good pictures named."""
 
@@ -104,21 +91,7 @@ class Tally:
     seen: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
 
 
-def shown(name: str, suffix: str, data: bytes, facts: frozenset[str], folder: Path, twin: str = "") -> Shown:
-    """Write a file, open and measure it as the audit does."""
-    path = folder / f"{name}{suffix}"
-    path.write_bytes(data)
-    made = Shown(path.name, data, facts, twin=twin)
-    try:
-        opened = open_upright(path)
-    except PortraitistError:
-        return made
-    size = opened.digest, opened.width, opened.height
-    made.picture = Picture(path.name, *size, f"zorblax, half body, scene {name}", measures=measure(opened, SIDE))
-    return made
-
-
-def bases(half: str, photographs: list[Path], few: int) -> list[tuple[str, list[tuple[np.ndarray, bool]]]]:
+def bases(half: str, photographs: list[Path], few: int) -> list[Base]:
     """The sets of sound pictures of a half, each picture with whether it has bands of its own."""
     start = 0 if half == "tuning" else 20
     sets = [("drawn", spoilt.drawn(start + n, 24)) for n in range(max(1, few // 2))]
@@ -171,7 +144,7 @@ def checks_of_audit() -> list[Check]:
     return list(dict.fromkeys(check for module in modules for check in getattr(module, "CHECKS", ())))
 
 
-def sets_with_faults(half: str, sets: list[tuple[str, list[tuple[np.ndarray, bool]]]], each: int, folder: Path):  # type: ignore[no-untyped-def]
+def sets_with_faults(half: str, sets: list[Base], each: int, folder: Path) -> Iterator[tuple[str, list[Shown]]]:
     """Sets with a fault in a fifth of their pictures: every fault `each` times, in all kinds of picture alike."""
     sound: dict[tuple[int, int], Shown] = {}
     wanted = [kind for kind in CURES for _ in range(each)]
@@ -282,7 +255,8 @@ def main() -> None:
             write(f"| {check} | {tally.said[check]} | {interval(tally.right[check], tally.said[check])} | {wrong} |\n")
         for check in tally.which if given.each < 20 else ():
             write("".join(f"{check}: {says}\n" for says in tally.which[check][:12]))
-        left = sorted({check.__name__ for check in checks} - MEANS.keys())
+        write(of_sets(sets, checks, folder) + turned_by_tag(sets, folder))
+        left = sorted({check.__name__ for check in checks} - MEANS.keys() - WORDS.keys() - {"repeated_mark"})
         write(f"\nNot planted here: {', '.join(left)}\n")
         if given.peers:
             write(peer_precision(peer) + twins_beside(given.peers, twins, folder))

@@ -46,10 +46,11 @@ class Rules:
                   also the floor SceneWorks uses for people and objects
     clipped       share of pixels at black or at white that counts as damage, if also less than
     midtones      of the pixels are between; together they spare a lit subject on white (SceneWorks' gate)
-    cut           share of pixels at black or at white that counts as damage where light runs up to it:
-    ramp, tail    shares beside it and close to it, for sure and if less than `rim` of the picture's rim is at that end;
-    burnt         or share of the other pixels with a channel at its end. Measured: subjects before white read 0-0.31,
-                  0-0.01 and 0-0.1, pictures overexposed to a quarter or half of white 0.28-0.9, 0.02-0.2 and 0.15-1
+    cut_off       share of pixels at black or at white that counts as damage where light runs up to it, by
+    ramp, tail    the share of what is beside it and the share close to it; and by less of these two,
+    ramp_inside, tail_inside    where less than `rim` of the picture's rim is at that end;
+    burnt         or by the share of the other pixels with a channel at its end. Measured: subjects before white read
+                  0-0.31, 0-0.01 and 0-0.1, overexposed to a quarter or half of white 0.28-0.9, 0.02-0.2 and 0.15-1
     noise         grey levels of white noise at the training side; measured: untouched 0-2.5, with noise of 10 levels
                   in each channel 4-6.3
     dim, pale     luma that 99 of 100 pixels are below, or 95 above, in a picture too dark or too light (cleanvision's
@@ -69,8 +70,8 @@ class Rules:
     marked        share of pictures of one size whose edges must lie in a cell for it to carry a mark; of at least
     marked_least  pictures of that size
     upright       how well the set must tell its own upright from its turned pictures, 0 to 1, before one is called
-                  turned; the least by which that one must look better turned, and how well then. Measured: drawn sets
-                  0.28-0.38, sets of textures and of photographs that have nothing in common 0.02 at most
+                  turned. Measured: drawn sets 0.28-0.38, textures, and photographs with nothing in common, 0.02 at most
+    upright_better, upright_least    by how much that one must look better turned, and how well then. Measured likewise
     turned_least  pictures below which a set tells nothing of up and down; those longer than 2 to 1 are left out
     framing       share in [0, 1] of each framing: the "Definitive Guide" (G4); custom, so it warns and never blocks
     slack         how far a share may leave its range
@@ -86,9 +87,11 @@ class Rules:
     sharpness: float = 40.0
     clipped: float = 0.05
     midtones: float = 0.15
-    cut: float = 0.08
-    ramp: tuple[float, float] = (0.35, 0.1)
-    tail: tuple[float, float] = (0.02, 0.01)
+    cut_off: float = 0.08
+    ramp: float = 0.35
+    tail: float = 0.02
+    ramp_inside: float = 0.1
+    tail_inside: float = 0.01
     rim: float = 0.6
     burnt: float = 0.25
     noise: float = 4.0
@@ -107,7 +110,9 @@ class Rules:
     aspect: float = 0.35
     marked: float = 0.85
     marked_least: int = 8
-    upright: tuple[float, float, float] = (0.15, 0.03, 0.08)
+    upright: float = 0.15
+    upright_better: float = 0.03
+    upright_least: float = 0.08
     turned_least: int = 12
     framing: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {"close-up": (0.2, 0.3), "mid": (0.4, 0.5), "full": (0.2, 0.3)}

@@ -102,12 +102,11 @@ def lying(seen: Seen, rules: Rules) -> Iterator[Finding]:
     if len(pictures) < rules.turned_least:
         return
     scores = uprightness(looks(pictures))
-    sure, better, least = rules.upright
-    if float(np.median(scores[:, 0])) < sure:  # such a set has no up of its own
+    if float(np.median(scores[:, 0])) < rules.upright:  # such a set has no up of its own
         return
     for picture, score in zip(pictures, scores, strict=True):
         quarters = int(score.argmax())
-        if score[quarters] - score[0] > better and score[quarters] > least:
+        if score[quarters] - score[0] > rules.upright_better and score[quarters] > rules.upright_least:
             way = {1: "a quarter to the left", 2: "by half", 3: "a quarter to the right"}[quarters]
             says = (
                 f"{picture.name}: looks like the others only when turned {way}"

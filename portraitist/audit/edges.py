@@ -12,21 +12,31 @@ GRID = 48
 """Cells across and down of the map of edges."""
 
 TEXT_SIDE = 512
-BAND = 0.2
+BAND, COLOURLESS = 0.2, 12
 THREE, SQUARE, SIDEWAYS = np.ones((1, 3), np.uint8), np.ones((9, 9), np.uint8), np.ones((3, 11), np.uint8)
 
 
-def borders(luma: Luma) -> tuple[int, int, int, int]:
+def borders(luma: Luma, pixels: np.ndarray) -> tuple[int, int, int, int]:
     """Pixels of a plain bar at the left, top, right and bottom; 0 where there is none.
 
-    A bar is lines of one tone (all within 16 grey levels, less in a picture of less contrast) that end in a straight
-    edge: across at least half of its length the picture differs by more than half of that. A plain background goes on
-    behind the subject and ends in no such edge. Blind: a bar beside a picture that is as plain and as dark there.
+    A bar is lines of one tone (all within 16 grey levels, less in a picture of less contrast), black, white or grey,
+    that end in a straight edge: across at least half of its length the picture differs by more than half of that. A
+    plain background goes on behind the subject and ends in no such edge. Blind: coloured bars, and a bar beside a
+    picture that is as plain and as dark there.
     """
     few = luma[:: max(1, len(luma) // 64), :: max(1, luma.shape[1] // 64)]
     apart = int(np.clip((np.quantile(few, 0.99) - np.quantile(few, 0.01)) / 12, 2, 16))
-    left, right = bar(luma.T, apart), bar(luma.T[::-1], apart)
-    return left, bar(luma, apart), right, bar(luma[::-1], apart)
+    found = []
+    for lines, colours in (
+        (luma.T, pixels.transpose(1, 0, 2)),
+        (luma, pixels),
+        (luma.T[::-1], pixels.transpose(1, 0, 2)[::-1]),
+        (luma[::-1], pixels[::-1]),
+    ):
+        depth = bar(lines, apart)
+        grey = not depth or float(np.ptp(colours[: max(1, depth // 2)].mean(axis=(0, 1)))) <= COLOURLESS
+        found.append(depth if grey else 0)
+    return found[0], found[1], found[2], found[3]
 
 
 def bar(lines: Luma, apart: int) -> int:

@@ -46,7 +46,7 @@ def measure(opened: Opened, side: int) -> dict[str, Any]:
     within = np.ones((64, 64), bool) if inside is None else looks.shrunk(inside, 64, 64) > 127
     tiny = cv2.resize(few, (64, 64), interpolation=cv2.INTER_AREA)
     at_side = sharpness.at_side(luma, side)
-    left, above, right, below = edges.borders(luma) if opened.alpha is None else (0, 0, 0, 0)
+    left, above, right, below = edges.borders(luma, opened.pixels) if opened.alpha is None else (0, 0, 0, 0)
     framed = luma[above : opened.height - below, left : opened.width - right]
     return {
         "short": min(opened.width, opened.height),

@@ -69,8 +69,8 @@ def clipped(seen: Seen, rules: Rules) -> Iterator[Finding]:
         for end, word in (("dark", "black"), ("bright", "white")):
             share, between = picture.measures[end], picture.measures["midtones"]
             ramp, tail, rim = picture.measures[f"{end}_end"]
-            runs = ramp >= rules.ramp[0] or tail >= rules.tail[0]
-            runs = runs or (rim < rules.rim and (ramp >= rules.ramp[1] or tail >= rules.tail[1]))
+            runs = ramp >= rules.ramp or tail >= rules.tail
+            runs = runs or (rim < rules.rim and (ramp >= rules.ramp_inside or tail >= rules.tail_inside))
             runs = runs or (end == "bright" and picture.measures["burnt"] > rules.burnt)
             remedy = "Replace it, or develop it again from the camera's file with less contrast."
             if share > rules.clipped and between < rules.midtones:
@@ -79,10 +79,10 @@ def clipped(seen: Seen, rules: Rules) -> Iterator[Finding]:
                     f" expected at most {rules.clipped:.0%}, or {rules.midtones:.0%} midtone"
                 )
                 yield Finding("clipped", f"{picture.name} {word}", "warn", says, remedy, 0, (picture.name,))
-            elif share > rules.cut and runs:
+            elif share > rules.cut_off and runs:
                 says = (
                     f"{picture.name}: {share:.0%} of it is pure {word}, and tones run up to it: cut off;"
-                    f" expected at most {rules.cut:.0%}"
+                    f" expected at most {rules.cut_off:.0%}"
                 )
                 yield Finding("clipped", f"{picture.name} {word}", "warn", says, remedy, 0, (picture.name,))
 

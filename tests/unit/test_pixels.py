@@ -114,11 +114,11 @@ def test_less_contrast_makes_no_picture_soft():
 def test_bars_are_measured_to_the_pixel_and_a_plain_background_is_none(tone):
     pixels = scenery(0, 120, 100)
     pixels[:9], pixels[-13:], pixels[:, :7] = tone, tone, tone
-    left, above, right, below = borders(grey(pixels))
+    left, above, right, below = borders(grey(pixels), pixels)
     assert (left, above, right, below) == (7, 9, 0, 13)
     backdrop = np.full((120, 120, 3), 200, np.uint8)
     backdrop[40:, 40:70] = scenery(1, 30, 80)
-    assert borders(grey(backdrop)) == (0, 0, 0, 0)
+    assert borders(grey(backdrop), backdrop) == (0, 0, 0, 0)
 
 
 def test_stairs_are_banding_and_a_ramp_or_stripes_are_none():
