@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from portraitist.audit import Rules, Seen, alike, consistency, quality
+from portraitist.audit import Rules, Seen, alike, balance, consistency, quality
 from portraitist.audit.compression import (
     CHROMA_TABLE,
     LUMA_TABLE,
@@ -258,6 +258,15 @@ def test_a_crop_is_for_review_and_no_twin():
     (finding,) = alike.maybe_same(Seen(pictures=pictures, trigger="zorblax", side=256), Rules())
     assert (finding.severity, finding.pictures) == ("note", ("part.png", "whole.png"))
     assert list(alike.maybe_same(Seen(pictures=pictures[:1] * 2, trigger="zorblax", side=256), Rules())) == []
+
+
+def test_of_twins_the_one_without_jpeg_is_kept(tmp_path):
+    pixels = scenery(2, 192, 192)
+    pictures = []
+    for path in (saved(tmp_path / "a.png", pixels), saved(tmp_path / "z.jpg", pixels, quality=50)):
+        opened = open_upright(path)
+        pictures.append(Picture(path.name, opened.digest, 192, 192, measures=measure(opened, 192)))
+    assert said(balance.near_duplicates, pictures) == ["a.png"]
 
 
 @pytest.mark.parametrize("name", ["IMG 1.png", "Screenshot_2024.png", "Bildschirmfoto 3.png"])
