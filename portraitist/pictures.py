@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
@@ -68,11 +68,28 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture's file says of itself, beside its pixels.
+
+    format  as Pillow calls it: JPEG, PNG, WEBP, ...; "" for pixels that came from no file
+    tables  of a JPEG: its quantisation tables, each 64 steps row by row, luma first
+    layers  of a JPEG: its components, each number, samples across, samples down, table
+    camera  whether a camera's maker stands in it (EXIF)
+    """
+
+    format: str = ""
+    tables: tuple[tuple[int, ...], ...] = ()
+    layers: tuple[tuple[int, ...], ...] = ()
+    camera: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A decoded picture: pixels (H, W, 3) uint8 upright sRGB over white, and alpha (H, W) uint8 or None."""
 
     pixels: np.ndarray
     alpha: np.ndarray | None
+    header: Header = Header()
 
     @property
     def width(self) -> int:
@@ -160,16 +177,30 @@ def decode(path: Path, data: bytes) -> Opened:
                     "Scale it down in an image editor, or remove it: training uses about one megapixel.",
                 )
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            alpha = upright.convert("RGBA").getchannel("A") if has_alpha(upright) else None
-            colour = to_srgb(upright)
+            header = header_of(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            alpha = image.convert("RGBA").getchannel("A") if has_alpha(image) else None
+            colour = to_srgb(image)
+            if alpha is None:
+                return Opened(np.asarray(colour), None, header)
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    if alpha is None:
-        return Opened(np.asarray(colour), None)
     over = Image.new("RGB", colour.size, BACKDROP)
     over.paste(colour, mask=alpha)
-    return Opened(np.asarray(over), np.asarray(alpha))
+    return Opened(np.asarray(over), np.asarray(alpha), header)
+
+
+def header_of(image: Image.Image) -> Header:
+    """What an opened file says of itself; nothing of what is damaged."""
+    kind = "JPEG" if image.format == "MPO" else image.format or ""
+    try:
+        camera = bool(image.getexif().get(ExifTags.Base.Make))
+    except Exception:  # noqa: BLE001 - EXIF is hostile bytes to Pillow too, and no reason to refuse a picture
+        camera = False
+    if kind != "JPEG":
+        return Header(kind, camera=camera)
+    tables = tuple(tuple(table) for _, table in sorted(getattr(image, "quantization", {}).items()) if len(table) == 64)
+    return Header(kind, tables, tuple(tuple(layer) for layer in getattr(image, "layer", ())), camera)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -198,7 +229,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
             pass  # a broken or mismatched profile is common in the wild; the plain conversion is what viewers show
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -44,13 +44,41 @@ class Rules:
     fewest        pictures below which nothing can be learnt but the pictures themselves: blocks. Judged.
     few           pictures below which results vary much with each one: 15 is the least the guides train a style on (G1)
     small         short side as share of the training side: below half, most of what is trained on is invented. Judged.
-    soft          effective short side as share of the training side; measured: an untouched photograph reads 0.8-1.0,
-                  one scaled up twofold 0.4-0.5
+    detail        share of its size that holds a picture's detail; measured: untouched 0.7-1.0, scaled up by one and a
+                  half 0.45-0.8, twofold 0.3-0.55, blurred by one pixel 0.3-0.45
+    soft          that detail's short side as share of the training side: a large file may be soft and still have enough
     sharpness     variance of the Laplacian in the sharper tiles, at the training side; measured: untouched 1150-3200,
                   blurred by one pixel 48-162, by two 6-23, a sharp subject before a blurred background 310-730; 40 is
                   also the floor SceneWorks uses for people and objects
     clipped       share of pixels at black or at white that counts as damage, if also less than
     midtones      of the pixels are between; together they spare a lit subject on white (SceneWorks' gate)
+    cut_off       share of pixels at black or at white that counts as damage where light runs up to it, by
+    ramp, tail    the share of what is beside it and the share close to it; and by less of these two,
+    ramp_inside, tail_inside    where less than `rim` of the picture's rim is at that end;
+    burnt         or by the share of the other pixels with a channel at its end. Measured: subjects before white read
+                  0-0.31, 0-0.01 and 0-0.1, overexposed to a quarter or half of white 0.28-0.9, 0.02-0.2 and 0.15-1
+    noise         grey levels of white noise at the training side; measured: untouched 0-2.5, with noise of 10 levels
+                  in each channel 4-6.3
+    dim, pale     luma that 99 of 100 pixels are below, or 95 above, in a picture too dark or too light (cleanvision's
+                  ends)
+    plain         bits of entropy of the tones below which a picture holds next to nothing (cleanvision's end)
+    quality       JPEG quality, now or once; judged: below 75 blocks show, below 50 they are drawn
+    blocks        steps between JPEG's blocks over those within; measured: none 1.0-1.14, quality 50 1.1-4, 75 1.0-3;
+                  alone, without a table found in the pixels, it must be this high
+    banding       stairs of tone, of every thousand pixels; measured: photographs at most 0.06, banded skies 0.3-15
+    missing       share of tones that no pixel has; measured: untouched 0-0.31, posterised to 32 levels 0.87
+    cast          CIELAB units that all but a twentieth of a picture lie to one side of grey. Judged: 12 is seen at once
+    tone          deviations (MAD, scaled to a normal's) of a picture's median tone from the set's, if also
+    tone_least    CIELAB units away from it. Both measured on drawn sets, see docs/audit.md
+    colourless    CIELAB chroma below which a picture is grey, and spread of hue below which it is toned grey
+    bars          share of a side that plain bars at the rim must take up together
+    aspect        shorter over longer side (cleanvision's end)
+    marked        share of pictures of one size whose edges must lie in a cell for it to carry a mark; of at least
+    marked_least  pictures of that size
+    upright       how well the set must tell its own upright from its turned pictures, 0 to 1, before one is called
+                  turned. Measured: drawn sets 0.28-0.38, textures, and photographs with nothing in common, 0.02 at most
+    upright_better, upright_least    by how much that one must look better turned, and how well then. Measured likewise
+    turned_least  pictures below which a set tells nothing of up and down; those longer than 2 to 1 are left out
     framing       share in [0, 1] of each framing: the "Definitive Guide" (G4); custom, so it warns and never blocks
     slack         how far a share may leave its range
     framing_least pictures below which shares mean nothing
@@ -76,10 +104,38 @@ class Rules:
     fewest: int = 3
     few: int = 15
     small: float = 0.5
+    detail: float = 0.65
     soft: float = 0.75
     sharpness: float = 40.0
     clipped: float = 0.05
     midtones: float = 0.15
+    cut_off: float = 0.08
+    ramp: float = 0.35
+    tail: float = 0.02
+    ramp_inside: float = 0.1
+    tail_inside: float = 0.01
+    rim: float = 0.6
+    burnt: float = 0.25
+    noise: float = 4.0
+    dim: float = 82.0
+    pale: float = 242.0
+    plain: float = 2.0
+    quality: float = 75.0
+    blocks: float = 2.0
+    banding: float = 0.3
+    missing: float = 0.6
+    cast: float = 12.0
+    tone: float = 4.0
+    tone_least: float = 20.0
+    colourless: float = 4.0
+    bars: float = 0.02
+    aspect: float = 0.35
+    marked: float = 0.85
+    marked_least: int = 8
+    upright: float = 0.15
+    upright_better: float = 0.03
+    upright_least: float = 0.08
+    turned_least: int = 12
     framing: Mapping[str, tuple[float, float]] = field(
         default_factory=lambda: {"close-up": (0.2, 0.3), "mid": (0.4, 0.5), "full": (0.2, 0.3)}
     )

@@ -10,14 +10,20 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from portraitist.audit import Rules, Seen, Unread, balance, coverage, quality, wording
-from portraitist.audit.measure import effective, grey, measure, phash, sharpness
+from portraitist.audit.looks import phash
+from portraitist.audit.measure import grey, measure
+from portraitist.audit.sharpness import effective, sharpness
 from portraitist.pictures import Opened, Picture
 from tests.pictures import jpeg_bytes, looked_at, scenery
 
 PLAIN = {
     "short": 512, "effective": 1.0, "sharpness": 500.0, "dark": 0.0, "bright": 0.0, "midtones": 1.0,
     "phash": "0" * 16, "dhash": "0" * 16, "phash_mirrored": "f" * 16, "dhash_mirrored": "f" * 16,
-    "thumbnail": "00" * 256, "descriptor": [0.0] * 176,
+    "thumbnail": "00" * 1024, "descriptor": "0000" * 176, "noise": 0.0, "low": 20.0, "high": 230.0, "tones": 7.0,
+    "jpeg": 0.0, "exact": False, "chroma_kept": "", "earlier": 0, "blocks": 1.0, "moved": False, "banding": 0.0,
+    "missing": 0.0, "cast": 0.0, "leans": "red", "hues": 20.0, "chroma": 30.0, "tone": [50.0, 0.0, 0.0],
+    "borders": [0, 0, 0, 0], "dark_end": [0.0, 0.0, 0.0], "bright_end": [0.0, 0.0, 0.0], "burnt": 0.0, "lettering": 0,
+    "camera": False, "format": "PNG", "edges": "00" * 288,
 }  # fmt: skip
 """Measures of a picture that nothing is wrong with, and that is no twin of another."""
 
@@ -61,10 +67,10 @@ def test_a_flat_or_tiny_picture_is_measured_without_a_number_that_is_none():
 
 def test_shares_are_of_the_subject_not_of_the_white_around_it():
     pixels, alpha = np.full((64, 64, 3), 255, np.uint8), np.zeros((64, 64), np.uint8)
-    pixels[16:48, 16:48], alpha[16:48, 16:48] = 120, 255
-    assert measure(Opened(pixels, None), 64)["bright"] == 0.75
+    pixels[16:48, 24:40], alpha[16:48, 24:40] = 120, 255
+    assert measure(Opened(pixels, None), 64)["bright"] == 0.875
     assert measure(Opened(pixels, alpha), 64)["bright"] == 0
-    assert measure(Opened(pixels, alpha), 64)["covers"] == 0.25
+    assert measure(Opened(pixels, alpha), 64)["covers"] == 0.125
 
 
 @given(seed=st.integers(0, 200), gain=st.floats(0.5, 1.5), shift=st.floats(-20, 20))

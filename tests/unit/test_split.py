@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from portraitist.audit.measure import descriptor
+from portraitist.audit.looks import descriptor
 from portraitist.dataset.split import apportioned, clusters, held_out, mirrored, twins
 from tests.pictures import jpeg_bytes, looked_at, scenery
 
