@@ -90,6 +90,7 @@ class Seen:
     count_tokens  of a caption, by the family's own tokenizer; token_limit is the most its encoder takes
     unreadable    picture files that could not be opened; uncaptioned: captions that could not be read
     others        names in the folder that are neither pictures nor captions
+    masks         what the background weighs where there is a mask; 1 ignores masks
     """
 
     pictures: Sequence[Picture]
@@ -100,3 +101,4 @@ class Seen:
     unreadable: Sequence[Unread] = ()
     uncaptioned: Sequence[Unread] = ()
     others: Sequence[str] = ()
+    masks: float = 1.0

@@ -11,7 +11,7 @@ from PIL import Image
 from portraitist.dataset.split import CELLS, DIRECTIONS, SIDE
 from portraitist.pictures import Opened
 
-VERSION = 1
+VERSION = 2
 """Raised when a definition changes: manifests of another version are measured again."""
 
 SCALES = (0.25, 0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

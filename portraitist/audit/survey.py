@@ -11,10 +11,10 @@ from typing import Any
 from portraitist import durable
 from portraitist.audit import Finding, Unread
 from portraitist.audit.measure import VERSION, measure
-from portraitist.dataset import captions, intake
+from portraitist.dataset import captions, intake, masks
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, ignore
-from portraitist.pictures import Picture, open_upright, stamp
+from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 
@@ -66,10 +66,10 @@ def earlier(project: Project) -> dict[str, Picture]:
 
 def measured(source: intake.Source, before: Picture | None, side: int) -> Picture:
     """One picture with its measures, from `before` when neither its file nor what is measured has changed."""
-    marks = {"stamp": stamp(source.path), "version": VERSION, "side": side}
+    marks = {"stamp": masks.stamp(source.path), "version": VERSION, "side": side}
     if before is not None and all(before.measures.get(name) == value for name, value in marks.items()):
         return replace(before, split="train", role="identity")
-    opened = open_upright(source.path)
+    opened = masks.open_masked(source.path)
     return Picture(
         name=source.name,
         digest=opened.digest,
@@ -77,7 +77,7 @@ def measured(source: intake.Source, before: Picture | None, side: int) -> Pictur
         height=opened.height,
         set=source.set,
         repeats=intake.repeats(source.set),
-        measures={**measure(opened, side), **marks},
+        measures={**measure(opened, side), "mask": masks.measured(source.path, opened), **marks},
     )
 
 
@@ -95,7 +95,7 @@ def printable(name: str) -> str:
 def terms(recipe: Recipe, side: int) -> dict[str, Any]:
     """What of a recipe the manifest depends on."""
     roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
-    return {"side": side, "held_out": recipe.data.held_out, "roles": roles}
+    return {"side": side, "held_out": recipe.data.held_out, "roles": roles, "masks": recipe.data.masks}
 
 
 def write_record(project: Project, recipe: Recipe, side: int, found: Survey, findings: Sequence[Finding]) -> None:
@@ -156,7 +156,7 @@ def cleared(project: Project, recipe: Recipe, side: int) -> list[Picture]:
     changed = sorted((known.keys() | passed) ^ there.keys())
     for name in sorted(known.keys() & there.keys()):
         picture, path = known[name], there[name].path
-        if picture.measures.get("stamp") != stamp(path) or (picture.caption, picture.variants) != quiet(path):
+        if picture.measures.get("stamp") != masks.stamp(path) or (picture.caption, picture.variants) != quiet(path):
             changed.append(name)
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portraitist import durable
-from portraitist.dataset import captions
+from portraitist.dataset import captions, masks
 from portraitist.dataset.buckets import exposures
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES, Picture, open_upright
@@ -69,17 +69,19 @@ def listed(folder: Path) -> Listing:
     """
     found: list[Source] = []
     others: list[str] = []
-    for entry in entries(folder):
+    top = entries(folder)
+    loose = {*unknown(top)}
+    for entry in top:
         if entry.is_dir():
             if entry.is_symlink():
                 others.append(entry.name)
                 continue
             inside = entries(entry)
             found += [Source(path, entry.name, f"{entry.name}/{path.name}") for path in inside if is_picture(path)]
-            others += [f"{entry.name}/{path.name}" for path in inside if not is_picture(path) and not is_caption(path)]
+            others += [f"{entry.name}/{path.name}" for path in unknown(inside)]
         elif is_picture(entry):
             found.append(Source(entry, "", entry.name))
-        elif not is_caption(entry):
+        elif entry in loose:
             others.append(entry.name)
     return Listing(tuple(found), tuple(others))
 
@@ -93,8 +95,14 @@ def entries(folder: Path) -> list[Path]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is a regular file (links followed) with a picture's suffix."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    """Whether a path is a regular file (links followed) with a picture's suffix, and no picture's mask."""
+    return path.suffix.lower() in SUFFIXES and not masks.is_mask(path) and path.is_file()
+
+
+def unknown(inside: Sequence[Path]) -> list[Path]:
+    """What of a folder's entries is no picture, no caption, and no mask of a picture that lies there."""
+    wanted = {masks.beside(path) for path in inside if is_picture(path)}
+    return [path for path in inside if not is_picture(path) and not is_caption(path) and path not in wanted]
 
 
 def is_caption(path: Path) -> bool:
@@ -122,6 +130,8 @@ def gathered(source: Path) -> tuple[Source, ...]:
         raise PortraitistError(f"There is no {source}", "Check the path.")
     if not source.is_file():
         raise PortraitistError(f"{source} is not a regular file", "Name a picture file or a folder of pictures.")
+    if masks.is_mask(source):
+        raise PortraitistError(f"{source} is the mask of a picture", "Name the picture: its mask comes along.")
     return (Source(source, "", source.name),)
 
 
@@ -161,7 +171,7 @@ def take(pictures: Path, sources: Sequence[Path]) -> Iterator[Taken]:
 
 
 def copy(pictures: Path, source: Source) -> Taken:
-    """Copy one readable picture, and its caption where it has one, into its set below `pictures`."""
+    """Copy one readable picture, and its caption and mask where it has them, into its set below `pictures`."""
     folder = pictures / safe_name(source.set) if source.set else pictures
     if not folder.resolve().is_relative_to(pictures.resolve()):
         raise PortraitistError(
@@ -170,11 +180,14 @@ def copy(pictures: Path, source: Source) -> Taken:
     try:
         data, caption = source.path.read_bytes(), captions.sidecar(source.path)
         words = caption.read_bytes() if caption is not None else b""
+        mask = masks.beside(source.path).read_bytes() if masks.beside(source.path).is_file() else b""
     except OSError as error:
         raise durable.refusal(error, source.path, "read") from error
     there = same_bytes(folder, data)
     if there is not None:
         name = there.relative_to(pictures).as_posix()
+        if mask and not masks.beside(there).is_file():
+            durable.write_bytes(masks.beside(there), mask)
         if words and captions.sidecar(there) is None:
             durable.write_bytes(there.with_suffix(".txt"), words)
             return Taken(name, "already there", "its caption was added")
@@ -188,6 +201,8 @@ def copy(pictures: Path, source: Source) -> Taken:
     durable.write_bytes(target, data)
     if words:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
         durable.write_bytes(target.with_suffix(".txt"), words)
+    if mask:
+        durable.write_bytes(masks.beside(target), mask)
     return Taken(target.relative_to(pictures).as_posix(), "added")
 
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from portraitist import durable, families
-from portraitist.audit import Finding, Rules, Seen, balance, quality
+from portraitist.audit import Finding, Rules, Seen, balance, masks, quality
 from portraitist.audit.survey import blocking, survey, write_record
 from portraitist.dataset.intake import bare, require_sets
 from portraitist.dataset.split import held_out
@@ -62,8 +62,11 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore) -> AuditResult:
         unreadable=found.unreadable,
         uncaptioned=found.uncaptioned,
         others=found.others,
+        masks=recipe.data.masks,
     )
-    findings = [finding for check in (*quality.CHECKS, *balance.CHECKS) for finding in check(seen, rules)]
+    findings = [
+        finding for check in (*quality.CHECKS, *balance.CHECKS, *masks.CHECKS) for finding in check(seen, rules)
+    ]
     findings.sort(key=lambda finding: ("block", "warn", "note").index(finding.severity))
     with durable.lock(project.folder):
         write_record(project, recipe, side, found, findings)
