@@ -11,11 +11,11 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from portraitist import replies
-from portraitist.cli import dataset, files, training
+from portraitist.cli import dataset, files, making, training
 from portraitist.cli.words import Work, app
 from portraitist.errors import Interrupted, PortraitistError
 
-__all__ = ["app", "dataset", "files", "main", "obey", "training"]
+__all__ = ["app", "dataset", "files", "main", "making", "obey", "training"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
