@@ -1,4 +1,4 @@
-"""Draws docs/repair-colours.png, docs/repair-masks.png and docs/sheets.png with our own drawings and our own code."""
+"""Draws the pictures of docs/repair.md and docs/sheets.md with our own drawings and our own code."""
 
 import io
 from pathlib import Path
@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from portraitist import durable
+from portraitist import durable, families
 from portraitist.audit import harmony, previews
 from portraitist.dataset import sheets
+from portraitist.dataset.combinations import USUAL, spread, told
+from portraitist.judge.studio import Studio
 from portraitist.mini.characters import ZORBLAX, unseen
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import Character, Context, Scene
+from portraitist.pictures import open_bytes
+from portraitist.recipe import Recipe
 from portraitist.sight import masks
 
 DOCS = Path(__file__).resolve().parent
@@ -79,12 +83,39 @@ def sheet() -> bytes:
     return buffer.getvalue()
 
 
+def generated() -> bytes:
+    """One reference, and what the embedded base draws from it in seven combinations: the first, chosen by nothing."""
+    who, recipe = unseen(3), Recipe()
+    how = Context("half body", "front view", "neutral", "standing", "plain gray", "soft light")
+    reference = draw(Scene(who, how, 5), side=128).pixels
+    asked = [told(one, "a cartoon character") for one in spread(USUAL, 7, 0)]
+    studio = Studio(*families.pair(recipe.model), recipe, reference)
+    studio.prepare(asked)
+    shown = [reference, *(open_bytes(DOCS, studio.draw(text, 0)).pixels for text in asked)]
+    side, gap = 192, 8
+    page = Image.new("RGB", (4 * (side + gap) + gap, 2 * (side + gap) + gap), previews.PAPER)
+    for i, pixels in enumerate(shown):
+        tile = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+        page.paste(tile, (gap + i % 4 * (side + gap), gap + i // 4 * (side + gap)))
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def smaller(data: bytes, share: float) -> bytes:
+    """A PNG at a share of its size."""
+    image, buffer = Image.open(io.BytesIO(data)), io.BytesIO()
+    size = round(image.width * share), round(image.height * share)
+    image.resize(size, Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def main() -> None:
-    """Write the pictures, in a palette of 200 colours each."""
-    for name, data in (("repair-colours", colours()), ("repair-masks", covered()), ("sheets", sheet())):
-        buffer = io.BytesIO()
-        Image.open(io.BytesIO(data)).quantize(200, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-        durable.write_bytes(DOCS / f"{name}.png", buffer.getvalue())
+    """Write the pictures."""
+    durable.write_bytes(DOCS / "repair-colours.png", smaller(colours(), 0.6))
+    durable.write_bytes(DOCS / "repair-masks.png", smaller(covered(), 0.7))
+    durable.write_bytes(DOCS / "sheets.png", sheet())
+    durable.write_bytes(DOCS / "generated.png", smaller(generated(), 0.8))
 
 
 if __name__ == "__main__":

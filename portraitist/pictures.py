@@ -105,6 +105,11 @@ def open_upright(path: Path) -> Opened:
         data = path.read_bytes()
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
+    return open_bytes(path, data)
+
+
+def open_bytes(path: Path, data: bytes) -> Opened:
+    """What `open_upright` gives of a file of these bytes; `path` is for messages only."""
     if not data:
         raise PortraitistError(f"{path} is empty (0 bytes)", "Copy it again from where it came from, or remove it.")
     with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -50,6 +50,58 @@ def repair(
     project = Project.open(folder)
     settings = Settings(strength, method, like, to, colour, model, kind, masks)
     return Work(folder, lambda emit, stop: verb(project, action, names, settings, apply=apply, undo=undo, emit=emit))
+
+
+@app.command(sort_key=6)
+def generate(
+    folder: Folder,
+    /,
+    *,
+    reference: Annotated[Path, Parameter(help="A picture of the character.")],
+    count: Annotated[int, Parameter(help="Pictures, in as many combinations.")] = 20,
+    comfy: Annotated[str, Parameter(show_default=False, help="A running ComfyUI draws: its address.")] = "",
+    workflow: Annotated[str, Parameter(show_default=False, help="Of --comfy: a workflow in API format.")] = "",
+    prompt_at: Annotated[str, Parameter(show_default=False, help="Its prompt, as node.input: 6.text.")] = "",
+    seed_at: Annotated[str, Parameter(show_default=False, help="Its seed, such as 3.seed.")] = "",
+    reference_at: Annotated[str, Parameter(show_default=False, help="Its picture, such as 10.image.")] = "",
+    url: Annotated[str, Parameter(show_default=False, help="A hosted service draws: its address.")] = "",
+    api: Annotated[
+        Literal["edits", "generations", "gemini"],
+        Parameter(help="Of --url: OpenAI's images/edits or images/generations, or Gemini's."),
+    ] = "edits",
+    model: Annotated[str, Parameter(show_default=False, help="Of --url: the model's name there.")] = "",
+    size: Annotated[str, Parameter(show_default=False, help="Of --url: such as 1024x1024.")] = "",
+    key: Annotated[str, Parameter(show_default=False, help="The environment variable that holds the key.")] = "",
+    price: Annotated[float, Parameter(help="Of one picture.")] = 0.0,
+    budget: Annotated[float, Parameter(help="The most that may be spent.")] = 0.0,
+    timeout: Annotated[float, Parameter(help="Seconds for one picture of a server or service.")] = 300.0,
+    prompt: Annotated[str, Parameter(show_default=False, help="With {words} where a combination's words go.")] = "",
+    seed: Annotated[int, Parameter(help="Another one gives other combinations and pictures.")] = 0,
+    redraws: Annotated[int, Parameter(help="Of a picture that is not like the reference.")] = 3,
+    least: Annotated[float, Parameter(help="Likeness to the reference that is enough, by the base's eyes.")] = 0.8,
+    dry_run: Annotated[
+        bool, Parameter(show_default=False, help="Show the prompts and the cost; draw nothing.")
+    ] = False,
+    changes: Changes = (),
+    as_json: Json = False,
+) -> Work:
+    """Draw pictures of the character of one reference, in combinations spread over the brief, with captions."""
+    from portraitist.verbs.generate import Service
+    from portraitist.verbs.generate import generate as verb
+
+    if comfy and url:
+        raise PortraitistError("--comfy and --url both say who draws", "Give one.")
+    project, recipe = opened(folder, changes)
+    kind: Any = "comfy" if comfy else api if url else "base"
+    service = Service(
+        kind, comfy or url, key, model, size, workflow, prompt_at, seed_at, reference_at, price, budget, timeout
+    )
+    how: dict[str, Any] = {"prompt": prompt, "seed": seed, "redraws": redraws, "least": least, "dry_run": dry_run}
+    return Work(
+        folder,
+        lambda emit, stop: verb(project, recipe, reference, count, service=service, **how, emit=emit, stop=stop),
+        patient=True,
+    )
 
 
 sheets = App(

@@ -46,7 +46,7 @@ def wanted(brief: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def spread(kinds: Kinds, count: int, seed: int) -> list[Combination]:
-    """`count` different combinations of one value of each kind; the first ones of more are not those of fewer.
+    """`count` different combinations of one value of each kind. Those of fewer mostly begin those of more.
 
     Raises PortraitistError where there are not so many.
     """
