@@ -110,7 +110,13 @@ def reinhard(
     return np.asarray(np.clip(np.rint(np.asarray(back) * 255), 0, 255).astype(np.uint8))
 
 
-def medoid(samples: Sequence[np.ndarray]) -> int:
-    """Which of several pictures' colours (N, 3) is nearest to all others: by mean and deviation in CIELAB."""
-    told = np.stack([np.concatenate([(c := lab(one)).mean(0), c.std(0)]) for one in samples])
-    return int(np.linalg.norm(told[:, None] - told[None], axis=2).sum(1).argmin())
+def summary(samples: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) in six numbers: mean and deviation in CIELAB."""
+    there = lab(samples)
+    return np.concatenate([there.mean(0), there.std(0)])
+
+
+def medoid(summaries: Sequence[np.ndarray]) -> int:
+    """Which of several pictures' summaries is nearest to all others."""
+    told = np.stack(summaries)
+    return int(np.argmin([np.linalg.norm(told - one, axis=1).sum() for one in told]))

@@ -101,7 +101,10 @@ def ledger(project: Project) -> Path:
 
 
 def append(project: Project, drawn: Drawn) -> None:
-    """Add one to the record."""
+    """Add one to the record; a line that a kill has torn is closed first."""
+    path = ledger(project)
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        durable.append_line(path, "")
     durable.append_line(ledger(project), json.dumps({"format": FORMAT, **asdict(drawn)}, ensure_ascii=False))
 
 

@@ -256,23 +256,44 @@ class Session:
         for attempt in range(before, before + 1 + self.redraws):
             if self.spent + self.service.price > self.service.budget + 1e-9:
                 return "", why or "the budget is spent"
-            name, why = self.attempt(wanted, attempt)
+            name, why = self.left(wanted, attempt) or self.attempt(wanted, attempt)
             if name:
                 return name, ""
         return "", why
 
-    def attempt(self, wanted: Wanted, attempt: int) -> tuple[str, str]:
-        """Draw one picture once, look at it, keep it or not, and record that."""
-        seed = wanted.seed(attempt)
-        self.spent += self.service.price
-        drawn = Drawn(
+    def blank(self, wanted: Wanted, attempt: int) -> Drawn:
+        """What is known of an attempt before its picture."""
+        return Drawn(
             key=wanted.key, attempt=attempt, picture="", outcome="unusable", combination=dict(wanted.combination),
-            prompt=wanted.prompt, seed=seed, service=self.painter.name, model=self.painter.model,
+            prompt=wanted.prompt, seed=wanted.seed(attempt), service=self.painter.name, model=self.painter.model,
             reference=self.shown.digest, sha256="", eyes=self.looks.digest if self.looks else "", likeness=-2.0,
             price=self.service.price, at=datetime.now(UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
+
+    def left(self, wanted: Wanted, attempt: int) -> tuple[str, str] | None:
+        """The picture of an attempt that a kill left without a record: recorded now, and not paid for again."""
+        folder = self.project.pictures / generated.SET
+        path = next((p for s in SUFFIXES.values() if (p := folder / f"{wanted.stem}-{attempt}{s}").is_file()), None)
+        if path is None:
+            return None
+        likeness, drawn = self.likeness(open_upright(path)), self.blank(wanted, attempt)
+        name = path.relative_to(self.project.folder).as_posix()
+        self.describe(path, wanted)
+        drawn = replace(drawn, picture=name, outcome="kept", sha256=durable.digest(path), likeness=likeness)
+        generated.append(self.project, replace(drawn, says="found after a kill"))
+        return name, ""
+
+    def describe(self, path: Path, wanted: Wanted) -> None:
+        """Write a picture's caption, unless it has one."""
+        if captions.sidecar(path) is None:
+            durable.write_text(path.with_suffix(".txt"), wanted.caption + "\n")
+
+    def attempt(self, wanted: Wanted, attempt: int) -> tuple[str, str]:
+        """Draw one picture once, look at it, keep it or not, and record that."""
+        self.spent += self.service.price
+        drawn = self.blank(wanted, attempt)
         try:
-            data = self.painter.draw(wanted.prompt, seed)
+            data = self.painter.draw(wanted.prompt, drawn.seed)
             opened = open_bytes(Path(wanted.stem), data)
         except EndpointError as error:
             self.failures += 1
@@ -291,8 +312,8 @@ class Session:
         durable.write_bytes(path, data)
         says = "" if kept else f"likeness {likeness:.2f} to the reference; expected {self.least:.2f} or more"
         name = path.relative_to(self.project.folder).as_posix()
-        if kept and captions.sidecar(path) is None:
-            durable.write_text(path.with_suffix(".txt"), wanted.caption + "\n")
+        if kept:
+            self.describe(path, wanted)
         generated.append(self.project, replace(drawn, picture=name, outcome="kept" if kept else "rejected", says=says))
         return (name, "") if kept else ("", says)
 

@@ -222,19 +222,17 @@ def harmonising(project: Project, sources: Sequence[intake.Source], settings: Se
         raise PortraitistError(f"--strength {settings.strength:g}", "Above 0, and at most 1.")
     limits = harmony.NARROW, harmony.WIDE
     named = [project.pictures / n if (project.pictures / n).is_file() else Path(n) for n in settings.like]
-    if named:
-        references = [masks.open_masked(path) for path in named]
-        own = np.concatenate([harmony.sampled(one.pixels, one.alpha) for one in references])
-    else:
-        found = [(s.name, one) for s in sources if (one := colours(s.path)) is not None]
+    if not named:
+        found = [(s.path, one) for s in sources if (one := colours(s.path)) is not None]
         if len(found) < 3:
             raise PortraitistError(
                 f"{len(found)} pictures are too few to tell a usual one from", "Name a reference: --like PICTURE"
             )
-        at = harmony.medoid([samples for _, samples in found])
-        own, named = found[at][1], [project.pictures / found[at][0]]
-        says = f"Colours are brought towards those of {found[at][0]}, the nearest to all others"
+        named = [found[harmony.medoid([one for _, one in found])][0]]
+        says = f"Colours are brought towards those of {named[0].name}, the nearest to all others"
         emit(Warned(says=says, remedy="Name another with --like, if that one is not as it should be."))
+    references = [masks.open_masked(path) for path in named]
+    own = np.concatenate([harmony.sampled(one.pixels, one.alpha) for one in references])
     bare = [s.name for s in sources if not masks.beside(s.path).is_file()]
     if bare:
         says = f"{len(bare)} pictures have no mask file ({bare[0]}): the colours of their backgrounds count as well"
@@ -258,12 +256,12 @@ def harmonising(project: Project, sources: Sequence[intake.Source], settings: Se
 
 
 def colours(path: Path) -> np.ndarray | None:
-    """Colours of a picture's subject; None where it cannot be read."""
+    """Six numbers of the colours of a picture's subject; None where it cannot be read."""
     try:
         opened = masks.open_masked(path)
     except PortraitistError:
         return None
-    return harmony.sampled(opened.pixels, opened.alpha)
+    return harmony.summary(harmony.sampled(opened.pixels, opened.alpha))
 
 
 def uncovered(opened: Opened) -> np.ndarray:

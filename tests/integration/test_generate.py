@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from portraitist.dataset import generated
 from portraitist.deploy import comfy
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.mini.characters import ZORBLAX
@@ -89,6 +90,22 @@ def test_what_is_there_is_not_drawn_again_and_what_was_taken_away_is_with_anothe
     redrawn = [line for line in lines(project) if line["key"] == lines(project)[1]["key"]]
     assert [line["attempt"] for line in redrawn] == [0, 1]
     assert redrawn[0]["seed"] != redrawn[1]["seed"]
+
+
+def test_a_picture_that_a_kill_left_without_a_record_is_not_paid_for_again(place, tmp_path):
+    project, recipe, reference = place
+    with serving() as server:
+        service = by_comfy(tmp_path, server.url)
+        first = generate(project, recipe, reference, 2, service=service)
+        record = project.folder / "generated.jsonl"
+        record.write_text(record.read_text().splitlines()[0] + '\n{"torn')
+        (project.folder / first.made[1]).with_suffix(".txt").unlink()
+        again = generate(project, recipe, reference, 2, service=service)
+        assert len(server.graphs) == 2
+        assert len(generated.read(project)) == 2
+        assert not generate(project, recipe, reference, 2, service=service).made
+    assert again.made == first.made[1:]
+    assert "maya_char" in (project.folder / first.made[1]).with_suffix(".txt").read_text()
 
 
 @pytest.mark.parametrize(

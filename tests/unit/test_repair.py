@@ -67,7 +67,7 @@ def test_no_direction_of_colour_is_stretched_beyond_the_limits(seed):
 def test_the_medoid_is_the_picture_like_most_others():
     plain = [scenery(i) for i in range(5)]
     tinted = (scenery(9) * np.array([1.0, 0.6, 0.4])).astype(np.uint8)
-    assert harmony.medoid([harmony.sampled(p) for p in [tinted, *plain]]) != 0
+    assert harmony.medoid([harmony.summary(harmony.sampled(p)) for p in [tinted, *plain]]) != 0
 
 
 BOXES = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(8, 200), st.integers(8, 200))
