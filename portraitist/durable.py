@@ -182,6 +182,26 @@ def spill(path: Path, pieces: Iterable[bytes]) -> None:
         raise refusal(error, path) from error
 
 
+def keep(path: Path, to: Path) -> None:
+    """Have a file under a second name as well: the same file where the disk can, else a copy. An existing one stays."""
+    if to.exists():
+        return
+    make_folder(to.parent)
+    try:
+        if path.is_symlink():
+            raise OSError(errno.EXDEV, "a link of its own")
+        os.link(path, to)
+        flush_folder(to.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT):
+            raise refusal(error, to) from error
+        try:
+            data = path.read_bytes()
+        except OSError as unread:
+            raise refusal(unread, path, "read") from unread
+        write_bytes(to, data)
+
+
 def cut(path: Path, size: int) -> None:
     """Shorten an appended file to `size` bytes: used to drop what a killed process wrote past its last save."""
     try:

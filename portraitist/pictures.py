@@ -122,18 +122,17 @@ def open_upright(path: Path) -> Opened:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a picture's file. Raises PortraitistError for one that cannot be read or is empty."""
+    """The bytes of a picture's file. Raises PortraitistError for one that cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise durable.refusal(error, path, "read") from error
-    if not data:
-        raise PortraitistError(f"{path} is empty (0 bytes)", "Copy it again from where it came from, or remove it.")
-    return data
 
 
 def open_data(path: Path, data: bytes) -> Opened:
     """As `open_upright`, of bytes that have been read; `path` is for messages only."""
+    if not data:
+        raise PortraitistError(f"{path} is empty (0 bytes)", "Copy it again from where it came from, or remove it.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -65,6 +65,7 @@ class Facts(BaseModel):
     subject  fictional, or real (a real person needs a consent record)
     brief    attributes the character must do, by kind: framing, background, expression, pose, lighting, ...
     waived   findings let pass, by check name, each with a reason
+    symmetric  whether the character mirrored is the character: no scar, parting or badge tells left from right
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,6 +76,7 @@ class Facts(BaseModel):
     noun: str = "character"
     brief: dict[str, tuple[str, ...]] = {}
     waived: dict[str, str] = {}
+    symmetric: bool = False
     consent: Consent | None = None
 
     @field_validator("trigger")

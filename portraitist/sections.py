@@ -98,7 +98,8 @@ class Data(Section):
     crops       crops taken per picture, spread along its longer side; deterministic
     held_out    share of pictures (by near-duplicate group) kept from training; none below 8 pictures
     dropout     share of exposures that take the empty caption
-    masks       loss weight of the background where a picture has a mask (its alpha); 1.0 ignores masks
+    masks       loss weight of the background where a picture has a mask (a file
+                `name-masklabel.png` beside it, else its alpha); 1.0 ignores masks
     references  for edit models: up to three pictures that every picture is shown with, unless its set has references
                 of its own; judging draws with them. From the character's folder where not absolute
     sets        weights and roles of the sets; sets not named here count by their folder prefix

@@ -191,6 +191,7 @@ class Seen:
     records       what the ledger knows of each picture, by name; ledger_broken: what no longer fits in it, or ""
     trigger_meant  why the trigger is not rare for this base; "" when nothing speaks against it
     multiple      every side of a training size is a multiple of it
+    masks         what the background weighs where there is a mask; 1 ignores masks
     """
 
     pictures: Sequence[Picture]
@@ -210,3 +211,4 @@ class Seen:
     ledger_broken: str = ""
     trigger_meant: str = ""
     multiple: int = 16
+    masks: float = 1.0

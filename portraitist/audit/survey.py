@@ -4,7 +4,6 @@ A picture whose file is unchanged (size and times of change) is taken from the l
 that was moved, renamed or copied back is known by its bytes, and not decoded again.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,10 +13,10 @@ from portraitist import durable
 from portraitist.audit import Finding, Unread, terms
 from portraitist.audit.content import Sights, look
 from portraitist.audit.measure import VERSION, measure
-from portraitist.dataset import captions, intake
+from portraitist.dataset import captions, intake, masks
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, ignore
-from portraitist.pictures import Picture, open_data, read, stamp
+from portraitist.pictures import Picture, read
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sight.onnx import ModelError
@@ -87,22 +86,22 @@ def earlier(project: Project) -> Known:
 
 def measured(source: intake.Source, known: Known, side: int, by: Sights) -> Picture:
     """One picture with its measures; what is known of its file already, and measured in the same way, is taken over."""
-    mark, data = stamp(source.path), b""
+    mark, data = masks.stamp(source.path), b""
     before = known.named.get(source.name)
     if before is None or before.measures.get("stamp") != mark or "bytes" not in before.measures:
         data = read(source.path)
-        before = known.held.get(hashlib.sha256(data).hexdigest())
+        before = known.held.get(masks.known_by(source.path, data))
     old = before.measures if before is not None else {}
     marks = {"version": VERSION, "side": side}
     alike = all(old.get(name) == value for name, value in marks.items())
     content = old.get("content", {})
     if before is None or not alike or content.get("by") != by.by:
         data = data or read(source.path)
-        opened = open_data(source.path, data)
+        opened = masks.open_masked(source.path, data)
         size = opened.digest, opened.width, opened.height
-        old = old if alike else measure(opened, side)
+        old = old if alike else {**measure(opened, side), "mask": masks.measured(source.path, opened)}
         content = content if content.get("by") == by.by else look(opened, data, by)
-        old = {**old, **marks, "bytes": hashlib.sha256(data).hexdigest()}
+        old = {**old, **marks, "bytes": masks.known_by(source.path, data)}
     else:
         size = before.digest, before.width, before.height
     return Picture(
@@ -129,7 +128,13 @@ def settled(recipe: Recipe, side: int) -> dict[str, Any]:
     """What of a recipe the record depends on."""
     roles = {chosen.name: chosen.role for chosen in recipe.data.sets}
     rules = terms.changed(terms.expected(recipe.audit))
-    return {"side": side, "held_out": recipe.data.held_out, "roles": roles, "rules": rules}
+    return {
+        "side": side,
+        "held_out": recipe.data.held_out,
+        "roles": roles,
+        "rules": rules,
+        "masks": recipe.data.masks,
+    }
 
 
 def write_record(project: Project, recipe: Recipe, side: int, found: Survey, findings: Sequence[Finding]) -> None:
@@ -192,7 +197,7 @@ def cleared(project: Project, recipe: Recipe, side: int) -> list[Picture]:
     changed = sorted((known.keys() | passed) ^ there.keys())
     for name in sorted(known.keys() & there.keys()):
         picture, path = known[name], there[name].path
-        if picture.measures.get("stamp") != stamp(path) or (picture.caption, picture.variants) != quiet(path):
+        if picture.measures.get("stamp") != masks.stamp(path) or (picture.caption, picture.variants) != quiet(path):
             changed.append(name)
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

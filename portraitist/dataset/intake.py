@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portraitist import durable
-from portraitist.dataset import captions
+from portraitist.dataset import captions, masks
 from portraitist.dataset.buckets import exposures
 from portraitist.errors import PortraitistError
 from portraitist.pictures import SUFFIXES, Picture
@@ -56,17 +56,19 @@ def listed(folder: Path) -> Listing:
     """
     found: list[Source] = []
     others: list[str] = []
-    for entry in entries(folder):
+    top = entries(folder)
+    loose = {*unknown(top)}
+    for entry in top:
         if entry.is_dir():
             if entry.is_symlink():
                 others.append(entry.name)
                 continue
             inside = entries(entry)
             found += [Source(path, entry.name, f"{entry.name}/{path.name}") for path in inside if is_picture(path)]
-            others += [f"{entry.name}/{path.name}" for path in inside if not is_picture(path) and not is_caption(path)]
+            others += [f"{entry.name}/{path.name}" for path in unknown(inside)]
         elif is_picture(entry):
             found.append(Source(entry, "", entry.name))
-        elif not is_caption(entry):
+        elif entry in loose:
             others.append(entry.name)
     return Listing(tuple(found), tuple(others))
 
@@ -80,8 +82,14 @@ def entries(folder: Path) -> list[Path]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is a regular file (links followed) with a picture's suffix."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    """Whether a path is a regular file (links followed) with a picture's suffix, and no picture's mask."""
+    return path.suffix.lower() in SUFFIXES and not masks.is_mask(path) and path.is_file()
+
+
+def unknown(inside: Sequence[Path]) -> list[Path]:
+    """What of a folder's entries is no picture, no caption, and no mask of a picture that lies there."""
+    wanted = {masks.beside(path) for path in inside if is_picture(path)}
+    return [path for path in inside if not is_picture(path) and not is_caption(path) and path not in wanted]
 
 
 def is_caption(path: Path) -> bool:

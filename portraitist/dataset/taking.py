@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from portraitist import durable
-from portraitist.dataset import archives, captions, claims, metadata
+from portraitist.dataset import archives, captions, claims, masks, metadata
 from portraitist.dataset.intake import REPEATS, Source, entries, is_picture, listed
 from portraitist.dataset.naming import printable, safe_name
 from portraitist.errors import PortraitistError
-from portraitist.pictures import SUFFIXES, open_upright
+from portraitist.pictures import SUFFIXES
 from portraitist.provenance import sha
 
 
@@ -183,6 +183,8 @@ def gathered(source: Path, root: Path, members: Mapping[Path, str] | None = None
         raise PortraitistError(
             f"{source} is not a regular file", "Name a picture file, an archive or a folder of pictures."
         )
+    if masks.is_mask(source):
+        raise PortraitistError(f"{source} is the mask of a picture", "Name the picture: its mask comes along.")
     if source.suffix.lower() in archives.UNREAD:
         raise PortraitistError(
             f"{source} is an archive of a kind that is not read",
@@ -205,7 +207,7 @@ def haul(store: Store, found: Haul) -> Iterator[Taken]:
                 row = rows[key].over(row)  # the folder above comes first in order, and the nearer list counts
                 used.add((folder, key))
         try:
-            pixels = open_upright(source.path).digest
+            pixels = masks.open_masked(source.path).digest
         except PortraitistError as error:
             if one:
                 raise
@@ -262,7 +264,7 @@ def left_out(
 
 
 def copy(store: Store, found: Haul, source: Source, pixels: str, row: metadata.Row) -> Taken:
-    """Copy one readable picture, and its caption where it has one, into its set below `pictures`.
+    """Copy one readable picture, and its caption and mask where it has them, into its set below `pictures`.
 
     pixels  the digest of its upright sRGB pixels; row: what a list of its data set says of it
     """
@@ -270,6 +272,7 @@ def copy(store: Store, found: Haul, source: Source, pixels: str, row: metadata.R
     try:
         data, caption = source.path.read_bytes(), captions.sidecar(source.path)
         words = caption.read_bytes() if caption is not None else row.caption.encode("utf-8", "replace")
+        mask = masks.beside(source.path).read_bytes() if masks.beside(source.path).is_file() else b""
     except OSError as error:
         raise durable.refusal(error, source.path, "read") from error
     there = shelf.same(data)
@@ -294,6 +297,8 @@ def copy(store: Store, found: Haul, source: Source, pixels: str, row: metadata.R
         shelf.put(target, len(data))
     if missing:  # after the picture: cut short between the two, adding again finds the picture and brings the caption
         durable.write_bytes(target.with_suffix(".txt"), words)
+    if mask and not masks.beside(target).is_file():
+        durable.write_bytes(masks.beside(target), mask)
     if there is not None:
         return Taken(name, "already there", "its caption was added" if missing else "", facts=facts)
     return Taken(name, "added", facts=facts)

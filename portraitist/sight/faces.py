@@ -89,6 +89,11 @@ def found(pixels: np.ndarray, path: str) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
 
 
+def boxes(pixels: np.ndarray) -> list[Box]:
+    """Boxes (left, top, width, height) of the faces that OpenCV's own cascades see in (H, W, 3) uint8, largest first."""
+    return [face.box for face in found(pixels, BUILT_IN)]
+
+
 def names(path: str) -> str:
     """What a finder is known by beside its measures: its own name, or SHA-256 of its model."""
     return f"{BUILT_IN}-haar-1" if path == BUILT_IN else onnx.digest(Path(path))

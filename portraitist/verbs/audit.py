@@ -13,6 +13,7 @@ from portraitist.audit import (
     content,
     coverage,
     figure,
+    masks,
     quality,
     rights,
     terms,
@@ -38,6 +39,7 @@ CHECKS = (
     *wording.CHECKS,
     *rights.CHECKS,
     *trigger.CHECKS,
+    *masks.CHECKS,
 )
 """Every check, each a function by the name that its findings carry."""
 
@@ -163,6 +165,7 @@ def as_seen(
         ledger_broken=broken,
         trigger_meant=trigger.meant(project.facts.trigger, families.word_counter(recipe.model)),
         multiple=family.pixel_multiple,
+        masks=recipe.data.masks,
     )
 
 

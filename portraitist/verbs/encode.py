@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from portraitist import durable, families, rules
 from portraitist.audit.survey import cleared
-from portraitist.dataset import buckets, references
+from portraitist.dataset import buckets, masks, references
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Encoded, Finished, Read, Started, ignore
 from portraitist.family import Base, Family
-from portraitist.pictures import Opened, Picture, open_upright
+from portraitist.pictures import Opened, Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 
@@ -119,8 +119,8 @@ def words(
 
 
 def unchanged(project: Project, picture: Picture) -> Opened:
-    """A picture's pixels, which must be those that were audited."""
-    opened = open_upright(project.pictures / picture.name)
+    """A picture's pixels and mask, which must be those that were audited."""
+    opened = masks.open_masked(project.pictures / picture.name)
     if opened.digest != picture.digest:
         raise PortraitistError(f"{picture.name} changed since the audit", f"Run: portraitist audit {project.folder}")
     return opened

@@ -1,0 +1,1 @@
+"""Other people's programs that draw: a running ComfyUI, and hosted services."""
