@@ -216,7 +216,7 @@ def of_rank(training: Training) -> Iterator[Remark]:
     own = training.has("dim_from_weights") or training["network_module"] not in training.rules.keys["ranked"]
     if own or not (training.whole or training.has("network_dim") or training.has("network_alpha")):
         return
-    if rank >= 8 and alpha == 1:
+    if rank >= 8 and alpha == 1 and training.network_args.get("algo", "lora") in ("lora", "locon", "loha", "lokr"):
         yield training.says("alpha-one", "network_alpha", "network_dim", rank=rank)
     known = training.rules.keys["ranges"].get(training.family)
     if known and not known["rank"][0] <= rank <= known["rank"][1]:
