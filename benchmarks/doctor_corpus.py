@@ -5,7 +5,8 @@ python -m benchmarks.doctor_corpus [--write benchmarks/doctor_corpus.md] aitoolk
 Each argument names a tool's module and a repository of its makers: a git directory (its HEAD is read) or a folder.
 Every file that the tool's module recognises is examined, and carried over or refused. Prints a row for each tool, with
 `--write` into that page's table, and on standard error every remark of severity error: each is to be examined by hand.
-Nothing of theirs is kept. Of ai-toolkit the configs that its web form makes are read too, one for each model it offers.
+Nothing of theirs is kept. Of ai-toolkit the configs that its web form makes are read too, one for each model it offers;
+of sd-scripts and musubi-tuner those in their documents.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import run
 
+from benchmarks.doctor_blocks import configs as in_documents
 from benchmarks.doctor_form import configs as made_by_form
 from portraitist import interop
 from portraitist.errors import PortraitistError
@@ -120,6 +122,7 @@ def counted(tool: str, source: Path) -> Tally:
     """All configs of one repository."""
     tally = Tally()
     found = [*files(source), *(made_by_form(source) if tool == "aitoolkit" else ())]
+    found += in_documents(source) if tool in ("kohya", "musubi") else ()
     with tempfile.TemporaryDirectory() as folder:
         for name, content in found:
             path = Path(folder) / name

@@ -145,6 +145,7 @@ GUI_CASES = {
     "old-field": (preset(lora_network_weights="a.safetensors"), preset(lora_network_weights="")),
     "epoch-ignored": (preset(epoch=10), preset(epoch=10, max_train_steps=0)),
     "default-steps": (preset(dataset_config="data.toml", max_train_steps=0), preset(dataset_config="data.toml")),
+    "saves-none": (preset(save_every_n_steps=0, save_every_n_epochs=0), preset(save_every_n_epochs=0)),
     "no-rate": (preset(learning_rate=0, unet_lr=0), preset()),
     "flux-type": (preset(sdxl=False, flux1_checkbox=True), preset(sdxl=False, flux1_checkbox=True, LoRA_type="Flux1")),
     "standard-convolution": (preset(conv_dim=8), preset(conv_dim=8, LoRA_type="Kohya LoCon")),

@@ -5,7 +5,7 @@ trainers do it, `40_maya`, is seen 40 times per pass.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -104,11 +104,15 @@ def command(text: str, name: str) -> Document:
     """A command line or a shell script of one command: `value` has "program" and one entry per `--option`.
 
     Lines that end in a backslash or a caret go on; `--a b`, `--a=b` and bare flags (true) are read, several words after
-    an option become a list. Raises ValueError for quotes that do not close.
+    an option become a list. Where quotes do not close, as of a Windows path that ends in a backslash, words end at
+    spaces.
     """
     joined = text.replace("\\\n", "  ").replace("^\n", "  ").replace("`\n", "  ")
     lines = [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    words = shlex.split("\n".join(lines), comments=False)
+    try:
+        words = shlex.split("\n".join(lines), comments=False)
+    except ValueError:
+        words = "\n".join(lines).split()
     program: list[str] = []
     options: dict[str, Any] = {}
     places: dict[Path, Place] = {(): TOP}

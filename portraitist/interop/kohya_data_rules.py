@@ -10,6 +10,8 @@ from portraitist.interop.schema import real, sides, whole
 from portraitist.interop.settings import LEFT_OPEN
 
 TEXT_LIMIT = 75
+LIMITED = frozenset({"", "sd", "sdxl", "flux"})
+"""Families whose limit is known here; "" is taken for CLIP's."""
 
 
 def remarks(datasets: Sequence[Dataset], rules: Rules, family: str, whole_run: bool) -> Iterator[Remark]:
@@ -151,7 +153,7 @@ def of_words(subset: Subset, folder: Folder, extension: str, rules: Rules, famil
         elif len(parts) > 1 and not wild:
             lines.append(name)
         read = parts[0] if parts and not wild else text
-        if folders.tokens(read, family != "flux") > limit:
+        if family in LIMITED and folders.tokens(read, family != "flux") > limit:
             long.append(name)
     keys = ("image_dir", "caption_extension")
     if empty:

@@ -71,7 +71,7 @@ def of_precision(training: Training) -> Iterator[Remark]:
         if mixed != format_:
             yield training.says("full-of-another", flag, flag=flag, format=format_, mixed=mixed)
         elif training["network_module"]:
-            yield training.says("half-weights", flag, flag=flag)
+            yield training.says("half-weights", flag, flag=flag, part={"fp16": "4,000th", "bf16": "500th"}[format_])
     if training.has("fp8_base") and mixed == "no" and training.whole:
         yield training.says("fp8-precision", "fp8_base")
     elif mixed == "no" and training.whole:

@@ -179,6 +179,10 @@ def of_length(fields: Fields) -> Iterator[Remark]:
         yield fields.says("epoch-ignored", "epoch", epochs=f"{epochs:g}", steps=f"{steps:g}")
     if fields.value.get("dataset_config") and "max_train_steps" in fields.value and not steps and not asked:
         yield fields.says("default-steps", "max_train_steps")
+    if "save_every_n_epochs" in fields.value and not any(
+        map(fields.number, ("save_every_n_epochs", "save_every_n_steps"))
+    ):
+        yield fields.says("saves-none", "save_every_n_epochs")
     if fields.number("lr_warmup") and fields.number("lr_warmup_steps"):
         yield fields.says("warmup-twice", "lr_warmup")
 

@@ -13,7 +13,7 @@ from portraitist.interop.document import TOP, Document, Path, Place
 
 CONTINUED = re.compile(r"[\\^`][ \t\r]*\n")
 COMMENT = re.compile(r"^[ \t]*(?:#|rem\b|::)[^\n]*", re.MULTILINE | re.IGNORECASE)
-WORD = re.compile(r"""(?:[^\s"';&|]|"[^"\n]*"|'[^'\n]*')+|\n|[;&|]+""")
+WORD = re.compile(r"""(?:\$\((?:[^()\n]|\([^()\n]*\))*\)|[^\s"';&|]|"[^"\n]*"|'[^'\n]*')+|\n|[;&|]+""")
 QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 APART = re.compile(r"\n(?=\s*--\w)")
 ELLIPSIS = re.compile(r"(?<!\S)(?:\.\.\.|…|\[[^\]\n]*\s[^\]\n]*\]|\(\.\.\.[^)\n]*\))(?!\S)")

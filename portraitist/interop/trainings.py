@@ -175,8 +175,9 @@ def of_length(training: Training, went: Course) -> Iterator[Remark]:
         yield training.says("epochs-over-steps", "max_train_steps", **fields)
     every_steps, every = whole(training["save_every_n_steps"], 0), whole(training["save_every_n_epochs"], 0)
     by_ratio = training.has("save_n_epoch_ratio")
-    if training.whole and every_steps <= 0 and every <= 0 and not by_ratio:
-        yield training.says("only-the-end")
+    if every_steps <= 0 and every <= 0:
+        if training.whole and not by_ratio:
+            yield training.says("only-the-end")
     elif went.saves == 1 and not by_ratio:
         names = ("save_every_n_epochs", "save_every_n_steps")
         yield training.says("saves-never", *names, updates=went.updates, epochs=went.epochs)
@@ -216,7 +217,7 @@ def of_rank(training: Training) -> Iterator[Remark]:
     own = training.has("dim_from_weights") or training["network_module"] not in training.rules.keys["ranked"]
     if own or not (training.whole or training.has("network_dim") or training.has("network_alpha")):
         return
-    if rank >= 8 and alpha == 1:
+    if rank >= 8 and alpha == 1 and training.network_args.get("algo", "lora") in ("lora", "locon", "loha", "lokr"):
         yield training.says("alpha-one", "network_alpha", "network_dim", rank=rank)
     known = training.rules.keys["ranges"].get(training.family)
     if known and not known["rank"][0] <= rank <= known["rank"][1]:

@@ -89,9 +89,10 @@ def found(pixels: np.ndarray, path: str) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.box[2] * face.box[3], face.box))
 
 
-def boxes(pixels: np.ndarray) -> list[Box]:
-    """Boxes (left, top, width, height) of the faces that OpenCV's own cascades see in (H, W, 3) uint8, largest first."""
-    return [face.box for face in found(pixels, BUILT_IN)]
+def boxes(pixels: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Left, top, width and height of the faces that OpenCV's own cascades see in (H, W, 3) uint8, the largest first."""
+    seen = [face.box for face in found(pixels, BUILT_IN)]
+    return [(round(left), round(top), round(width), round(height)) for left, top, width, height in seen]
 
 
 def names(path: str) -> str:

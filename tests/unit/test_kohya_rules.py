@@ -125,3 +125,19 @@ def test_the_beginning_of_an_option_is_that_option_where_only_one_begins_so(worl
     text = sdxl(network_dim=None).rstrip() + " --network_di 24\n"
     assert diagnosed(text, "x.sh", world).effective.rank == 24
     assert diagnosed(sdxl().rstrip() + " --network_ 24\n", "x.sh", world).stops
+
+
+def test_words_of_powershell_stay_whole():
+    """A subexpression is one word, and a path that ends in a backslash closes its quotes."""
+    text = 'python a.py `\n --steps=$([Math]::Ceiling($n / 2)) `\n --dir "D:\\pics\\" --name x\n'
+    (call,) = settings.commands(text)
+    assert [(name, given.value) for name, given in call.options] == [
+        ("steps", ("$([Math]::Ceiling($n / 2))",)),
+        ("dir", ("D:\\pics\\",)),
+        ("name", ("x",)),
+    ]
+
+
+def test_a_windows_script_is_read_though_no_posix_shell_could(world):
+    text = sdxl(output_dir="D:\\out\\", v2=True)
+    assert diagnosed(text, "x.bat", world).stops.startswith("v2 means")
