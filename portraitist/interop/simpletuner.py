@@ -9,7 +9,7 @@ from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, number, tables, words
 from portraitist.interop.nearest import nearest
 from portraitist.interop.simpletuner_pictures import DELETES, backend_checks, table_sizes
-from portraitist.interop.simpletuner_reading import Backend, Options, backends, effective, options
+from portraitist.interop.simpletuner_reading import WAVES, Backend, Options, backends, effective, options
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
@@ -168,6 +168,9 @@ def rates(judging: Judging, config: Options) -> None:
         if rate < least or rate > most:
             named = "LoRA" if kind == "lora" else "fine-tune"
             judging.say("rate-low" if rate < least else "rate-high", *where, rate=rate, kind=named, usual=usual)
+    end = config.number("lr_end")
+    if config.text("lr_scheduler") == "polynomial" and end >= rate:
+        judging.say("end-above-rate", *config.path("lr_end"), rate=rate, end=end)
     if config.given("max_grad_norm") is not None and config.text("grad_clip_method") != "norm":
         judging.say("clips-values", *config.path("max_grad_norm"), value=config.number("max_grad_norm"))
 
@@ -178,7 +181,11 @@ def schedule(judging: Judging, config: Options, held: Sequence[Backend] | None) 
     if run.updates <= 0:
         return
     warmup, every = config.whole("lr_warmup_steps"), config.whole("checkpoint_step_interval")
-    if warmup > 0.2 * run.updates:
+    named = config.text("lr_scheduler")
+    if named in WAVES:
+        if (interval := warmup if warmup > 0 else 1000) != run.updates:
+            judging.say("wave", *config.path("lr_scheduler"), value=named, interval=interval, updates=run.updates)
+    elif warmup > 0.2 * run.updates:
         judging.say("warmup-long", *config.path("lr_warmup_steps"), warmup=warmup, updates=run.updates)
     if every >= run.updates and run.updates >= 100:
         fields = {"every": every, "updates": run.updates, "fit": max(1, run.updates // 10)}

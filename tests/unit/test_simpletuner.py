@@ -79,6 +79,8 @@ CASES = {
     "text-encoder-trained": ({"train_text_encoder": True}, {"train_text_encoder": False}),
     "seed-by-clock": ({"seed": 0}, {}),
     "warmup-long": ({"lr_warmup_steps": 500}, {"lr_warmup_steps": 50}),
+    "wave": ({"lr_scheduler": "cosine", "lr_warmup_steps": 50}, {"lr_scheduler": "cosine", "lr_warmup_steps": 1000}),
+    "end-above-rate": ({"lr_scheduler": "polynomial", "lr_end": 1e-4}, {"lr_scheduler": "polynomial", "lr_end": 1e-6}),
     "checkpoints-lost": ({"checkpoints_total_limit": 2}, {}),
     "never-saved": ({"checkpoint_step_interval": 1000}, {}),
     "published": ({"push_to_hub": True}, {"push_to_hub": False}),
