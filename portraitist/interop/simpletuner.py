@@ -102,6 +102,9 @@ def names(judging: Judging, config: Options) -> None:
             elif len(begun) != 1:
                 judging.say("option-not-listed", *path, name=name)
         value = config.values[name]
+        choices = keys["choices"].get(name)
+        if choices and config.given(name) is not None and value not in choices:
+            judging.say("not-a-choice", *path, name=name, value=value, choices=", ".join(choices))
         if name in keys["on_by_default"] and isinstance(value, str) and value.strip().lower() == "false":
             judging.say("false-text", *path, name=name)
 

@@ -48,6 +48,7 @@ AREA = {"resolution_type": "area"}
 CASES = {
     "unknown-option": ({"lora_rnak": 8}, {}),
     "option-not-listed": ({"qqqqqq": 1}, {}),
+    "not-a-choice": ({"model_type": "LoRA"}, {}),
     "old-name": ({"validation_steps": 100}, {"validation_step_interval": 100}),
     "dataset-key": ({"repeats": 10}, {}),
     "false-text": ({"gradient_checkpointing": "false"}, {"gradient_checkpointing": False}),
