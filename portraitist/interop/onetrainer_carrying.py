@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.document import Document
-from portraitist.interop.judging import number, words
+from portraitist.interop.judging import number, tables, words
 from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method
 from portraitist.interop.onetrainer_reading import Settings, concepts, settings
 from portraitist.interop.onetrainer_run import HELD, denoiser, effective, family, rate, resolutions, seen
@@ -31,6 +32,8 @@ def carried(document: Document) -> Carried:
     Raises PortraitistError for a base, and for a way of training, that we do not have.
     """
     config, keeping = settings(document), Carrying(document)
+    if isinstance(document.value, list) and not any("path" in one for one in tables(document.value)):
+        raise PortraitistError("A list of samples says nothing of a training", "Import the config that names it.")
     if not isinstance(document.value, list):
         model(keeping, config)
         adapter(keeping, config)

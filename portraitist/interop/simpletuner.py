@@ -46,6 +46,7 @@ def diagnose(document: Document) -> Diagnosis:
     judging, config = Judging(document, rules("simpletuner"), NAME), options(document)
     if isinstance(document.value, list):
         config = Options({}, {})
+    judging.traps()
     held = backends(document, config)
     if isinstance(document.value, list):
         backend_checks(judging, config, held or [])

@@ -195,6 +195,16 @@ def test_every_rule_says_where_it_is_from_and_fills_in_its_words():
         }
 
 
+@pytest.mark.parametrize("module", ["onetrainer", "simpletuner"])
+def test_comments_and_commas_stop_a_reader_of_plain_json(module):
+    plain = json.dumps({"onetrainer": ONETRAINER, "simpletuner": SIMPLETUNER}[module], indent=1)
+    texts = {"// mine\n" + plain, plain.rstrip("}\n") + ",\n}", plain.replace("{", '{"seed": 1, "seed": 2, ', 1)}
+    found = [said(tool(module).diagnose(jsons.read(text, "config.json", ""))) for text in texts]
+    assert sum("not-json" in one for one in found) == 2
+    assert sum("stands-twice" in one for one in found) == 1
+    assert not {"not-json", "stands-twice"} & said(tool(module).diagnose(jsons.read(plain, "config.json", "")))
+
+
 JUNK = (
     None, "", "x", -1, 0, 10**30, 1e308, -2.5, True, [], {}, ["a"], {"a": 1}, "1e400", "[1024]", [[1]], [None], "\x00",
 )  # fmt: skip

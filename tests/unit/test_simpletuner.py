@@ -119,7 +119,7 @@ BACKENDS = {
 }
 SEEN = {
     "folder-too-small", "captions-missing", "folder-pruned", "eval-without-data", "edit-without-references",
-    "text-embeds-elsewhere",
+    "text-embeds-elsewhere", "not-json", "stands-twice",
 }  # fmt: skip
 """Rules with a test of their own below."""
 
