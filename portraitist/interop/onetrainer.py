@@ -1,9 +1,11 @@
 """OneTrainer: its config (version 11, older ones and presets) and its concepts, and what it really does with them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, table, tables, whole, words
@@ -21,8 +23,11 @@ from portraitist.interop.onetrainer_run import (
     scale,
     seen,
 )
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.interop.carrying import Carried
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "OneTrainer"
 OWN = frozenset(

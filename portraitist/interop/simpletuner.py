@@ -1,17 +1,22 @@
 """SimpleTuner: its config.json and multidatabackend.json, and what it really does with them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, number, tables, words
 from portraitist.interop.nearest import nearest
 from portraitist.interop.simpletuner_pictures import DELETES, backend_checks, table_sizes
 from portraitist.interop.simpletuner_reading import WAVES, Backend, Options, backends, effective, options
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.interop.carrying import Carried
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "SimpleTuner"
 OWN = frozenset({"model_family", "data_backend_config", "tracker_run_name", "train_batch_size", "model_type"})
