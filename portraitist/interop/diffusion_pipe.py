@@ -1,9 +1,11 @@
 """diffusion-pipe: its main TOML and its dataset TOML, and what it really does with them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.diffusion_pipe_pictures import directory_checks
 from portraitist.interop.diffusion_pipe_reading import (
@@ -17,8 +19,11 @@ from portraitist.interop.diffusion_pipe_reading import (
 )
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, number, table, tables, whole, words
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.interop.carrying import Carried
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "diffusion-pipe"
 NEEDED = {

@@ -1,16 +1,24 @@
 """diffusion-pipe's settings to ours, and ours to its main and dataset TOML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
 import tomli_w
 
 from portraitist.interop.carrying import Carried, Carrying
-from portraitist.interop.diffusion_pipe_reading import HELD, Directory, dataset, effective, family
+from portraitist.interop.diffusion_pipe_reading import HELD, Directory, dataset, effective, family, one_pass
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number, table, whole, words
-from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_rare, refuse_written
+from portraitist.interop.keeping import (
+    Folders,
+    account,
+    refuse_base,
+    refuse_method,
+    refuse_plain,
+    refuse_rare,
+    refuse_written,
+)
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
@@ -113,6 +121,7 @@ def adapter(keeping: Carrying) -> None:
     keeping.keep("adapter.kind", given["type"], "adapter", "type")
     keeping.keep("adapter.rank", max(1, min(1024, whole(given.get("rank"), 16))), "adapter", "rank")
     keeping.keep("adapter.alpha", 0.0)
+    keeping.keep("adapter.modules", "blocks")
     if given["type"] == "lora":
         keeping.keep("adapter.dropout", max(0.0, min(0.99, number(given.get("dropout"), 0.0))), "adapter", "dropout")
     elif (factor := whole(given.get("decompose_factor"), -1)) > 0:
@@ -152,7 +161,9 @@ def training(keeping: Carrying) -> None:
     if schedule in ("constant", "linear", "cosine"):
         keeping.keep("training.schedule", schedule, "lr_scheduler")
         if schedule != "constant":
-            keeping.keep("training.floor", 0.0)
+            keeping.keep(
+                "training.floor", 0.0 if schedule == "linear" or rate <= 0 else round(min(1.0, 1e-6 / rate), 9)
+            )
     clip = max(0.0, number(document.get("gradient_clipping"), 1.0))
     keeping.keep("training.max_gradient", clip, "gradient_clipping")
     keeping.keep("training.warmup", max(0, min(10**7, whole(document.get("warmup_steps"), 0))), "warmup_steps")
@@ -250,15 +261,30 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "betas": [training.beta1, training.beta2],
         "weight_decay": training.weight_decay,
     }
+    data = pictured(recipe, pictures)
+    if training.schedule != "constant":
+        values |= {"lr_scheduler": training.schedule, "epochs": whole_epochs(values, data, recipe.steps)}
     told = tomli_w.dumps(values)
     if training.ema:
         told = f"# diffusion-pipe keeps no average of the weights: training.ema = {training.ema} is left out.\n" + told
-    return {"config.toml": told, "dataset.toml": tomli_w.dumps(pictured(recipe, pictures))}
+    return {"config.toml": told, "dataset.toml": tomli_w.dumps(data)}
+
+
+def whole_epochs(values: Mapping[str, Any], data: Mapping[str, Any], steps: int) -> int:
+    """Epochs that end with the steps: its schedules fall over epochs. Raises PortraitistError for unseen pictures."""
+    found = [Directory(("directory", index), one, data, ".") for index, one in enumerate(data["directory"])]
+    each = one_pass(Document("config.toml", ".", "toml", "", values), found).steps
+    if each <= 0:
+        raise refuse_written(
+            "diffusion-pipe", "a falling rate, over epochs of pictures that cannot be counted from here"
+        )
+    return -(-steps // each)
 
 
 def refuse(recipe: Recipe) -> None:
     """Refuse a recipe that diffusion-pipe cannot train."""
-    refuse_rare("diffusion-pipe", recipe)
+    refuse_rare("diffusion-pipe", recipe, PARTS)
+    refuse_plain("diffusion-pipe", recipe, ("family", "blocks"))
     training, adapter = recipe.training, recipe.adapter
     quantised = recipe.model.quantised
     unlike = adapter.kind == "loha" or (adapter.kind == "lokr" and recipe.model.family == "sdxl")
@@ -267,13 +293,11 @@ def refuse(recipe: Recipe) -> None:
         f"the family {recipe.model.family}": recipe.model.family not in TYPES,
         f"adapter.kind {adapter.kind}": unlike,
         "an alpha that is not the rank": adapter.kind != "full" and adapter.alpha not in (0, adapter.rank),
-        "adapter.targets, which it does not take": bool(adapter.targets),
         f"model.quantised {quantised}": quantised not in ("", "fp8"),
         f"training.optimiser {training.optimiser}": training.optimiser not in OURS,
-        "a falling schedule with a floor above 0": training.schedule != "constant" and training.floor > 0,
+        "a falling schedule with a floor above 0": training.schedule != "constant" and training.floor > 0.02,
         "more than one reference, and it shows one": recipe.references > 1,
         "an edit model without references": edit and recipe.references == 0,
-        "masks by weight, and its masks are pictures": recipe.data.masks < 1,
     }
     for what, applies in reasons.items():
         if applies:

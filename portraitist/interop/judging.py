@@ -35,8 +35,17 @@ class Judging:
         """Remark on each key of a table that the tool does not read."""
         table = self.document.get(*path)
         for name in table if isinstance(table, Mapping) else ():
-            if name not in known:
+            if name not in known and name != "__version":
                 self.say(rule, *path, name, name=name, near=near(str(name), known))
+
+    def traps(self) -> None:
+        """Remark on what is no plain JSON, and on keys that stand twice."""
+        for trap in self.document.traps:
+            plain = {"comment": "a comment", "comma": "a comma before the end"}.get(trap.kind)
+            rule, fields = "stands-twice", {"name": trap.path[-1] if trap.path else ""}
+            if plain:
+                rule, fields = "not-json", {"what": plain, "tool": self.name}
+            self.remarks.append(self.rules[rule].at(trap.path, trap.place, **fields))
 
     def found(self, rule: str) -> bool:
         """Whether a rule has been remarked on."""

@@ -1,5 +1,10 @@
 """How an account of what is carried over ends, and what is refused in the same words for every tool."""
 
+<<<<<<< HEAD
+=======
+from collections.abc import Collection
+
+>>>>>>> wt-H
 from portraitist import rules
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
@@ -91,15 +96,33 @@ def refuse_written(tool: str, what: str) -> PortraitistError:
     return PortraitistError(f"{tool} cannot train this recipe: it has {what}", "Train it here, or change that setting.")
 
 
-def refuse_rare(tool: str, recipe: Recipe) -> None:
-    """Refuse what no other trainer has, so that nothing of a recipe is dropped without a word."""
+def refuse_rare(tool: str, recipe: Recipe, parts: Collection[str]) -> None:
+    """Refuse what no other trainer has, and parts that lie elsewhere but for `parts`: nothing is dropped silently."""
     training = recipe.training
+    elsewhere = [name for name, path in recipe.model.parts.model_dump().items() if path and name not in parts]
     rare = {
+        f"model.parts.{' and '.join(elsewhere)}": bool(elsewhere),
+        "tokenizers that lie elsewhere": bool(recipe.model.tokenizers),
         "stages of different rates or sets": any(one.rate != 1 or one.sets for one in recipe.stages),
         "training.preserve": training.preserve > 0,
         "training.stratified": training.stratified,
         "a recovery adapter (model.recovery)": bool(recipe.model.recovery),
     }
     for what, applies in rare.items():
+        if applies:
+            raise refuse_written(tool, what)
+
+
+def refuse_plain(tool: str, recipe: Recipe, modules: Collection[str]) -> None:
+    """Refuse what a tool without sets' own weights, a choice of layers or a choice of SDXL's noise levels cannot do."""
+    training, diffusion = recipe.training, recipe.model.family == "sdxl"
+    for what, applies in {
+        f"adapter.modules {recipe.adapter.modules}": recipe.adapter.modules not in modules,
+        "adapter.targets": bool(recipe.adapter.targets),
+        "a loss weight of a set": any(one.loss_weight != 1 for one in recipe.data.sets),
+        "masks by weight, and its masks are pictures": recipe.data.masks < 1,
+        "training.level_mean": training.level_mean != 0,
+        "logit-normal levels of SDXL": diffusion and training.level == "logit-normal",
+    }.items():
         if applies:
             raise refuse_written(tool, what)

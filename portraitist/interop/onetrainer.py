@@ -1,9 +1,11 @@
 """OneTrainer: its config (version 11, older ones and presets) and its concepts, and what it really does with them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, table, tables, whole, words
@@ -21,14 +23,18 @@ from portraitist.interop.onetrainer_run import (
     scale,
     seen,
 )
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.interop.carrying import Carried
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "OneTrainer"
 OWN = frozenset(
     {"training_method", "concept_file_name", "output_model_destination", "base_model_name", "workspace_dir"}
 )
 OF_CONCEPTS = frozenset({"balancing", "image_variations", "text_variations", "include_subdirectories", "enabled"})
+OF_SAMPLES = frozenset({"diffusion_steps", "cfg_scale", "noise_scheduler", "negative_prompt"})
 SECRETS = ("huggingface_token", "api_key", "password", "key_file")
 ADAPTIVE = ("PRODIGY", "DADAPT")
 USUAL = {"LORA": (1e-5, 1e-3, 3e-4), "FINE_TUNE": (5e-7, 1e-4, 1e-5)}
@@ -41,7 +47,7 @@ def recognises(document: Document) -> bool:
         return False
     if isinstance(document.value, list):
         held = tables(document.value)
-        return bool(held) and all("path" in one and OF_CONCEPTS & one.keys() for one in held)
+        return bool(held) and (all("path" in one and OF_CONCEPTS & one.keys() for one in held) or are_samples(document))
     given = table(document.value)
     typed = words(given.get("model_type")) in rules("onetrainer").keys["choices"]["ModelType"]
     return len(OWN & given.keys()) >= 2 or (typed and bool(OWN & given.keys()))
@@ -50,8 +56,12 @@ def recognises(document: Document) -> bool:
 def diagnose(document: Document) -> Diagnosis:
     """What OneTrainer would really do with it; a list of concepts is judged alone."""
     judging, config = Judging(document, rules("onetrainer"), NAME), settings(document)
+    judging.traps()
     held = concepts(document, config)
     found = [seen(one, document.folder) for one in held or () if one.enabled]
+    sampled(judging, config)
+    if are_samples(document):
+        return judging.diagnosis(Effective())
     if isinstance(document.value, list):
         concept_checks(judging, config, held or [], found)
         return judging.diagnosis(Effective(sets=effective(config, found).sets))
@@ -63,6 +73,26 @@ def diagnose(document: Document) -> Diagnosis:
     files(judging, config)
     data(judging, config, held, found)
     return judging.diagnosis(effective(config, found))
+
+
+def are_samples(document: Document) -> bool:
+    """Whether it is a list of samples to draw, and no list of concepts."""
+    held = tables(document.value)
+    return bool(held) and all("prompt" in one and OF_SAMPLES & one.keys() for one in held)
+
+
+def sampled(judging: Judging, config: Settings) -> None:
+    """What is drawn while it trains: a list that is judged itself, or one inside a config."""
+    inside = ("samples",) if not are_samples(judging.document) else ()
+    for index, one in enumerate(tables(judging.document.get(*inside)) if inside else tables(judging.document.value)):
+        judging.unknown(judging.rules.keys["sample"]["any"], *inside, index)
+        if one.get("random_seed") is True:
+            judging.say("samples-of-chance", *inside, index, "random_seed")
+    unit = config.text("sample_after_unit")
+    if isinstance(judging.document.value, dict) and unit in ("SECOND", "MINUTE", "HOUR"):
+        judging.say(
+            "samples-by-the-clock", *config.path("sample_after"), value=config.whole("sample_after"), unit=unit.lower()
+        )
 
 
 def carried(document: Document) -> Carried:

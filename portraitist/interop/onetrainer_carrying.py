@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.document import Document
-from portraitist.interop.judging import number
+from portraitist.interop.judging import number, tables, words
 from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method
 from portraitist.interop.onetrainer_reading import Settings, concepts, settings
 from portraitist.interop.onetrainer_run import HELD, denoiser, effective, family, rate, resolutions, seen
@@ -31,6 +32,8 @@ def carried(document: Document) -> Carried:
     Raises PortraitistError for a base, and for a way of training, that we do not have.
     """
     config, keeping = settings(document), Carrying(document)
+    if isinstance(document.value, list) and not any("path" in one for one in tables(document.value)):
+        raise PortraitistError("A list of samples says nothing of a training", "Import the config that names it.")
     if not isinstance(document.value, list):
         model(keeping, config)
         adapter(keeping, config)
@@ -52,6 +55,10 @@ def model(keeping: Carrying, config: Settings) -> None:
     own = config.text(part, "model_name")
     if own:
         keeping.keep("model.parts.unet" if part == "unet" else "model.parts.transformer", own, part, "model_name")
+    if words(config.given("vae", "model_name")):
+        keeping.keep("model.parts.vae", words(config.given("vae", "model_name")), *config.path("vae", "model_name"))
+    if config.given("force_v_prediction") is True and named == "sdxl":
+        keeping.keep("model.prediction", "v", "force_v_prediction")
     keeping.keep("model.precision", PRECISIONS.get(config.text("train_dtype"), "bfloat16"), "train_dtype")
     held = HELD.get(config.text(part, "weight_dtype"), "")
     quantised = held if held in HELD_OURS else ""

@@ -23,7 +23,7 @@ BASES = {
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     """Our recipe as OneTrainer's config and concepts. Raises PortraitistError for one that it cannot train."""
-    refuse_rare("OneTrainer", recipe)
+    refuse_rare("OneTrainer", recipe, ("unet", "transformer", "vae"))
     kind = TYPES.get(recipe.model.family)
     if kind is None:
         raise refuse_written("OneTrainer", f"the family {recipe.model.family}, and OneTrainer no type for it")
@@ -71,6 +71,8 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "normalize_masked_area_loss": True,
     }
     values |= averaged(recipe) | levels(recipe)
+    values |= {"vae": {"model_name": recipe.model.parts.vae}} if recipe.model.parts.vae else {}
+    values |= {"force_v_prediction": True} if recipe.model.prediction == "v" else {}
     if lora:
         values |= trained(recipe)
     if recipe.model.family == "flux":

@@ -1,17 +1,22 @@
 """SimpleTuner: its config.json and multidatabackend.json, and what it really does with them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import Judging, near, number, tables, words
 from portraitist.interop.nearest import nearest
 from portraitist.interop.simpletuner_pictures import DELETES, backend_checks, table_sizes
-from portraitist.interop.simpletuner_reading import Backend, Options, backends, effective, options
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+from portraitist.interop.simpletuner_reading import WAVES, Backend, Options, backends, effective, options
+
+if TYPE_CHECKING:
+    from portraitist.interop.carrying import Carried
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 NAME = "SimpleTuner"
 OWN = frozenset({"model_family", "data_backend_config", "tracker_run_name", "train_batch_size", "model_type"})
@@ -46,6 +51,7 @@ def diagnose(document: Document) -> Diagnosis:
     judging, config = Judging(document, rules("simpletuner"), NAME), options(document)
     if isinstance(document.value, list):
         config = Options({}, {})
+    judging.traps()
     held = backends(document, config)
     if isinstance(document.value, list):
         backend_checks(judging, config, held or [])
@@ -102,6 +108,9 @@ def names(judging: Judging, config: Options) -> None:
             elif len(begun) != 1:
                 judging.say("option-not-listed", *path, name=name)
         value = config.values[name]
+        choices = keys["choices"].get(name)
+        if choices and config.given(name) is not None and value not in choices:
+            judging.say("not-a-choice", *path, name=name, value=value, choices=", ".join(choices))
         if name in keys["on_by_default"] and isinstance(value, str) and value.strip().lower() == "false":
             judging.say("false-text", *path, name=name)
 
@@ -168,6 +177,9 @@ def rates(judging: Judging, config: Options) -> None:
         if rate < least or rate > most:
             named = "LoRA" if kind == "lora" else "fine-tune"
             judging.say("rate-low" if rate < least else "rate-high", *where, rate=rate, kind=named, usual=usual)
+    end = config.number("lr_end")
+    if config.text("lr_scheduler") == "polynomial" and end >= rate:
+        judging.say("end-above-rate", *config.path("lr_end"), rate=rate, end=end)
     if config.given("max_grad_norm") is not None and config.text("grad_clip_method") != "norm":
         judging.say("clips-values", *config.path("max_grad_norm"), value=config.number("max_grad_norm"))
 
@@ -178,7 +190,11 @@ def schedule(judging: Judging, config: Options, held: Sequence[Backend] | None) 
     if run.updates <= 0:
         return
     warmup, every = config.whole("lr_warmup_steps"), config.whole("checkpoint_step_interval")
-    if warmup > 0.2 * run.updates:
+    named = config.text("lr_scheduler")
+    if named in WAVES:
+        if (interval := warmup if warmup > 0 else 1000) != run.updates:
+            judging.say("wave", *config.path("lr_scheduler"), value=named, interval=interval, updates=run.updates)
+    elif warmup > 0.2 * run.updates:
         judging.say("warmup-long", *config.path("lr_warmup_steps"), warmup=warmup, updates=run.updates)
     if every >= run.updates and run.updates >= 100:
         fields = {"every": every, "updates": run.updates, "fit": max(1, run.updates // 10)}

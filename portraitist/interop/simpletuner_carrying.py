@@ -7,8 +7,25 @@ from typing import Any
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number
-from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method, refuse_rare, refuse_written
-from portraitist.interop.simpletuner_reading import Backend, Options, backends, effective, family, held_in, options
+from portraitist.interop.keeping import (
+    Folders,
+    account,
+    refuse_base,
+    refuse_method,
+    refuse_plain,
+    refuse_rare,
+    refuse_written,
+)
+from portraitist.interop.simpletuner_reading import (
+    WAVES,
+    Backend,
+    Options,
+    backends,
+    effective,
+    family,
+    held_in,
+    options,
+)
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
@@ -21,10 +38,13 @@ OPTIMISERS = {
     "torch-adafactor": "adafactor",
 }
 TAKEN_FOR = {"adamw_bf16": "adamw", "torch-adamw": "adamw", "ao-adamw8bit": "adamw8bit", "bnb-adamw": "adamw"}
-SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "cosine": "cosine", "linear": "linear"}
 NAMES = {
     "sdxl": ("sdxl", ""), "flux": ("flux", ""), "qwen-image": ("qwen_image", "v1.0"), "z-image": ("z_image", "base"),
     "qwen-image-edit": ("qwen_image", "edit-v2"), "z-image-turbo": ("z_image", "turbo"),
+}  # fmt: skip
+PARTS = {
+    "transformer": "pretrained_transformer_model_name_or_path", "unet": "pretrained_unet_model_name_or_path",
+    "vae": "pretrained_vae_model_name_or_path",
 }  # fmt: skip
 PASSED = ("_metadata", "tracker_project_name", "tracker_run_name", "output_dir", "data_backend_config")
 
@@ -52,11 +72,7 @@ def model(keeping: Carrying, config: Options) -> None:
         raise refuse_base("SimpleTuner", config.text("model_family"))
     keeping.keep("model.family", named, *config.path("model_family"))
     keeping.kept.setdefault(config.path("model_flavour"), "model.family")
-    if base := config.text("pretrained_model_name_or_path"):
-        keeping.keep("model.base", base, *config.path("pretrained_model_name_or_path"))
-    keeping.keep(
-        "model.precision", PRECISIONS.get(config.text("mixed_precision"), "bfloat16"), *config.path("mixed_precision")
-    )
+    located(keeping, config)
     held = held_in(config)
     where = config.path("base_model_precision")
     if config.text("base_model_precision") == "no_change" or held in HELD:
@@ -89,6 +105,20 @@ def model(keeping: Carrying, config: Options) -> None:
         raise refuse_method("SimpleTuner", f"{kind} {how}".strip())
 
 
+def located(keeping: Carrying, config: Options) -> None:
+    """Where the base lies, its parts elsewhere, and in what it computes."""
+    for ours, theirs in {
+        "base": "pretrained_model_name_or_path",
+        **{f"parts.{k}": v for k, v in PARTS.items()},
+    }.items():
+        if path := config.text(theirs):
+            keeping.keep(f"model.{ours}", path, *config.path(theirs))
+    if config.text("prediction_type") == "v_prediction" and family(config) == "sdxl":
+        keeping.keep("model.prediction", "v", *config.path("prediction_type"))
+    precision = PRECISIONS.get(config.text("mixed_precision"), "bfloat16")
+    keeping.keep("model.precision", precision, *config.path("mixed_precision"))
+
+
 def training(keeping: Carrying, config: Options) -> None:
     """Optimiser and schedule."""
     for theirs, ours in (("train_batch_size", "batch"), ("gradient_accumulation_steps", "accumulate")):
@@ -103,14 +133,6 @@ def training(keeping: Carrying, config: Options) -> None:
         keeping.leave("this optimiser is not here; adamw is taken", *where)
     for theirs, ours in (("adam_beta1", "beta1"), ("adam_beta2", "beta2"), ("adam_weight_decay", "weight_decay")):
         keeping.keep(f"training.{ours}", max(0.0, min(0.999999, config.number(theirs))), *config.path(theirs))
-    schedule, where = config.text("lr_scheduler"), config.path("lr_scheduler")
-    if schedule in SCHEDULES:
-        keeping.keep("training.schedule", SCHEDULES[schedule], *where)
-        if SCHEDULES[schedule] != "constant":
-            floor = config.number("lr_end") / max(1e-12, config.number("learning_rate"))
-            keeping.keep("training.floor", round(max(0.0, min(1.0, floor)), 9), *config.path("lr_end"))
-    else:
-        keeping.leave("schedules here are constant, linear and cosine; constant is taken", *where)
     where = config.path("max_grad_norm")
     if config.text("grad_clip_method") == "norm":
         keeping.keep("training.max_gradient", max(0.0, config.number("max_grad_norm")), *where)
@@ -150,9 +172,7 @@ def lasting(keeping: Carrying, config: Options, held: list[Backend] | None) -> N
         keeping.kept.setdefault(config.path("num_train_epochs"), "stages.steps")
     else:
         keeping.leave("updates are not known while the pictures cannot be seen", *config.path("num_train_epochs"))
-    keeping.keep(
-        "training.warmup", max(0, min(10**7, config.whole("lr_warmup_steps"))), *config.path("lr_warmup_steps")
-    )
+    scheduled(keeping, config, run.updates)
     every = max(1, config.whole("checkpoint_step_interval"))
     keeping.keep("training.save_every", every, *config.path("checkpoint_step_interval"))
     keeping.leave("adapters are all kept here", *config.path("checkpoints_total_limit"))
@@ -163,6 +183,22 @@ def lasting(keeping: Carrying, config: Options, held: list[Backend] | None) -> N
         keeping.kept.setdefault(config.path("resolution_type"), "data.resolution")
     if len(run.resolutions) > 1:
         keeping.leave("only the first of the resolutions is carried", *config.path("resolution"))
+
+
+def scheduled(keeping: Carrying, config: Options, updates: int) -> None:
+    """How the rate rises and falls: a polynomial of power 1 is linear; a cosine of the run's length falls once."""
+    schedule, where = config.text("lr_scheduler"), config.path("lr_scheduler")
+    warmup = max(0, min(10**7, config.whole("lr_warmup_steps")))
+    once = schedule == "cosine" and warmup == updates
+    linear = schedule == "linear" or (schedule == "polynomial" and config.number("lr_power") == 1)
+    if schedule not in ("constant", "constant_with_warmup") and not once and not linear:
+        keeping.leave("schedules here are constant, or fall once, linear or cosine; constant is taken", *where)
+    named = "cosine" if once else "linear" if linear else "constant"
+    keeping.keep("training.schedule", named, *where)
+    keeping.keep("training.warmup", 0 if schedule in WAVES else warmup, *config.path("lr_warmup_steps"))
+    if once or linear:
+        end = 0.0 if schedule == "linear" else config.number("lr_end") / max(1e-12, config.number("learning_rate"))
+        keeping.keep("training.floor", round(max(0.0, min(1.0, end)), 9), *config.path("lr_end"))
 
 
 def sets(keeping: Carrying, held: list[Backend]) -> tuple[Folders, str]:
@@ -196,12 +232,11 @@ def sets(keeping: Carrying, held: list[Backend]) -> tuple[Folders, str]:
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     """Our recipe as SimpleTuner's config and data backends. Raises PortraitistError for one that it cannot train."""
-    refuse_rare("SimpleTuner", recipe)
-    if recipe.data.masks < 1:
-        raise refuse_written("SimpleTuner", "masks by weight, and its masks are a dataset of pictures")
+    refuse_rare("SimpleTuner", recipe, PARTS)
+    refuse_plain("SimpleTuner", recipe, ("family",))
     if recipe.model.family not in NAMES:
         raise refuse_written("SimpleTuner", f"the family {recipe.model.family}")
-    if recipe.adapter.kind not in ("lora", "full") or recipe.adapter.targets:
+    if recipe.adapter.kind not in ("lora", "full"):
         raise refuse_written(
             "SimpleTuner", "an adapter other than a LoRA on the model's own layers, or stratified levels"
         )
@@ -225,9 +260,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "gradient_accumulation_steps": training.accumulate,
         "gradient_checkpointing": training.recompute != "off",
         "learning_rate": training.rate,
-        "lr_scheduler": "constant_with_warmup" if training.schedule == "constant" else training.schedule,
-        "lr_warmup_steps": training.warmup,
-        "lr_end": training.rate * training.floor,
+        **falling(recipe),
         "optimizer": {ours: theirs for theirs, ours in OPTIMISERS.items()}[training.optimiser],
         "adam_beta1": training.beta1,
         "adam_beta2": training.beta2,
@@ -247,6 +280,9 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "validation_prompt": f"{facts.trigger}, portrait, smiling, soft light",
     }
     values |= {"model_flavour": flavour} if flavour else {}
+    parts = recipe.model.parts.model_dump()
+    values |= {theirs: parts[ours] for ours, theirs in PARTS.items() if parts[ours]}
+    values |= {"prediction_type": "v_prediction"} if recipe.model.prediction == "v" else {}
     values |= {"pretrained_model_name_or_path": recipe.model.base} if recipe.model.base else {}
     values |= {"ema_decay": training.ema} if training.ema else {}
     values |= levels(recipe) | lora(recipe)
@@ -254,6 +290,19 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "config.json": json.dumps(values, indent=4, ensure_ascii=False) + "\n",
         "multidatabackend.json": json.dumps(held, indent=4, ensure_ascii=False) + "\n",
     }
+
+
+def falling(recipe: Recipe) -> dict[str, Any]:
+    """The schedule: its cosine has no warmup and falls over `lr_warmup_steps`; a polynomial of power 1 is linear."""
+    training = recipe.training
+    if training.schedule == "cosine" and training.warmup:
+        raise refuse_written("SimpleTuner", "a cosine schedule with a warmup, which its cosine does not have")
+    named = {"constant": "constant_with_warmup", "linear": "polynomial"}.get(training.schedule, training.schedule)
+    warmup = recipe.steps if training.schedule == "cosine" else training.warmup
+    values: dict[str, Any] = {"lr_scheduler": named, "lr_warmup_steps": warmup}
+    if training.schedule != "constant":
+        values["lr_end"] = training.rate * min(training.floor, 0.999)
+    return values | ({"lr_power": 1.0} if named == "polynomial" else {})
 
 
 def levels(recipe: Recipe) -> dict[str, Any]:

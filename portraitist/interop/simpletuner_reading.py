@@ -12,6 +12,9 @@ from portraitist.interop.folders import Folder, folders
 from portraitist.interop.judging import beside, number, table, tables, whole, words
 
 OFF = ("", "0", "false", "no", "off", "none")
+WAVES = ("cosine", "cosine_with_warmup", "sine", "cosine_with_restarts")
+"""Schedules that take lr_warmup_steps for their interval."""
+
 FAMILIES = {"qwen_image": "qwen-image", "flux": "flux", "sdxl": "sdxl", "z_image": "z-image"}
 SIZES = ("minimum_image_size", "maximum_image_size", "target_downsample_size")
 

@@ -105,6 +105,69 @@ def test_what_is_named_outright_comes_back_too(module, tmp_path):
 
 
 @pytest.mark.parametrize("module", TOOLS)
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_falling_rate_comes_back(module, schedule, tmp_path):
+    floor = 0.0 if module == "diffusion_pipe" else 0.25
+    falls = [f'training.schedule="{schedule}"', f"training.floor={floor}", "training.warmup=0", "training.ema=0.0"]
+    pictured(tmp_path / "pictures", 8)
+    document = sent(module, preset("flux", *falls), tmp_path)
+    carried = tool(module).carried(document).recipe
+    assert (carried["training.schedule"], carried["training.warmup"]) == (schedule, 0)
+    assert carried["training.floor"] == pytest.approx(floor, abs=0.01)  # diffusion-pipe's cosine ends at 1e-6
+    assert not {"schedule-by-epochs", "wave"} & said(tool(module).diagnose(document))
+
+
+CHANGES = {
+    "flux": [
+        'adapter.kind="lokr"', 'adapter.kind="loha"', 'adapter.kind="full"', "adapter.rank=48", "adapter.alpha=8.0",
+        "adapter.dropout=0.1", 'adapter.modules="attention"', 'adapter.modules="blocks"', "model.offload=0.5",
+        'adapter.start="a.safetensors"', "training.rate=3e-5", "training.batch=3", "training.accumulate=2",
+        "training.warmup=7", "training.beta1=0.8", "training.beta2=0.95", "training.weight_decay=0.05",
+        "training.max_gradient=0.5", "training.max_gradient=0.0", "training.ema=0.9", 'training.optimiser="adamw8bit"',
+        'training.optimiser="adafactor"', 'training.optimiser="schedulefree"', "training.save_every=40",
+        'model.precision="float16"', 'model.quantised="int8"', 'model.quantised="nf4"', 'model.quantised="fp8"',
+        "data.dropout=0.2", "data.masks=0.3", "data.resolution=512", 'training.recompute="off"',
+        'training.level="uniform"', "training.level_mean=0.5", "training.level_spread=0.7", "training.level_shift=3.0",
+        'data.sets=[{name="", weight=1, loss_weight=0.5}]', 'model.parts={transformer="x.safetensors"}',
+    ],
+    "sdxl": [
+        "training.snr_gamma=5.0", 'model.prediction="v"', 'adapter.modules="locon"', 'training.level="logit-normal"',
+        'model.parts={unet="x.safetensors"}',
+    ],
+}  # fmt: skip
+"""Settings that decide a training, each by itself, of a flow model and of a diffusion model."""
+
+UNSAID = {("diffusion_pipe", "training.ema"), ("diffusion_pipe", "model.offload"), ("simpletuner", "model.offload")}
+"""What goes out without: an average that the tool does not have (the file says so), and where weights lie meanwhile."""
+
+
+@pytest.mark.parametrize("module", TOOLS)
+@pytest.mark.parametrize(("family", "change"), [(family, one) for family, all_of in CHANGES.items() for one in all_of])
+def test_a_setting_comes_back_or_is_refused_and_is_never_dropped(module, family, change, tmp_path):
+    more = ['training.level="logit-normal"'] if "level_" in change else []
+    if "schedulefree" in change:
+        more += ["training.ema=0.0"]
+    if 'kind="full"' in change or "ema=" in change:
+        more += ['model.precision="bfloat16"']
+    ours = preset(family, *more, change)
+    pictured(tmp_path / "pictures", 8)
+    try:
+        document = sent(module, ours, tmp_path)
+    except PortraitistError:
+        return
+    carried, dump = tool(module).carried(document).recipe, ours.model_dump(mode="json")
+    key = change.partition("=")[0]
+    if (module, key) in UNSAID:
+        assert carried.get(key) in (None, 0.0)
+    elif key == "data.sets":
+        assert carried[key][0]["loss_weight"] == 0.5
+    elif key == "model.parts":
+        assert [value for name, value in carried.items() if name.startswith("model.parts.")] == ["x.safetensors"]
+    else:
+        assert carried.get(key) == value_at(dump, key)
+
+
+@pytest.mark.parametrize("module", TOOLS)
 def test_sets_of_pictures_come_back_with_their_weight(module, tmp_path):
     for name, count in (("faces", 4), ("bodies", 8)):
         pictured(tmp_path / "pictures" / name, count)
@@ -130,6 +193,16 @@ def test_every_rule_says_where_it_is_from_and_fills_in_its_words():
         assert set(rules(module).keys["stops"]) <= {
             name for name, rule in rules(module).rules.items() if rule.severity == "error"
         }
+
+
+@pytest.mark.parametrize("module", ["onetrainer", "simpletuner"])
+def test_comments_and_commas_stop_a_reader_of_plain_json(module):
+    plain = json.dumps({"onetrainer": ONETRAINER, "simpletuner": SIMPLETUNER}[module], indent=1)
+    texts = {"// mine\n" + plain, plain.rstrip("}\n") + ",\n}", plain.replace("{", '{"seed": 1, "seed": 2, ', 1)}
+    found = [said(tool(module).diagnose(jsons.read(text, "config.json", ""))) for text in texts]
+    assert sum("not-json" in one for one in found) == 2
+    assert sum("stands-twice" in one for one in found) == 1
+    assert not {"not-json", "stands-twice"} & said(tool(module).diagnose(jsons.read(plain, "config.json", "")))
 
 
 JUNK = (

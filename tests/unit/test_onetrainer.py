@@ -29,6 +29,7 @@ SOUND = {
     "layer_filter_preset": "attn-mlp",
     "save_every": 1,
     "save_every_unit": "EPOCH",
+    "sample_after_unit": "EPOCH",
     "transformer": {"train": True, "weight_dtype": "FLOAT_8"},
     "text_encoder": {"train": False},
     "concepts": [{"__version": 2, "name": "maya", "path": "maya", "type": "STANDARD", "balancing": 1.0}],
@@ -105,6 +106,8 @@ CASES = {
         {"learning_rate_warmup_steps": 200, "concepts.0.balancing_strategy": "SAMPLES", "concepts.0.balancing": 50},
         {"concepts.0.balancing_strategy": "SAMPLES", "concepts.0.balancing": 50},
     ),
+    "samples-by-the-clock": ({"sample_after_unit": GONE}, {}),
+    "samples-of-chance": ({"samples": [{"prompt": "x", "random_seed": True}]}, {"samples": [{"prompt": "x"}]}),
     "concepts-unseen": ({"concepts": GONE}, {}),
     "no-concepts": ({"concepts.0.enabled": False}, {}),
     "prompt-file-missing": (
@@ -137,7 +140,7 @@ CASES = {
 }  # fmt: skip
 SEEN = {
     "folder-masks-missing", "folder-remainders", "batch-too-large", "folder-missing", "captions-missing",
-    "captions-too-long", "old-keys-in-preset",
+    "captions-too-long", "old-keys-in-preset", "not-json", "stands-twice",
 }  # fmt: skip
 """Rules about pictures or names of files, each with a test of its own below."""
 
@@ -343,3 +346,10 @@ def test_a_base_that_is_not_trained_here_is_refused_by_name():
     ):
         with pytest.raises(PortraitistError):
             tool("onetrainer").carried(read(changed(SOUND, change)))
+
+
+def test_a_list_of_samples_is_known_and_carries_nothing():
+    samples = [{"prompt": "maya_char", "cfg_scale": 3.5, "random_seed": True, "promt": "x"}]
+    assert said(judged("onetrainer", samples, "samples.json")) == {"samples-of-chance", "unknown-key"}
+    with pytest.raises(PortraitistError, match="samples"):
+        tool("onetrainer").carried(read(samples))

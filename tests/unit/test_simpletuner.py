@@ -48,6 +48,7 @@ AREA = {"resolution_type": "area"}
 CASES = {
     "unknown-option": ({"lora_rnak": 8}, {}),
     "option-not-listed": ({"qqqqqq": 1}, {}),
+    "not-a-choice": ({"model_type": "LoRA"}, {}),
     "old-name": ({"validation_steps": 100}, {"validation_step_interval": 100}),
     "dataset-key": ({"repeats": 10}, {}),
     "false-text": ({"gradient_checkpointing": "false"}, {"gradient_checkpointing": False}),
@@ -79,6 +80,8 @@ CASES = {
     "text-encoder-trained": ({"train_text_encoder": True}, {"train_text_encoder": False}),
     "seed-by-clock": ({"seed": 0}, {}),
     "warmup-long": ({"lr_warmup_steps": 500}, {"lr_warmup_steps": 50}),
+    "wave": ({"lr_scheduler": "cosine", "lr_warmup_steps": 50}, {"lr_scheduler": "cosine", "lr_warmup_steps": 1000}),
+    "end-above-rate": ({"lr_scheduler": "polynomial", "lr_end": 1e-4}, {"lr_scheduler": "polynomial", "lr_end": 1e-6}),
     "checkpoints-lost": ({"checkpoints_total_limit": 2}, {}),
     "never-saved": ({"checkpoint_step_interval": 1000}, {}),
     "published": ({"push_to_hub": True}, {"push_to_hub": False}),
@@ -116,7 +119,7 @@ BACKENDS = {
 }
 SEEN = {
     "folder-too-small", "captions-missing", "folder-pruned", "eval-without-data", "edit-without-references",
-    "text-embeds-elsewhere",
+    "text-embeds-elsewhere", "not-json", "stands-twice",
 }  # fmt: skip
 """Rules with a test of their own below."""
 
