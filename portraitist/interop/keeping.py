@@ -1,10 +1,7 @@
 """How an account of what is carried over ends, and what is refused in the same words for every tool."""
 
-<<<<<<< HEAD
-=======
 from collections.abc import Collection
 
->>>>>>> wt-H
 from portraitist import rules
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
