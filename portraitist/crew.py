@@ -5,6 +5,7 @@ alone is told as an error of its own, and the rest goes on.
 """
 
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -120,7 +121,8 @@ def by_processes(work: Callable[[T], R], items: Iterator[T], size: int) -> Itera
 def handed(pool: ProcessPoolExecutor, work: Callable[[T], R], item: T) -> "Future[R | PortraitistError]":
     """An item given to the pool; a pool that is broken already answers so when it is asked."""
     try:
-        return pool.submit(tried, work, item)
+        with nameless():
+            return pool.submit(tried, work, item)
     except BrokenProcessPool as broken:
         future: Future[R | PortraitistError] = Future()
         future.set_exception(broken)
@@ -132,12 +134,25 @@ def opened(size: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(size, get_context("spawn"))
 
 
+@contextmanager
+def nameless() -> Iterator[None]:
+    """New processes do not run the program that started us: they need nothing of it, and a script that calls a verb at
+    its top would call it again in each of them."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update({"__spec__": None} | hidden)
+
+
 def alone(work: Callable[[T], R], item: T) -> R | PortraitistError:
     """One item in a process of its own; what kills that `TRIES` times is an error of this item."""
     for _ in range(TRIES):
         with opened(1) as pool:
             try:
-                return pool.submit(tried, work, item).result()
+                return handed(pool, work, item).result()
             except BrokenProcessPool:
                 continue
     return PortraitistError(

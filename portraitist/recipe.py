@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from portraitist import durable, rules
 from portraitist.errors import PortraitistError
-from portraitist.sections import Adapter, Audit, Captioning, Data, Judging, Model, Section, Sight, Stage, Training
+from portraitist.sections import Adapter, Audit, Captioning, Data, Judging, Model, Section, Sight, Stage, Training, Work
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1
@@ -26,6 +26,7 @@ TOOLS: dict[str, Any] = {
     "captioning": True,
     "audit": True,
     "sight": True,
+    "work": True,
     "data": {"sets": {"__all__": {"tag", "template"}}},
 }
 """What makes the material of a run and does not decide it, as pydantic leaves it out of a dump."""
@@ -49,6 +50,7 @@ class Recipe(Section):
     judging     how checkpoints are judged and chosen
     audit       what is expected of the pictures
     sight       models that see what pictures show
+    work        who measures pictures
     standing    where a value comes from, by key: "custom: ...", "paper: ..." or "measured: ...", for example
                 "training.rate" = "paper: arXiv 2106.09685"; a preset's word on a value goes when the value is changed
     """
@@ -66,6 +68,7 @@ class Recipe(Section):
     judging: Judging = Judging()
     audit: Audit = Audit()
     sight: Sight = Sight()
+    work: Work = Work()
     standing: dict[str, str] = Field({})
 
     @field_validator("standing")

@@ -235,6 +235,18 @@ class Audit(Section):
     thresholds: dict[str, float] = {}
 
 
+class Work(Section):
+    """Who measures pictures and asks taggers about them; results are the same whoever does.
+
+    processes  of this machine that measure; 0 takes its cores. Taggers are asked by so many only when it is said
+    ray        address of a Ray cluster that does both instead: "auto", "local", "host:6379", "ray://host:10001"; "" is
+               none. Its nodes have portraitist installed, and see the character's folder and the models by the same paths
+    """
+
+    processes: int = Field(0, ge=0, le=1024)
+    ray: str = ""
+
+
 class Sight(Section):
     """Models that see what pictures show: files on this machine, never fetched. Paths are from the character's folder.
 

@@ -13,6 +13,7 @@ from portraitist import durable
 from portraitist.audit import Finding, Unread, terms
 from portraitist.audit.content import Sights, look
 from portraitist.audit.measure import VERSION, measure
+from portraitist.crew import ALONE, Crew, each
 from portraitist.dataset import captions, intake, masks
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Measured, ignore
@@ -34,26 +35,25 @@ class Survey:
     others: tuple[str, ...]
 
 
-def survey(project: Project, side: int, by: Sights, emit: Emit = ignore) -> Survey:
+def survey(project: Project, side: int, by: Sights, crew: Crew = ALONE, emit: Emit = ignore) -> Survey:
     """Open and measure every picture that is new or changed.
 
     side  of training, in pixels; by: what looks at content. Where only one of the two measured otherwise, only that is
           measured again
+    crew  who measures
     """
     listing, known = intake.listed(project.pictures), earlier(project)
     pictures: list[Picture] = []
     unreadable: list[Unread] = []
     uncaptioned: list[Unread] = []
-    for done, source in enumerate(listing.pictures, start=1):
+    sources = iter(listing.pictures)
+    found = each(picture_of, (job(source, known, side, by) for source in listing.pictures), crew)
+    for done, (source, picture) in enumerate(zip(sources, found, strict=True), start=1):
         name = printable(source.name)
-        try:
-            if name != source.name:
-                raise PortraitistError(f"{name}: its name is not UTF-8", "Rename it with plain letters.")
-            picture = measured(source, known, side, by)
-        except ModelError:
-            raise
-        except PortraitistError as error:
-            unreadable.append(Unread(name, error.problem, error.remedy))
+        if isinstance(picture, ModelError):
+            raise picture
+        if isinstance(picture, PortraitistError):
+            unreadable.append(Unread(name, picture.problem, picture.remedy))
             continue
         try:
             caption, variants = caption_of(source.path)
@@ -84,22 +84,53 @@ def earlier(project: Project) -> Known:
     )
 
 
-def measured(source: intake.Source, known: Known, side: int, by: Sights) -> Picture:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to measure: what is known of its file already, and what it is to be measured by.
+
+    why  a reason not to look at it, told in its place
+    """
+
+    source: intake.Source
+    before: Picture | None
+    side: int
+    by: Sights
+    why: PortraitistError | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return printable(self.source.name)
+
+
+def job(source: intake.Source, known: Known, side: int, by: Sights) -> Job:
+    """What there is to do for a picture, with what is known of its bytes."""
+    if printable(source.name) != source.name:
+        problem = f"{printable(source.name)}: its name is not UTF-8"
+        return Job(source, None, side, by, PortraitistError(problem, "Rename it with plain letters."))
+    try:
+        before = known.named.get(source.name)
+        if before is None or before.measures.get("stamp") != masks.stamp(source.path) or "bytes" not in before.measures:
+            before = known.held.get(masks.known_by(source.path, read(source.path))) if known.held else None
+    except PortraitistError as error:
+        return Job(source, None, side, by, error)
+    return Job(source, before, side, by)
+
+
+def picture_of(todo: Job) -> Picture:
     """One picture with its measures; what is known of its file already, and measured in the same way, is taken over."""
-    mark, data = masks.stamp(source.path), b""
-    before = known.named.get(source.name)
-    if before is None or before.measures.get("stamp") != mark or "bytes" not in before.measures:
-        data = read(source.path)
-        before = known.held.get(masks.known_by(source.path, data))
-    old = before.measures if before is not None else {}
-    marks = {"version": VERSION, "side": side}
+    if todo.why is not None:
+        raise todo.why
+    source, before, by = todo.source, todo.before, todo.by
+    mark, old = masks.stamp(source.path), before.measures if before is not None else {}
+    marks = {"version": VERSION, "side": todo.side}
     alike = all(old.get(name) == value for name, value in marks.items())
     content = old.get("content", {})
     if before is None or not alike or content.get("by") != by.by:
-        data = data or read(source.path)
+        data = read(source.path)
         opened = masks.open_masked(source.path, data)
         size = opened.digest, opened.width, opened.height
-        old = old if alike else {**measure(opened, side), "mask": masks.measured(source.path, opened)}
+        old = old if alike else {**measure(opened, todo.side), "mask": masks.measured(source.path, opened)}
         content = content if content.get("by") == by.by else look(opened, data, by)
         old = {**old, **marks, "bytes": masks.known_by(source.path, data)}
     else:

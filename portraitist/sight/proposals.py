@@ -4,8 +4,10 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
+from portraitist.crew import Crew, each
 from portraitist.errors import PortraitistError
 from portraitist.pictures import open_upright
 from portraitist.sections import Describer as DescriberSettings
@@ -43,26 +45,55 @@ class Proposal:
 Ask = Callable[[Path], Proposal]
 
 
-def by_tagger(folder: Path, cache: Path, settings: TaggerSettings) -> Ask:
-    """Asks a tagger in a folder; what it saw is kept in `cache`, so that other thresholds cost nothing."""
-    tagger = tags.load(folder, settings.threads)
-    answers = Answers(cache, ("tags", tagger.digest, tagger.list_digest))
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One picture that a tagger is asked about: its file, the tagger's folder, where answers are kept."""
 
-    def ask(path: Path) -> Proposal:
-        opened = open_upright(path)
-        known = answers.known(opened.digest)
-        seen = (
-            tags.Tagged(**known) if known is not None and set(known) == {"general", "characters", "ratings"} else None
-        )
-        if seen is None:
-            seen = tagger(opened)
-            answers.keep(opened.digest, asdict(seen))
-        names = seen.counted(settings.general, settings.characters, settings.thresholds)
-        return Proposal(
-            f"tagger {tagger.digest}", tuple(("", name) for name in names), f"rating {seen.rating}", seen.rating
-        )
+    path: Path
+    folder: Path
+    cache: Path
+    settings: TaggerSettings
 
-    return ask
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name
+
+
+@cache
+def tagger(folder: Path, threads: int) -> tags.Tagger:
+    """The tagger in a folder, loaded once a process."""
+    return tags.load(folder, threads)
+
+
+def tagged(asked: Asked) -> Proposal:
+    """What a tagger sees in a picture; what it saw is kept, so that other thresholds cost nothing."""
+    settings, ready = asked.settings, tagger(asked.folder, asked.settings.threads)
+    answers = Answers(asked.cache, ("tags", ready.digest, ready.list_digest))
+    opened = open_upright(asked.path)
+    known = answers.known(opened.digest)
+    seen = tags.Tagged(**known) if known is not None and set(known) == {"general", "characters", "ratings"} else None
+    if seen is None:
+        seen = ready(opened)
+        answers.keep(opened.digest, asdict(seen))
+    names = seen.counted(settings.general, settings.characters, settings.thresholds)
+    return Proposal(f"tagger {ready.digest}", tuple(("", name) for name in names), f"rating {seen.rating}", seen.rating)
+
+
+def by_tagger(
+    paths: Sequence[Path], folder: Path, kept: Path, settings: TaggerSettings, crew: Crew
+) -> Iterator[tuple[int, Proposal | PortraitistError]]:
+    """What a tagger proposes of each picture, with its place in `paths`; its answers are kept in `kept`.
+
+    Raises TaggerError, since no picture is to blame for that.
+    """
+    if not crew.ray:
+        tagger(folder, settings.threads)  # a tagger that cannot be used is told before anybody is sent to it
+    asked = (Asked(path, folder, kept, settings) for path in paths)
+    for place, found in enumerate(each(tagged, asked, crew)):
+        if isinstance(found, tags.TaggerError):
+            raise found
+        yield place, found
 
 
 def describer(settings: DescriberSettings, noun: str) -> Describer:
@@ -79,9 +110,9 @@ def describer(settings: DescriberSettings, noun: str) -> Describer:
     return Describer(endpoint, settings.model, noun, settings.tokens)
 
 
-def by_endpoint(model: Describer, cache: Path) -> Ask:
+def by_endpoint(model: Describer, kept: Path) -> Ask:
     """Asks a model behind an endpoint, and never twice about the same picture: answers are kept in `cache`."""
-    answers = Answers(cache, ("description", model.model, model.question))
+    answers = Answers(kept, ("description", model.model, model.question))
 
     opening = threading.BoundedSemaphore(OPEN)
 

@@ -22,6 +22,7 @@ from portraitist.audit import (
     wording,
 )  # fmt: skip
 from portraitist.audit.survey import Survey, blocking, survey, write_record
+from portraitist.crew import Crew
 from portraitist.dataset.intake import bare, listed, require_sets
 from portraitist.dataset.split import held_out
 from portraitist.errors import PortraitistError
@@ -103,7 +104,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = Fa
     family = families.get(recipe.model.family)
     side = recipe.data.resolution or family.profile.resolution
     emit(Started(verb="audit"))
-    found = survey(project, side, by, emit)
+    found = survey(project, side, by, Crew(recipe.work.processes, recipe.work.ray), emit)
     if not found.pictures:
         reason = f"; the last reason: {found.unreadable[-1].why}" if found.unreadable else ""
         raise PortraitistError(

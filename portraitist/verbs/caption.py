@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portraitist import durable, families
+from portraitist.crew import Crew
 from portraitist.dataset import captions, captions_render, captions_rules, intake
 from portraitist.dataset.captions_plan import Plan, planned
 from portraitist.dataset.captions_rules import Manner
@@ -137,17 +138,20 @@ class Work:
 
     def proposed(self, plans: Sequence[Plan]) -> None:
         """What the recipe's model says of each picture."""
-        captioning, cache = self.recipe.captioning, self.project.cache / "words"
+        captioning, kept = self.recipe.captioning, self.project.cache / "words"
+        paths = [plan.source.path for plan in plans]
         if captioning.source == "tagger":
-            ask, at_once = proposals.by_tagger(self.tagger(), cache, captioning.tagger), 1
+            work = self.recipe.work
+            crew = Crew(max(work.processes, 1), work.ray)
+            answers = proposals.by_tagger(paths, self.tagger(), kept, captioning.tagger, crew)
         else:
             model = proposals.describer(captioning.endpoint, self.project.facts.noun)
-            ask, at_once, self.usage = proposals.by_endpoint(model, cache), captioning.endpoint.at_once, model.usage
+            self.usage = model.usage
             if cost := proposals.cost_before(len(plans), captioning.endpoint):
                 says = f"Asking {model.model} about {len(plans)} pictures costs about {cost:.2g} at most"
                 self.emit(Warned(says=says, remedy="Answers are kept: asking again costs nothing."))
-        paths = [plan.source.path for plan in plans]
-        for done, (place, found) in enumerate(proposals.gathered(paths, ask, at_once), start=1):
+            answers = proposals.gathered(paths, proposals.by_endpoint(model, kept), captioning.endpoint.at_once)
+        for done, (place, found) in enumerate(answers, start=1):
             plan = plans[place]
             if isinstance(found, PortraitistError):
                 self.failed.append(Failure(plan.source.name, found.problem, found.remedy))
