@@ -25,9 +25,11 @@ def directory_checks(judging: Judging, above: Mapping[str, Any], found: Sequence
     if any(not one.setting("enable_ar_bucket") for one in found) and not whole_sizes:
         judging.say("squares-alone", *top, *(("enable_ar_bucket",) if inside else ()))
     for one in found:
+        judging.turn(one.name, one.path)
         named(judging, one, inside)
         sized(judging, one)
         beside(judging, one)
+    judging.about = ""
     shown = [one.where("control_path") for one in found if "control_path" in one.own]
     cached = [one.where("path") for one in found if one.seen]
     if shown:

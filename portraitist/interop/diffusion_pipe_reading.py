@@ -70,9 +70,17 @@ class Directory:
         return self.seen[0].pictures if self.seen else ()
 
     @property
+    def trained(self) -> tuple[str, ...]:
+        """Those that are trained on: one without a caption is left out, unless that is switched off."""
+        names = self.seen[0].names if self.seen else frozenset()
+        if "captions.json" in names or not self.setting("skip_empty_caption", True):
+            return self.pictures
+        return tuple(name for name in self.pictures if name.rpartition(".")[0] + ".txt" in names)
+
+    @property
     def count(self) -> int:
-        """How many; -1 when they are not to be seen."""
-        return len(self.pictures) if self.seen else -1
+        """How many are trained on; -1 when they are not to be seen."""
+        return len(self.trained) if self.seen else -1
 
     @cached_property
     def ratios(self) -> list[float]:
@@ -93,8 +101,9 @@ class Directory:
         """Its pictures in a pass by bucket, ratio and side; None when their sizes cannot be read."""
         if not self.seen or self.setting("size_buckets") is not None:
             return None
-        sizes = list(self.seen[0].sizes().values())
-        if len(sizes) != len(self.pictures):
+        known = self.seen[0].sizes()
+        sizes = [known[name] for name in self.trained if name in known]
+        if len(sizes) != self.count:
             return None
         nearest = Counter(min(self.ratios, key=lambda own: abs(math.log(own * h / w))) for w, h in sizes)
         return Counter({(ratio, side): int(n * self.repeats) for ratio, n in nearest.items() for side in self.sides})

@@ -3,14 +3,14 @@
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any
 
 from portraitist.errors import PortraitistError
 from portraitist.interop import opening
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules
-from portraitist.interop.document import Document
+from portraitist.interop.document import Document, Path
 from portraitist.interop.nearest import nearest
 
 MOST = 10**12
@@ -19,17 +19,22 @@ MOST = 10**12
 
 @dataclass
 class Judging:
-    """A config under judgement, by the rules of a tool that people call `name`."""
+    """A config under judgement, by the rules of a tool that people call `name`.
+
+    about  the part of another file that the next remarks are about, on the line that names that file; "" for this one
+    """
 
     document: Document
     rules: Rules
     name: str
     remarks: list[Remark] = field(default_factory=list)
+    about: str = ""
 
     def say(self, rule: str, *path: str | int, **fields: Any) -> None:
         """Remark on what stands at a path, or on the nearest above it that stands."""
         shown = {name: short(value) for name, value in fields.items()}
-        self.remarks.append(self.rules[rule].at(path, self.document.place(path), **shown))
+        remark = self.rules[rule].at(path, self.document.place(path), **shown)
+        self.remarks.append(replace(remark, says=f"{short(self.about)}: {remark.says}") if self.about else remark)
 
     def unknown(self, known: Collection[str], *path: str | int, rule: str = "unknown-key") -> None:
         """Remark on each key of a table that the tool does not read."""
@@ -37,6 +42,10 @@ class Judging:
         for name in table if isinstance(table, Mapping) else ():
             if name not in known and name != "__version":
                 self.say(rule, *path, name, name=name, near=near(str(name), known))
+
+    def turn(self, name: str, path: Path) -> None:
+        """Go on to a part of that name; remarks name it where its path ends in no index, for it is another file's."""
+        self.about = "" if path and isinstance(path[-1], int) else name
 
     def traps(self) -> None:
         """Remark on what is no plain JSON, and on keys that stand twice."""

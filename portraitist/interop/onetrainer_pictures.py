@@ -29,6 +29,7 @@ def concept_checks(judging: Judging, config: Settings, held: Sequence[Concept], 
             if config.text("ema") != "OFF":
                 judging.say("validation-not-ema", "validation")
     for one in held:
+        judging.turn(one.name, one.path)
         if one.path[-1] != "concept_file_name":
             named(judging, one)
         if one.enabled and not alone:
@@ -36,8 +37,10 @@ def concept_checks(judging: Judging, config: Settings, held: Sequence[Concept], 
         if one.enabled:
             drawn(judging, config, one)
     for shown in found:
+        judging.turn(shown.concept.name, shown.concept.path)
         if shown.concept.folder and not shown.folders and judging.document.folder:
             judging.say("folder-missing", *shown.concept.path, folder=shown.concept.folder)
+    judging.about = ""
 
 
 def named(judging: Judging, one: Concept) -> None:
@@ -87,6 +90,7 @@ def picture_checks(judging: Judging, config: Settings, found: Sequence[Seen]) ->
     """Masks and captions beside the pictures."""
     limit, where = tokens_read(config)
     for one in found:
+        judging.turn(one.concept.name, one.concept.path)
         if not one.pictures:
             continue
         count = len(one.pictures)
@@ -106,6 +110,7 @@ def picture_checks(judging: Judging, config: Settings, found: Sequence[Seen]) ->
             name = max(long, key=lambda each: long[each])
             fields = {"count": len(long), "limit": limit, "name": name, "most": long[name], "where": where}
             judging.say("captions-too-long", *one.concept.path, **fields)
+    judging.about = ""
 
 
 def tokens_read(config: Settings) -> tuple[int, str]:

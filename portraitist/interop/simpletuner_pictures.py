@@ -25,6 +25,7 @@ def backend_checks(judging: Judging, config: Options, held: Sequence[Backend]) -
     together(judging, config, enabled)
     seen: set[str] = set()
     for one in enabled:
+        judging.turn(one.name, one.path)
         if not one.name:
             judging.say("no-id", *one.path)
         elif one.name in seen:
@@ -36,6 +37,7 @@ def backend_checks(judging: Judging, config: Options, held: Sequence[Backend]) -
             captions(judging, config, one)
             sized(judging, one)
             counted(judging, config, one)
+    judging.about = ""
 
 
 def where(one: Backend, *keys: str) -> Path:

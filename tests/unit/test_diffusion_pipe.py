@@ -172,6 +172,14 @@ def test_a_schedule_over_more_epochs_than_steps_hardly_falls(tmp_path):
     assert "schedule-by-epochs" not in said(beside(tmp_path, lr_scheduler="linear", epochs=250))
 
 
+def test_a_picture_without_a_caption_is_left_out_unless_that_is_switched_off(tmp_path):
+    pictured(tmp_path / "maya", 3, texts=False)
+    pictured(tmp_path / "maya", 2, (96, 64))
+    assert beside(tmp_path, epochs=10, max_steps=GONE).effective.updates == 20
+    kept = changed(DATASET, {"skip_empty_caption": False})
+    assert beside(tmp_path, kept, epochs=10, max_steps=GONE).effective.updates == 50
+
+
 def test_masks_controls_and_captions_are_looked_for_by_name(tmp_path):
     pictured(tmp_path / "maya", 3, texts=False)
     pictured(tmp_path / "masks", 2)

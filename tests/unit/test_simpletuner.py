@@ -215,6 +215,17 @@ def test_evaluation_wants_pictures_of_its_own(tmp_path):
     assert not {"eval-without-data", "eval-subset", "eval-dropout"} & held
 
 
+def test_a_remark_on_another_files_part_names_it(tmp_path):
+    pictured(tmp_path / "maya")
+    held = [{**PICTURES, "repeats": 10}, TEXTS]
+    (remark,) = [one for one in beside(tmp_path, held).remarks if one.rule.endswith("repeats-again")]
+    assert remark.path == ("data_backend_config",)
+    assert remark.says.startswith("maya: repeats 10")
+    (alone,) = [one for one in judged("simpletuner", held, "m.json").remarks if one.rule.endswith("repeats-again")]
+    assert alone.path == (0, "repeats")
+    assert alone.says.startswith("repeats 10")
+
+
 def test_an_edit_model_wants_references(tmp_path):
     pictured(tmp_path / "maya")
     found = beside(tmp_path, [PICTURES, TEXTS], **EDIT)
