@@ -26,7 +26,7 @@ TRIES = 3
 AHEAD = 4
 """Pieces handed out per process before results are waited for: memory stays flat however many there are."""
 
-FEW = 16
+FEW = 64
 """Fewer pieces than this are done here: starting processes would take longer."""
 
 

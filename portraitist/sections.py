@@ -240,7 +240,7 @@ class Work(Section):
 
     processes  of this machine that measure; 0 takes its cores. Taggers are asked by so many only when it is said
     ray        address of a Ray cluster that does both instead: "auto", "local", "host:6379", "ray://host:10001"; "" is
-               none. Its nodes have portraitist installed, and see the character's folder and the models by the same paths
+               none. Its nodes have portraitist installed, and see the character's folder and models by the same paths
     """
 
     processes: int = Field(0, ge=0, le=1024)

@@ -203,15 +203,15 @@ def screenshot(seen: Seen, rules: Rules) -> Iterator[Finding]:
 
 
 def lettering(seen: Seen, rules: Rules) -> Iterator[Finding]:
-    """Pictures with what looks like lettering at their upper or lower rim: captions, dates, watermarks."""
-    for picture in seen.pictures:
-        count = picture.measures["lettering"]
-        if count:
-            says = (
-                f"{picture.name}: {count} boxes near its rim are shaped like lettering (a watermark, a date, a title?)"
-            )
-            remedy = "Look; crop or paint it out if it is one, or name it in the caption: else it is learnt."
-            yield Finding("lettering", picture.name, "note", says, remedy, 0, (picture.name,))
+    """Pictures with what looks like lettering at their upper or lower rim: captions, dates, watermarks. One finding for
+    all: it is a hint, and of drawn sets ornaments give many."""
+    names = tuple(picture.name for picture in seen.pictures if picture.measures["lettering"])
+    if names:
+        says = (
+            f"{len(names)} pictures have something shaped like lettering near the rim (a watermark, a date, a title?)"
+        )
+        remedy = "Look; crop or paint it out if it is one, or name it in the caption: else it is learnt."
+        yield Finding("lettering", "", "note", says, remedy, 0, names)
 
 
 def odd_aspect(seen: Seen, rules: Rules) -> Iterator[Finding]:

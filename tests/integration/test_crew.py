@@ -6,7 +6,7 @@ from portraitist.crew import Crew, each
 from portraitist.errors import PortraitistError
 from tests.pieces import dies_always, dies_once, square
 
-SIZE = 24
+SIZE = 70
 
 
 def read(results):
@@ -37,14 +37,14 @@ def test_items_are_taken_as_results_are(tmp_path):
     taken = []
 
     def items():
-        for number in range(200):
+        for number in range(300):
             taken.append(number)
             yield number
 
     results = each(square, items(), Crew(processes=2))
     for _ in range(10):
         next(results)
-    assert len(taken) <= 10 + 2 * 4 + 16
+    assert len(taken) <= 10 + 2 * 4 + 64
     results.close()
 
 
