@@ -25,7 +25,7 @@ FIRST = "0" * 64
 TAIL = 1 << 14
 """Bytes read from the end of a ledger to find its last line; more where that is not enough."""
 
-Event = Literal["added", "found", "described", "consented", "withdrawn"]
+Event = Literal["added", "found", "described", "repaired", "consented", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,9 @@ def records(ledger: Ledger) -> dict[str, Record]:
             sha256, pixels = str(entry.facts.get("sha256", "")), str(entry.facts.get("pixels", ""))
             by_hand = entry.event == "found"
             found[name] = Record(name, sha256, pixels, by_hand, **told)
+        elif entry.event == "repaired" and (of := str(entry.facts.get("of", name))) in found:
+            sha256, pixels = str(entry.facts.get("sha256", "")), str(entry.facts.get("pixels", ""))
+            found[name] = replace(found[of], picture=name, sha256=sha256, pixels=pixels)
         elif entry.event == "described" and name in found:
             found[name] = replace(found[name], **told)
     return found

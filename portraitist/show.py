@@ -68,7 +68,7 @@ def told(result: Any) -> str:
 
 
 def finding_lines(finding: Mapping[str, Any]) -> list[str]:
-    """One finding: what the audit says of which pictures, and below it the remedy, or why it was let pass."""
+    """One finding: what is said of which pictures; below it the remedy and its command, or why it was let pass."""
     severity, waived = str(finding.get("severity", "")), finding.get("waived")
     mark = "waived" if waived else MARKS.get(severity, severity)
     pictures = list(finding.get("pictures") or [])
@@ -76,8 +76,8 @@ def finding_lines(finding: Mapping[str, Any]) -> list[str]:
     says = str(finding.get("says", ""))
     whose = f" ({named})" if named and not any(str(p) in says for p in pictures[:1]) else ""
     lines = [f"{mark}: {says}{whose} [{finding.get('check', '')}]"]
-    below = waived or " ".join(filter(None, (finding.get("remedy"), finding.get("repair"))))
-    return [*lines, f"    {below}"] if below else lines
+    below = [waived] if waived else [finding.get("remedy"), finding.get("repair") and f"$ {finding['repair']}"]
+    return [*lines, *(f"    {line}" for line in below if line)]
 
 
 def fact(value: Any) -> str:

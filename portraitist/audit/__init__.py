@@ -22,7 +22,7 @@ class Finding:
     remedy    what to do about it
     change    pictures to add (positive) or to take away (negative), 0 where that is no remedy
     pictures  names of the pictures it is about
-    repair    the command that would mend it, without the folder, where there is one
+    repair    the command that mends it, ready to be typed, where there is one
     waived    why it was let pass when it was judged, by project.toml; "" where it was not
     """
 

@@ -125,7 +125,7 @@ def identity_named(seen: Seen, rules: Rules) -> Iterator[Finding]:
         most = ", ".join(f"{phrase} ({count})" for phrase, count in counts.most_common(SHOWN))
         says = f"{len(names)} captions name what the character itself is: {most}"
         remedy = (
-            f"Leave it out, so that {seen.trigger} stands for it: portraitist caption FOLDER --rules --everyone."
+            f"Leave it out, so that {seen.trigger} stands for it."
             ' What changes from picture to picture goes into captioning.varies; or set captioning.identity = "name".'
         )
         yield Finding("identity_named", "", "warn", says, remedy, 0, tuple(names))
@@ -169,7 +169,7 @@ def words_mixed(seen: Seen, rules: Rules) -> Iterator[Finding]:
             told = ", ".join(f"{word} ({count})" for word, count in sorted(used.items(), key=lambda item: -item[1]))
             usual = max(used, key=lambda word: used[word])
             others = ", ".join(word for word in used if word != usual)
-            remedy = f"Say {usual} in place of {others}: portraitist caption FOLDER --rules --everyone does."
+            remedy = f"Say {usual} in place of {others}."
             yield Finding("words_mixed", group[0], "note", f"Several words for one thing: {told}", remedy)
 
 
@@ -187,7 +187,7 @@ def empty_words(seen: Seen, rules: Rules) -> Iterator[Finding]:
     if names:
         most = ", ".join(f"{word} ({count})" for word, count in counts.most_common(SHOWN))
         says = f"{len(names)} captions have words that say nothing of their picture: {most}"
-        remedy = "Leave them out: portraitist caption FOLDER --rules --everyone."
+        remedy = "Leave them out."
         yield Finding("empty_words", "", "warn", says, remedy, 0, tuple(names))
 
 

@@ -1,13 +1,15 @@
 """Taking pictures in and writing each into the project's ledger: what `add` does, and whoever else brings pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from portraitist import provenance
+from portraitist.dataset import masks
 from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Warned, ignore
+from portraitist.pictures import SUFFIXES, read
 from portraitist.project import Project
 from portraitist.provenance import Record
 
@@ -27,6 +29,33 @@ def recorded(
         if one.outcome != "skipped":
             known[one.name] = record(project, one, known.get(one.name))
         yield one
+
+
+def brought(project: Project, path: Path, source: str, **more: Any) -> None:
+    """Write a picture that a command of ours made into the ledger, under the project's lock; `more` are facts of it."""
+    facts = {"picture": path.relative_to(project.pictures).as_posix(), **known(path), "source": source, **more}
+    provenance.append(project.ledger, "added", facts)
+
+
+def repaired(project: Project, action: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write into the ledger that pictures were put in the place of others by a repair, or put back.
+
+    pairs  names of the picture that lies there now and of the one that it stands for
+    """
+    there = [(name, of) for name, of in pairs if (project.pictures / name).is_file() and is_picture(Path(name))]
+    lines = [{"picture": n, "of": of, "action": action, **known(project.pictures / n)} for n, of in there]
+    provenance.append(project.ledger, "repaired", *lines)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its name, and no mask of one."""
+    return path.suffix.lower() in SUFFIXES and not masks.is_mask(path)
+
+
+def known(path: Path) -> dict[str, str]:
+    """What a picture is known by: digests of its file, and of its pixels as the manifest has them."""
+    data = read(path)
+    return {"sha256": provenance.sha(data), "pixels": masks.open_masked(path, data).digest}
 
 
 def record(project: Project, one: Taken, before: Record | None) -> Record:

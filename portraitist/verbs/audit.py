@@ -14,6 +14,7 @@ from portraitist.audit import (
     coverage,
     figure,
     masks,
+    mending,
     quality,
     rights,
     terms,
@@ -124,6 +125,7 @@ def audit(project: Project, recipe: Recipe, emit: Emit = ignore, page: bool = Fa
     seen = as_seen(project, recipe, found, records, ledger.broken)
     findings = [finding for check in CHECKS for finding in check(seen, rules)]
     findings = [replace(f, waived=terms.reason(project.facts.waived, f.check, f.pictures)) for f in findings]
+    findings = [mending.mended(finding, project.folder) for finding in findings]
     findings.sort(key=lambda finding: (bool(finding.waived), ("block", "warn", "note").index(finding.severity)))
     with durable.lock(project.folder):
         write_record(project, recipe, side, found, findings)

@@ -14,7 +14,7 @@ from PIL import Image, ImageColor
 from portraitist import durable
 from portraitist.audit import cropping, harmony, previews
 from portraitist.audit import repair as staging
-from portraitist.dataset import captions, intake, masks
+from portraitist.dataset import captions, intake, masks, recording
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.pictures import Opened, framing_word, open_upright
@@ -117,6 +117,10 @@ def repair(
     with durable.lock(project.folder):
         if apply or undo:
             changes = list(staging.apply(project, action)) if apply else staging.undo(project, action)
+            files = [
+                (file.name, change.of) for change in changes for file in (change.makes if apply else change.retires)
+            ]
+            recording.repaired(project, action if apply else f"{action} undone", files)
             done = tuple(change.of for change in changes)
             result = RepairResult(applied=done) if apply else RepairResult(undone=done)
         else:

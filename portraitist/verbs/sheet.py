@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from portraitist import durable
-from portraitist.dataset import captions, combinations, naming, sheets
+from portraitist.dataset import captions, combinations, naming, recording, sheets
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
 from portraitist.pictures import open_upright
@@ -100,8 +100,10 @@ def sheet(
                 durable.write_text(path.with_suffix(".txt"), text + "\n")
             there = path.relative_to(project.pictures).as_posix()
             (added if new else already).append(there)
-            facts = {"picture": there, "sheet": file.name, "sha256": digest, **words}
-            records.append(facts | {"box": [box.left, box.top, box.width, box.height]})
+            facts = {"sheet": file.name, "sheet_sha256": digest, **words, "box": list(astuple(box))}
+            records.append({"picture": there, **facts})
+            if new:
+                recording.brought(project, path, f"sheet {file.name}", **facts)
             emit(Measured(picture=there, done=len(records), total=0))
     emit(Finished(verb="sheet", seconds=time.monotonic() - began, facts={"pictures": len(records)}))
     return SheetResult(tuple(added), tuple(already), high, tuple(records))
