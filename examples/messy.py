@@ -15,21 +15,32 @@ from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 from portraitist.mini.characters import album, told, unseen
-from portraitist.mini.drawing import draw
+from portraitist.mini.drawing import Drawn, draw
+from portraitist.mini.scenes import Scene
 
 WHO = 7000
 COUNT = 30
 TRIGGER = "zorblax"
 
 
+def scenes() -> list[Scene]:
+    """What all drawings show."""
+    return album(unseen(WHO), COUNT, WHO)
+
+
+def drawn(number: int) -> Drawn:
+    """A drawing before anything happened to it."""
+    return draw(scenes()[number])
+
+
 def main(folder: Path) -> None:
     """Draw it: good pictures, the same again, spoilt ones, a broken file, captions as several hands write them."""
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = album(unseen(WHO), COUNT, WHO)
-    drawn = [Image.fromarray(draw(one).pixels) for one in scenes]
-    texts = [told(one, TRIGGER) for one in scenes]
+    shown = scenes()
+    images = [Image.fromarray(draw(one).pixels) for one in shown]
+    texts = [told(one, TRIGGER) for one in shown]
     archive = zipfile.ZipFile(folder / "more.zip", "w")
-    for number, (image, text) in enumerate(zip(drawn[:24], texts, strict=False)):
+    for number, (image, text) in enumerate(zip(images[:24], texts, strict=False)):
         name = f"{number:02d}"
         if number < 18:
             image.save(folder / f"{name}.png")
@@ -40,19 +51,19 @@ def main(folder: Path) -> None:
         archive.writestr(zipfile.ZipInfo(f"more/{name}.png"), data.getvalue())
         archive.writestr(zipfile.ZipInfo(f"more/{name}.txt"), text + "\n")
     archive.close()
-    drawn[3].save(folder / "IMG_0042.jpg", quality=60)
-    drawn[24].filter(ImageFilter.GaussianBlur(2)).save(folder / "shaky.png")
-    drawn[25].resize((44, 44), Image.Resampling.LANCZOS).resize((128, 128), Image.Resampling.BICUBIC).save(
+    images[3].save(folder / "IMG_0042.jpg", quality=60)
+    images[24].filter(ImageFilter.GaussianBlur(2)).save(folder / "shaky.png")
+    images[25].resize((44, 44), Image.Resampling.LANCZOS).resize((128, 128), Image.Resampling.BICUBIC).save(
         folder / "from-the-web.png"
     )
     barred = Image.new("RGB", (128, 176), (12, 12, 12))
-    barred.paste(drawn[26], (0, 24))
+    barred.paste(images[26], (0, 24))
     barred.save(folder / "phone.png")
-    drawn[27].transpose(Image.Transpose.ROTATE_90).save(folder / "scan.png")
-    drawn[28].save(folder / "shared.jpg", quality=12)
+    images[27].transpose(Image.Transpose.ROTATE_90).save(folder / "scan.png")
+    images[28].save(folder / "shared.jpg", quality=12)
     said = PngInfo()
     said.add_text("noai", "noai, noimageai")
-    drawn[29].save(folder / "not-mine.png", pnginfo=said)
+    images[29].save(folder / "not-mine.png", pnginfo=said)
     for name, number in (("shaky", 24), ("from-the-web", 25), ("phone", 26), ("scan", 27), ("shared", 28)):
         (folder / f"{name}.txt").write_text(texts[number] + "\n", encoding="utf-8")
     (folder / "not-mine.txt").write_text(texts[29] + "\n", encoding="utf-8")

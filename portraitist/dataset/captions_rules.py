@@ -75,18 +75,15 @@ def settled(parts: Sequence[Part], manner: Manner, count: Callable[[tuple[Part, 
     """
     kept: list[Part] = []
     changes: list[str] = []
-    words = usual(manner.own) if manner.one_word else {}
     for part in parts:
-        text = reworded(part.text, manner.replace)
-        text = unhedged(text)
-        text = words.get(plainly(text), text)
+        text = newly(part.text, manner)
         if text != part.text:
             changes.append(f"{part.text}: now {text}" if text else f"{part.text}: says nothing")
         if not text:
             continue
-        part = replace(part, text=text)
+        part = replace(part, text=text, kind=part.kind if text == part.text else kind_of(text))
         reason = why_dropped(part, manner)
-        reason = reason or next((why for other in kept if (why := why_needless(part, other))), "")
+        reason = reason or next((why for other in kept if (why := why_needless(part, other, manner))), "")
         if reason:
             changes.append(f"{part.text}: {reason}")
             continue
@@ -110,9 +107,19 @@ def why_dropped(part: Part, manner: Manner) -> str:
     return "the character itself" if named else ""
 
 
-def why_needless(part: Part, other: Part) -> str:
+def newly(text: str, manner: Manner) -> str:
+    """A phrase in the words that the rules want; "" where it says nothing."""
+    text = unhedged(text)
+    if manner.one_word:  # a person's own replacements go last, and what they put is the usual word
+        text = usual((*manner.replace.values(), *manner.own)).get(plainly(text), text)
+    return unhedged(reworded(text, manner.replace))
+
+
+def why_needless(part: Part, other: Part, manner: Manner) -> str:
     """Why a part is left out after another one; "" where both stay."""
-    if plainly(part.text) == plainly(other.text):
+    words = usual(manner.own)
+    low, before = plainly(part.text), plainly(other.text)
+    if words.get(low, low) == words.get(before, before):
         return "said before"
     return f"not together with {other.text}" if clashes(other.text, part.text) else ""
 
@@ -191,7 +198,7 @@ def revised(text: str, who: str, manner: Manner, count: Callable[[str], int] | N
     names = {i: name if holds(name, who) else said[i] for i, name in names.items()}
     rest = [Part(kind_of(phrase), phrase, i) for i, phrase in enumerate(said) if phrase and i not in names]
     heads = [choice_of(name.partition(f" of {who}")[0]) for name in names.values()]
-    fits = [part for part in rest if not against(part, heads)]
+    fits = [part for part in rest if not against(newly(part.text, manner), heads)]
 
     def joined(some: Sequence[Part]) -> str:
         kept = {**names, **{part.place: part.text for part in some}}
@@ -207,9 +214,9 @@ def revised(text: str, who: str, manner: Manner, count: Callable[[str], int] | N
     return joined(result.parts), Settled(result.parts, (*other, *result.changes))
 
 
-def against(part: Part, heads: Sequence[tuple[str, object]]) -> bool:
-    """Whether a part chooses otherwise than the phrase that names the character does."""
-    group, chosen = choice_of(part.text)
+def against(text: str, heads: Sequence[tuple[str, object]]) -> bool:
+    """Whether a phrase chooses otherwise than the one that names the character does."""
+    group, chosen = choice_of(text)
     return bool(group) and any(group == other and chosen != one for other, one in heads)
 
 
