@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from portraitist.audit import content, coverage, figure, survey, variety
+from portraitist.audit import content, coverage, figure, variety
 from portraitist.audit.framing import measured_in
 from portraitist.audit.variety import nearness
+from portraitist.dataset import masks
 from portraitist.errors import PortraitistError
 from portraitist.mini.characters import album, told, unseen
 from portraitist.mini.drawing import draw
-from portraitist.pictures import Opened, Picture
+from portraitist.pictures import Opened, Picture, open_upright
 from portraitist.recipe import load
 from portraitist.sight import embed, eyes
 from portraitist.verbs.audit import audit
@@ -40,8 +41,8 @@ def read(project, *changes):
 def opened(monkeypatch):
     """The names of pictures that were decoded, as they are."""
     names: list[str] = []
-    decode = survey.open_data
-    monkeypatch.setattr(survey, "open_data", lambda path, data: (names.append(path.name), decode(path, data))[1])
+    decode = masks.open_masked
+    monkeypatch.setattr(masks, "open_masked", lambda path, data: (names.append(path.name), decode(path, data))[1])
     return names
 
 
@@ -111,7 +112,7 @@ def test_faces_recognition_and_embedding_by_models_on_disk_end_up_in_findings(pr
 
 def test_a_drawn_face_tells_its_framing_through_opencv_alone(tmp_path):
     path = saved(tmp_path / "a.png", portrait(400, 640, 120, 60))
-    opened = survey.open_data(path, path.read_bytes())
+    opened = open_upright(path)
     look = content.look(opened, path.read_bytes(), content.Sights(faces="opencv"))
     (face,) = look["faces"]
     shown = measured_in(Picture("a.png", "", 400, 640, measures={"content": look}))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from portraitist.audit import Rules, variety
 from portraitist.audit.content import backdrop, figure
+from portraitist.dataset.split import written
 from portraitist.pictures import Opened
 from portraitist.sight import embed
 from portraitist.sight.faces import Face
@@ -34,7 +35,7 @@ def among(names: list[str]) -> list:
         replace(
             made(f"{i:02}.png", backdrop=value),
             measures={**made("x", backdrop=value).measures, "phash": f"{i * 0x1111111111111:016x}",
-                      "descriptor": looks[i].tolist()},
+                      "descriptor": written(looks[i])},
         )
         for i, value in enumerate(names)
     ]  # fmt: skip
