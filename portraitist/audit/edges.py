@@ -100,15 +100,23 @@ def lettering(luma: Luma) -> int:
         for how in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
             strokes = cv2.inRange(cv2.morphologyEx(strip, how, SQUARE), 20, 255)
             _, _, boxes, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, SIDEWAYS))
-            count += sum(written(strip, box, height) for box in boxes[1:])
+            count += sum(written(strip, box) for box in shaped(boxes[1:], strip.shape[1], height))
     return count
 
 
-def written(strip: Luma, box: np.ndarray, height: int) -> bool:
-    """Whether a box (left, top, width, height, pixels) of a strip has the shape and strokes of lettering."""
-    left, top, wide, tall, filled = (int(v) for v in box)
-    if not (6 <= tall <= 0.12 * height and 3 * tall <= wide <= 0.9 * strip.shape[1] and filled >= 0.45 * wide * tall):
-        return False
+def shaped(boxes: np.ndarray, across: int, height: int) -> np.ndarray:
+    """Those of boxes (N, 5) - left, top, width, height, pixels - that are as low, long and full as a line of lettering.
+
+    across, height  of the strip and of the picture, in pixels
+    """
+    wide, tall, filled = boxes[:, 2], boxes[:, 3], boxes[:, 4]
+    low = (tall >= 6) & (tall <= 0.12 * height)
+    return np.asarray(boxes[low & (3 * tall <= wide) & (wide <= 0.9 * across) & (filled >= 0.45 * wide * tall)])
+
+
+def written(strip: Luma, box: np.ndarray) -> bool:
+    """Whether a box (left, top, width, height, pixels) of a strip has the strokes of lettering."""
+    left, top, wide, tall, _ = (int(v) for v in box)
     inner = strip[top : top + tall, left : left + wide]
     low, high = np.quantile(inner, (0.1, 0.9))
     bright = inner[tall // 4 : max(tall // 4 + 1, 3 * tall // 4)] > (low + high) / 2

@@ -21,6 +21,9 @@ from portraitist.recipe import Recipe
 from portraitist.sight import proposals
 from portraitist.sight.describe import Usage
 
+MOST_PHRASES = 300
+"""Of a line that rules are put over: each phrase is held to every other, and no encoder reads so many."""
+
 DIFF = 3
 """Pictures whose new captions a terminal shows whole; of a preview all are."""
 
@@ -187,6 +190,9 @@ class Work:
                 self.put(plan, plan.ours.parts, plan.ours.by)
             elif plan.ours is not None:
                 self.take(plan, plan.plain(), Own((), plan.subject.trigger, plan.subject.noun))
+            elif everyone and max(map(signs, lines(plan.words)), default=0) > MOST_PHRASES:
+                why = f"its caption has more than {MOST_PHRASES} phrases and was left alone"
+                self.failed.append(Failure(plan.source.name, why, "Shorten it: no encoder reads so many."))
             elif everyone and plan.words.strip() and "\ufffd" not in plan.words:
                 who = plan.subject.trigger or plan.subject.noun
                 done = [captions_rules.revised(line, who, self.ways(plan), self.count) for line in lines(plan.words)]
@@ -345,6 +351,11 @@ def spent(work: Work) -> str:
     cost = use.cost(prices.price_in, prices.price_out)
     price = f", {cost:.2g} at the prices given" if prices.price_in or prices.price_out else ""
     return f"{use.asked:,} tokens asked, {use.answered:,} answered{price}{untold}"
+
+
+def signs(line: str) -> int:
+    """Commas and full stops of a line: about as many as it has phrases."""
+    return line.count(",") + line.count(".")
 
 
 def lines(text: str) -> list[str]:

@@ -1,9 +1,10 @@
-"""Two thousand damaged pictures and two thousand damaged captions: every one is used or has a reason, and none is fatal."""
+"""Two thousand damaged pictures and as many captions: every one is used or has a reason, and none is fatal."""
 
 import io
 import random
 import resource
 
+import pytest
 from PIL import Image
 
 from portraitist.mini.characters import album, told, unseen
@@ -13,8 +14,6 @@ from portraitist.recipe import Recipe
 from portraitist.sections import Work
 from portraitist.verbs.audit import audit
 from portraitist.verbs.caption import caption
-
-import pytest
 
 pytestmark = pytest.mark.proof
 
