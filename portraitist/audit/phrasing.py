@@ -8,10 +8,9 @@ from itertools import combinations
 from portraitist.audit import Finding, Rules, Seen
 from portraitist.audit.framing import measured_in
 from portraitist.audit.quality import Check
+from portraitist.dataset import minors
 from portraitist.dataset.captions import holds, rendered
 from portraitist.dataset.intake import bare
-from portraitist.dataset.minors import underage
-from portraitist.dataset.minors import unfit as unfit_words
 from portraitist.dataset.taxonomy import any_of, clashes, is_identity, kind_named, kind_of, plainly
 from portraitist.dataset.vocabulary import FORBIDDEN, HEDGES, SAME
 from portraitist.pictures import Picture, framing_word
@@ -216,19 +215,17 @@ def unnamed(seen: Seen, rules: Rules) -> Iterator[Finding]:
 def unfit(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Captions that sexualise a minor, or say that a real person is one: refused, and waived by nobody."""
     wanted = [value for values in seen.brief.values() for value in values] or [""]
-    if reason := next(filter(None, (unfit_words(seen.noun, value) for value in wanted)), ""):
+    if reason := next(filter(None, (minors.unfit(seen.noun, value) for value in wanted)), ""):
         says, remedy = f"What project.toml says cannot be used: {reason}", "Correct its noun or its brief."
         yield Finding("unfit", "", "block", says, remedy)
     for picture in seen.pictures:
         noun = seen.noun if picture.role != "prior" else ""
-        if reason := unfit_words(*lines(picture), noun):
+        if reason := minors.unfit(*lines(picture), noun):
             says = f"{picture.name}: its caption cannot be used: {reason}"
-            remedy = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
-            yield Finding("unfit", picture.name, "block", says, remedy, 0, (picture.name,))
-        elif seen.real and noun and (words := next(filter(None, map(underage, lines(picture))), "")):
+            yield Finding("unfit", picture.name, "block", says, minors.UNFIT, 0, (picture.name,))
+        elif seen.real and noun and (words := next(filter(None, map(minors.underage, lines(picture))), "")):
             says = f"{picture.name}: its caption says that a real person is a minor ({words})"
-            remedy = "Minors are never a subject, whoever consents. If it is about something else, say it otherwise."
-            yield Finding("unfit", picture.name, "block", says, remedy, 0, (picture.name,))
+            yield Finding("unfit", picture.name, "block", says, minors.NO_SUBJECT, 0, (picture.name,))
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

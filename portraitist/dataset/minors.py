@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping
 
 from portraitist.errors import PortraitistError
 
+UNFIT = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
+NO_SUBJECT = "Minors are never a subject, whoever consents. If it is about something else, say it otherwise."
+"""What to do about words that `unfit` and `underage` find."""
+
 BOTH = (
     r"lolis?|lolicons?|lolita complex|shotas|shotacons?|toddlercons?|jailbait|underage(?:d)? sex|child ?porn\w*|cp porn"
 )
@@ -39,9 +43,9 @@ SEXUAL = (
 
 TENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
 TOLD_AGE = (
-    rf"(?:aged? (?:of )?)?\b(?:1[0-7]|[0-9]|one|two|three|four|five|six|seven|eight|nine|{TENS}) ?"
-    r"(?:years? olds?|yrs? olds?|y ?o|year old)\b|"
-    rf"\bage[ds]?:? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b|"
+    rf"\b(?:1[0-7]|[0-9]|one|two|three|four|five|six|seven|eight|nine|{TENS}) ?"
+    r"(?:years? olds?|yrs? olds?|y ?o)\b|"
+    rf"\bage[ds]? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b|"
     r"\b\d{1,2} ?months? olds?\b"
 )
 
@@ -121,7 +125,7 @@ def refuse(texts: Mapping[str, str], *, real: bool) -> None:
         if real and (words := underage(text)):
             raise PortraitistError(
                 f"{where} says that a real person is a minor ({words})",
-                "Minors are never a subject, whoever consents. If it is about something else, say it otherwise.",
+                NO_SUBJECT,
             )
 
 

@@ -40,11 +40,20 @@ NOTHING = re.compile(
 )
 
 
+AGES = {
+    "child": ("child", "kid", "toddler", "infant", "baby"),
+    "teenager": ("teen", "adolescent"),
+    "adult": ("adult",),
+}
+NUDITY = {"full": ("full",), "partial": ("partial",)}
+"""Words that models answer where they do not keep to those they were asked for; looked for in this order."""
+
+
 class Description(BaseModel):
     """A picture in fields: phrases by kind, and what is never captioned but looked at.
 
-    text    that can be read in the picture; people: figures in it
-    age     of the main figure as it looks, and nudity of anybody: for the screen against sexualised minors alone
+    text  that can be read in the picture
+    age   of the main figure as it looks, and nudity of anybody: for the screen against sexualised minors alone
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -60,7 +69,6 @@ class Description(BaseModel):
     background: tuple[str, ...] = ()
     style: tuple[str, ...] = ()
     text: str = ""
-    people: int = 1
     age: Literal["adult", "teenager", "child", "unclear"] = "unclear"
     nudity: Literal["none", "partial", "full"] = "none"
 
@@ -83,20 +91,13 @@ class Description(BaseModel):
         """Text, or nothing."""
         return value[:LONGEST] if isinstance(value, str) and not NOTHING.fullmatch(value) else ""
 
-    @field_validator("people", mode="before")
-    @classmethod
-    def a_number(cls, value: Any) -> int:
-        """A count; 1 where it is none."""
-        digits = re.search(r"\d{1,3}", str(value))
-        return int(digits[0]) if digits else 1
-
     @field_validator("age", "nudity", mode="before")
     @classmethod
     def a_word(cls, value: Any, info: Any) -> str:
-        """One of the words; what is none of them is the first that says least."""
-        known = {"age": ("adult", "teenager", "child"), "nudity": ("full", "partial")}[info.field_name]
+        """One of the words, the youngest age and the most nudity that is said; of none the one that says least."""
+        known, none = (AGES, "unclear") if info.field_name == "age" else (NUDITY, "none")
         low = str(value).lower()
-        return next((word for word in known if word in low), "unclear" if info.field_name == "age" else "none")
+        return next((name for name, words in known.items() if any(word in low for word in words)), none)
 
     def values(self) -> list[tuple[str, str]]:
         """Pairs of kind and phrase, in the order of the fields."""
@@ -118,7 +119,6 @@ MEANS = {
     "background": "where it is, and what is behind: forest, plain gray background, ...",
     "style": "photograph, watercolor, film grain, shallow depth of field, ... only where it is unusual",
     "text": "words that can be read in the picture",
-    "people": "how many figures there are",
     "age": "how old the main figure looks: adult, teenager, child or unclear",
     "nudity": "none, partial or full",
 }
@@ -145,7 +145,7 @@ REFUSALS = re.compile(
 def schema() -> dict[str, Any]:
     """The fields as JSON schema, in the strict form that structured output asks for."""
     fields: dict[str, Any] = {name: {"type": "array", "items": {"type": "string"}} for name in PHRASES}
-    fields |= {"text": {"type": "string"}, "people": {"type": "integer"}}
+    fields |= {"text": {"type": "string"}}
     fields |= {
         "age": {"type": "string", "enum": ["adult", "teenager", "child", "unclear"]},
         "nudity": {"type": "string", "enum": ["none", "partial", "full"]},

@@ -17,8 +17,6 @@ from PIL import Image
 from portraitist import durable
 from portraitist.sight import faces, onnx
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 SIDE = 224
 """Pixels of the square, where neither file nor configuration says."""
 
@@ -76,7 +74,7 @@ def manner(path: Path) -> tuple[tuple[float, ...], tuple[float, ...], int]:
     beside = path.with_name("preprocessor_config.json")
     mean: tuple[float, ...]
     spread: tuple[float, ...]
-    mean, spread, told = *IMAGENET, 0
+    mean, spread, told = *onnx.IMAGENET, 0
     if beside.is_file():
         try:
             value = durable.read_json(beside)

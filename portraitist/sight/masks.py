@@ -14,7 +14,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from portraitist.errors import PortraitistError
+from portraitist.sight import onnx
 
 Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -148,13 +148,11 @@ class Preparation:
     finish: Literal["sigmoid", "range"]
 
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 KINDS: dict[Kind, Preparation] = {
-    "birefnet": Preparation(*IMAGENET, 1024, "sigmoid"),
-    "rmbg": Preparation(*IMAGENET, 1024, "sigmoid"),
+    "birefnet": Preparation(*onnx.IMAGENET, 1024, "sigmoid"),
+    "rmbg": Preparation(*onnx.IMAGENET, 1024, "sigmoid"),
     "isnet": Preparation((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), 1024, "range"),
-    "u2net": Preparation(*IMAGENET, 320, "range"),
+    "u2net": Preparation(*onnx.IMAGENET, 320, "range"),
 }
 """By the publishers' own code: BiRefNet and RMBG-2.0 1024 px, ISNet (RMBG-1.4 as well) 1024 px, U2Net 320 px."""
 
@@ -168,60 +166,36 @@ LICENCES: dict[Kind, str] = {
 class Matting:
     """A matting model: an ONNX file with one picture in and one mask out."""
 
-    session: Any
+    network: onnx.Network
     kind: Kind
     width: int
     height: int
 
     @classmethod
     def load(cls, path: Path, kind: Kind) -> "Matting":
-        """Open a model's file.
-
-        Raises PortraitistError where onnxruntime is not installed, for a file that is none or is damaged, and for a
-        model that does not take (1, 3, H, W).
-        """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise PortraitistError(
-                "Matting models need onnxruntime, which is not installed",
-                "pip install 'portraitist[sight]', or leave the model out: GrabCut needs none.",
-            ) from error
-        if not path.is_file():
-            raise PortraitistError(f"There is no {path}", "Name a matting model's .onnx file.")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises types of its own
-            why = " ".join(str(error).split())[:160]
-            raise PortraitistError(f"{path} cannot be read as a model: {why}", "Copy the .onnx file again.") from error
-        taken = session.get_inputs()
-        shape = taken[0].shape if len(taken) == 1 else []
-        if len(shape) != 4 or (shape[1] != 3 and not isinstance(shape[1], str)):
-            raise PortraitistError(
-                f"{path} takes {[list(one.shape) for one in taken]}; a matting model takes one picture (1, 3, H, W)",
+        """Open a model's file. Raises ModelError where `onnx.network` does, and for a model that does not take
+        (1, 3, H, W)."""
+        network = onnx.network(path)
+        shape = network.shape
+        if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+            raise onnx.ModelError(
+                f"{path} takes {list(shape)}; a matting model takes one picture (1, 3, H, W)",
                 "Name the .onnx file of a matting model.",
             )
         open_side = KINDS[kind].side
         height, width = (value if isinstance(value, int) and value > 0 else open_side for value in shape[2:])
-        return cls(session, kind, width, height)
+        return cls(network, kind, width, height)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Where the subject is, (H, W) uint8, of pixels (H, W, 3) uint8. Raises PortraitistError for no mask."""
+        """Where the subject is, (H, W) uint8, of pixels (H, W, 3) uint8. Raises ModelError for no mask."""
         how = KINDS[self.kind]
         small = cv2.resize(pixels, (self.width, self.height), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
         normal = (small - np.array(how.mean, np.float32)) / np.array(how.spread, np.float32)
-        fed = np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32)
-        try:
-            answers = self.session.run(None, {self.session.get_inputs()[0].name: fed})
-        except Exception as error:  # onnxruntime raises types of its own
-            why = " ".join(str(error).split())[:160]
-            raise PortraitistError(f"The matting model fails: {why}", "Check the file and its kind.") from error
+        answers = self.network(np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32))
         last = how.finish == "sigmoid"  # BiRefNet's stages come coarse to fine, U2Net's and ISNet's best comes first
         found = np.squeeze(np.asarray(answers[-1 if last else 0], np.float32))
         if found.ndim != 2 or not np.isfinite(found).all():
-            raise PortraitistError(
+            raise onnx.ModelError(
                 f"The matting model answers {list(np.shape(found))} and not one finite mask", "Check the file."
             )
         low, high = float(found.min()), float(found.max())

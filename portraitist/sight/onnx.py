@@ -13,6 +13,9 @@ import numpy as np
 from portraitist import durable
 from portraitist.errors import PortraitistError
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and spread of colours in [0, 1] that most networks of pictures were taught on."""
+
 
 class ModelError(PortraitistError):
     """A model that is not there, is none, or cannot do what it is asked: no picture is to blame."""
@@ -40,14 +43,17 @@ class Network:
             return [np.asarray(found) for found in self.session.run(None, {self.name: batch})]
         except Exception as error:  # onnxruntime raises types of its own
             raise ModelError(
-                f"{self.source} cannot be run on {batch.shape}: {str(error).splitlines()[0][:200]}",
+                f"{self.source} cannot be run on {batch.shape}: {first_line(error)}",
                 "It takes pictures of another shape: give another file, or leave it out.",
             ) from error
 
 
 @cache
-def network(path: Path) -> Network:
-    """The network in a file. Raises ModelError when it is absent, no ONNX, or onnxruntime is not installed."""
+def network(path: Path, threads: int = 0) -> Network:
+    """The network in a file, on so many threads of the CPU; 0 takes what OMP_NUM_THREADS says, else its cores.
+
+    Raises ModelError when it is absent, no ONNX, of more than one input, or onnxruntime is not installed.
+    """
     require(path)
     try:
         import onnxruntime
@@ -57,13 +63,13 @@ def network(path: Path) -> Network:
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = threads or (int(said) if said.isdecimal() else 0)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises types of its own
         raise ModelError(
-            f"{path} cannot be read as an ONNX network: {str(error).splitlines()[0][:200]}",
+            f"{path} cannot be read as an ONNX network: {first_line(error)}",
             "Give a whole .onnx file; one kept in Git LFS must be pulled first.",
         ) from error
     given = session.get_inputs()
@@ -76,12 +82,15 @@ def network(path: Path) -> Network:
     return Network(path, session, given[0].name, tuple(given[0].shape), tuple(o.name for o in session.get_outputs()))
 
 
+def first_line(error: Exception) -> str:
+    """The beginning of what a library complains of."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def require(path: Path) -> None:
     """Refuse a model file that is not there."""
     if not path.is_file():
-        raise ModelError(
-            f"There is no model {path}", "Correct the path in [sight], or leave it out; nothing is ever fetched."
-        )
+        raise ModelError(f"There is no model {path}", "Correct its path, or leave it out; nothing is ever fetched.")
 
 
 @cache

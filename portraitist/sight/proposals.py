@@ -16,6 +16,7 @@ from portraitist.sight import tags
 from portraitist.sight.answers import Answers
 from portraitist.sight.describe import TOKENS_ANSWERED, TOKENS_ASKED, Describer, Description, Usage, shrunk
 from portraitist.sight.endpoint import Endpoint, EndpointError
+from portraitist.sight.onnx import ModelError
 
 IN_A_ROW = 5
 """Pictures in a row whose questions an endpoint does not answer, after which it is not asked any more."""
@@ -85,13 +86,13 @@ def by_tagger(
 ) -> Iterator[tuple[int, Proposal | PortraitistError]]:
     """What a tagger proposes of each picture, with its place in `paths`; its answers are kept in `kept`.
 
-    Raises TaggerError, since no picture is to blame for that.
+    Raises ModelError for one that cannot be used.
     """
     if not crew.ray:
         tagger(folder, settings.threads)  # a tagger that cannot be used is told before anybody is sent to it
     asked = (Asked(path, folder, kept, settings) for path in paths)
     for place, found in enumerate(each(tagged, asked, crew)):
-        if isinstance(found, tags.TaggerError):
+        if isinstance(found, ModelError):
             raise found
         yield place, found
 
@@ -111,9 +112,8 @@ def describer(settings: DescriberSettings, noun: str) -> Describer:
 
 
 def by_endpoint(model: Describer, kept: Path) -> Ask:
-    """Asks a model behind an endpoint, and never twice about the same picture: answers are kept in `cache`."""
+    """Asks a model behind an endpoint, and never twice about the same picture: answers lie in `kept`."""
     answers = Answers(kept, ("description", model.model, model.question))
-
     opening = threading.BoundedSemaphore(OPEN)
 
     def ask(path: Path) -> Proposal:
@@ -157,7 +157,7 @@ def gathered(paths: Sequence[Path], ask: Ask, at_once: int) -> Iterator[tuple[in
 
     A picture that cannot be read, a refusal, nonsense: an error in its place. An endpoint that is not there or knows
     not the key or the model, and one that does not answer `IN_A_ROW` times, is asked no more: pictures that nobody
-    asked about are told with that reason. Raises TaggerError, since no picture is to blame for that.
+    asked about are told with that reason.
     """
     todo, done = queue.SimpleQueue[int](), queue.SimpleQueue[tuple[int, Proposal | Exception]]()
     patience = Patience()
@@ -179,7 +179,7 @@ def gathered(paths: Sequence[Path], ask: Ask, at_once: int) -> Iterator[tuple[in
     try:
         for _ in paths:
             place, found = done.get()
-            if isinstance(found, tags.TaggerError) or not isinstance(found, Proposal | PortraitistError):
+            if not isinstance(found, Proposal | PortraitistError):
                 raise found
             yield place, found
     finally:

@@ -11,14 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from portraitist import durable
-from portraitist.errors import PortraitistError
 from portraitist.pictures import Opened
+from portraitist.sight import onnx
 
 MODEL, LIST = "model.onnx", "selected_tags.csv"
 GENERAL, CHARACTER, RATING = 0, 4, 9
@@ -27,10 +26,6 @@ SIDE = 448
 
 KEPT = 0.05
 """Probability from which a tag is remembered at all: thresholds below it find nothing more."""
-
-
-class TaggerError(PortraitistError):
-    """A tagger that cannot be used: no picture is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Tagger:
     side    pixels of its input's
     """
 
-    session: Any
+    network: onnx.Network
     digest: str
     list_digest: str
     names: tuple[str, ...]
@@ -76,12 +71,8 @@ class Tagger:
     side: int
 
     def __call__(self, opened: Opened) -> Tagged:
-        """The tags of a picture. Raises PortraitistError where the model gives no probability for each tag."""
-        try:
-            outputs = self.session.run(None, {self.session.get_inputs()[0].name: prepared(opened.pixels, self.side)})
-        except Exception as error:  # onnxruntime raises types of its own
-            raise unusable(f"it cannot be run: {first_line(error)}") from error
-        found = np.asarray(outputs[0], np.float32).ravel()
+        """The tags of a picture. Raises ModelError where the model gives no probability for each tag."""
+        found = np.asarray(self.network(prepared(opened.pixels, self.side))[0], np.float32).ravel()
         if found.size != len(self.names):
             raise unusable(f"it has {found.size} outputs, and its list {len(self.names)} tags")
         if not np.isfinite(found).all() or found.min() < -1e-3 or found.max() > 1 + 1e-3:
@@ -98,39 +89,25 @@ class Tagger:
 def load(folder: Path, threads: int) -> Tagger:
     """The tagger in a folder, on `threads` threads of the CPU.
 
-    Raises PortraitistError where onnxruntime is not installed, and where a file is missing, damaged or of another
-    kind.
+    Raises ModelError where `onnx.network` does, and where a file is missing, damaged or of another kind.
     """
     for name in (MODEL, LIST):
         if not (folder / name).is_file():
-            raise PortraitistError(
+            raise onnx.ModelError(
                 f"{folder} holds no {name}",
                 f"Name a tagger's folder as captioning.tagger.folder: one with {MODEL} and {LIST}.",
             )
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise PortraitistError(
-            "Taggers need onnxruntime, which is not installed", "Run: pip install 'portraitist[sight]'"
-        ) from error
     names, categories = listed(folder / LIST)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises types of its own
-        raise unusable(f"{folder / MODEL} cannot be read: {first_line(error)}") from error
-    given = session.get_inputs()
-    shape = list(given[0].shape) if given else []
-    if len(given) != 1 or len(shape) != 4 or shape[3] != 3:
-        raise unusable(f"{folder / MODEL} takes {shape or 'nothing'}, not one picture as (N, H, W, 3)")
+    network = onnx.network(folder / MODEL, threads)
+    shape = network.shape
+    if len(shape) != 4 or shape[3] != 3:
+        raise unusable(f"{folder / MODEL} takes {list(shape)}, not one picture as (N, H, W, 3)")
     side = next((size for size in shape[1:3] if isinstance(size, int)), SIDE)
-    return Tagger(session, durable.digest(folder / MODEL), durable.digest(folder / LIST), names, categories, side)
+    return Tagger(network, onnx.digest(folder / MODEL), durable.digest(folder / LIST), names, categories, side)
 
 
 def listed(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names and categories of a tagger's list. Raises PortraitistError where it has not the columns of one."""
+    """Names and categories of a tagger's list. Raises ModelError where it has not the columns of one."""
     rows = csv.DictReader(io.StringIO(durable.read_text(path), newline=""))
     names, categories = [], []
     try:
@@ -138,11 +115,11 @@ def listed(path: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
             names.append(spoken(row["name"].strip()))
             categories.append(int(row["category"]))
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise PortraitistError(
+        raise onnx.ModelError(
             f"{path} is no list of tags: line {rows.line_num}", "It needs the columns tag_id,name,category,count."
         ) from error
     if not names:
-        raise PortraitistError(f"{path} lists no tags", "Copy it again from where the model came from.")
+        raise onnx.ModelError(f"{path} lists no tags", "Copy it again from where the model came from.")
     return tuple(names), tuple(categories)
 
 
@@ -169,11 +146,6 @@ def prepared(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.ascontiguousarray(square[None, :, :, ::-1]).astype(np.float32)
 
 
-def unusable(why: str) -> TaggerError:
+def unusable(why: str) -> onnx.ModelError:
     """The refusal of a model that is no tagger."""
-    return TaggerError(f"The tagger cannot be used: {why}", "Choose one of the WD14 kind, with its own list.")
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of what a library complains of."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+    return onnx.ModelError(f"The tagger cannot be used: {why}", "Choose one of the WD14 kind, with its own list.")

@@ -12,7 +12,7 @@ from portraitist.dataset import captions, captions_render, captions_rules, intak
 from portraitist.dataset.captions_plan import Plan, planned
 from portraitist.dataset.captions_rules import Manner
 from portraitist.dataset.captions_written import Change, Own, Undone, undo, write
-from portraitist.dataset.minors import unfit
+from portraitist.dataset.minors import UNFIT, unfit
 from portraitist.dataset.taxonomy import Part, is_identity, kind_of
 from portraitist.errors import PortraitistError
 from portraitist.events import Captioned, Emit, Finished, Started, Warned, ignore
@@ -106,8 +106,7 @@ class Work:
         """Have a caption written, unless it stands there already or may not."""
         facts = self.project.facts
         if reason := unfit(text, beside, *([facts.noun] if plan.subject.trigger else [])):
-            remedy = "Minors are not sexualised here, in any form: remove this picture, or what is wrong in its words."
-            self.failed.append(Failure(plan.source.name, f"unfit: {reason}", remedy))
+            self.failed.append(Failure(plan.source.name, f"unfit: {reason}", UNFIT))
             return
         if text.strip() and plan.words != text + "\n":
             self.changes[plan.source.name] = Change(plan.path, plan.before, text + "\n", own)

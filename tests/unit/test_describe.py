@@ -23,7 +23,7 @@ from tests.pictures import scenery
 GOOD = {
     "framing": ["close-up"], "view": "front view", "pose": [], "expression": ["smiling", "looking at viewer"],
     "lighting": ["soft light"], "clothing": ["red dress", "hat"], "hair": ["long hair"], "face": ["blue eyes"],
-    "object": ["none"], "background": "forest", "style": [], "text": "n/a", "people": "1", "age": "adult",
+    "object": ["none"], "background": "forest", "style": [], "text": "n/a", "age": "adult",
     "nudity": "none",
 }  # fmt: skip
 TEXT = json.dumps(GOOD)
@@ -212,3 +212,12 @@ def test_an_answer_is_kept_by_picture_model_and_question(tmp_path):
 def test_another_noun_is_another_question():
     model = Describer(Endpoint("http://localhost/v1"), "looker", "a robot")
     assert model.question != replace(model, noun="a fox").question
+
+
+@pytest.mark.parametrize(
+    ("said", "age"),
+    [("teen", "teenager"), ("Teenage girl", "teenager"), ("kid", "child"), ("toddler", "child"), (None, "unclear"),
+     ("not an adult, a child", "child"), ("young adult", "adult")],
+)  # fmt: skip
+def test_the_youngest_age_that_is_said_counts(said, age):
+    assert describe.Description(age=said).age == age

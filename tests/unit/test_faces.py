@@ -103,7 +103,7 @@ def test_a_face_network_gets_colours_as_it_wants_them(finder, tmp_path):
 def test_an_embedding_reads_side_and_colours_from_what_lies_beside_it(tmp_path):
     path = colours(tmp_path / "dino.onnx", 32)
     pixels = np.full((50, 80, 3), (255, 128, 0), np.uint8)
-    plain = (np.array([1, 128 / 255, 0]) - embed.IMAGENET[0]) / embed.IMAGENET[1]
+    plain = (np.array([1, 128 / 255, 0]) - onnx.IMAGENET[0]) / onnx.IMAGENET[1]
     assert embed.picture(pixels, path) == pytest.approx(plain / np.linalg.norm(plain), abs=1e-4)
     other = colours(tmp_path / "other" / "clip.onnx", 32)
     other.with_name("preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}')
