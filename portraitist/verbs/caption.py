@@ -108,7 +108,8 @@ class Work:
         if reason := unfit(text, beside, *([facts.noun] if plan.subject.trigger else [])):
             self.failed.append(Failure(plan.source.name, f"unfit: {reason}", UNFIT))
             return
-        if text.strip() and plan.words != text + "\n":
+        there = plan.words == text + "\n" if own is not None else lines(plan.words) == lines(text)
+        if text.strip() and not there:
             self.changes[plan.source.name] = Change(plan.path, plan.before, text + "\n", own)
             self.reasons[plan.source.name] = tuple(reasons)
 
@@ -240,7 +241,7 @@ def caption(
         work.known(free)
     else:
         work.proposed(free)
-    if work.failed and len(work.failed) == len(free) and not work.changes and free:
+    if work.failed and len(work.failed) == len(plans if everyone else free) and not work.changes:
         raise PortraitistError(f"No picture was captioned: {work.failed[0].why}", work.failed[0].remedy)
     wanted = list(work.changes.values())
     written = {change.path for change in (wanted if preview else write(project, wanted))}

@@ -348,3 +348,19 @@ def test_a_caption_is_never_emptied(project):
     result, _ = described(project, 'captioning.drop=["close-up", "smiling", "red dress", "forest"]')
     assert text(project, "1") == "zorblax, a woman\n"
     assert not result.failed
+
+
+@pytest.mark.parametrize("words", ["zorblax, full body", "zorblax, full body\r\n", "\nzorblax,  full body \n\n"])
+def test_rules_that_change_no_phrase_leave_a_persons_file_as_it_is(project, words):
+    (project.pictures / "0.txt").write_bytes(words.encode())
+    assert not caption(project, recipe(project), rules=True, everyone=True).rewordings
+    assert (project.pictures / "0.txt").read_bytes() == words.encode()
+
+
+def test_one_caption_that_rules_leave_alone_is_no_failure_of_the_others(project):
+    caption(project, recipe(project))
+    (project.pictures / "0.txt").write_text("zorblax, " + "hat, " * 400)
+    (project.pictures / "1.txt").write_text("zorblax, by hand too")
+    (project.pictures / "2.txt").write_text("zorblax, by hand as well")
+    found = caption(project, recipe(project), rules=True, everyone=True)
+    assert [one.picture for one in found.failed] == ["0.png"]
