@@ -238,7 +238,8 @@ class Audit(Section):
 class Work(Section):
     """Who measures pictures and asks taggers about them; results are the same whoever does.
 
-    processes  of this machine that measure; 0 takes its cores. Taggers are asked by so many only when it is said
+    processes  of this machine that measure 64 pictures or more (fewer are measured at once, by one); 0 takes its cores.
+               Taggers are asked by so many only when it is said
     ray        address of a Ray cluster that does both instead: "auto", "local", "host:6379", "ray://host:10001"; "" is
                none. Its nodes have portraitist installed, and see the character's folder and models by the same paths
     """

@@ -1,4 +1,4 @@
-"""Captions: text beside a picture, read, checked for the trigger, and proposed where there is none.
+"""Captions: text beside a picture, where it lies, how it is read, and whether it has the trigger.
 
 A sidecar has the picture's stem and ends in `.txt` (or `.caption`). Its first line is the caption; further lines are
 variants of it, of which training takes one per exposure. Empty lines do not count.
@@ -53,8 +53,3 @@ def by_noun(caption: str, trigger: str, noun: str) -> str:
         return ""
     word = rf"(?<!\w){re.escape(trigger)}(?!\w)"
     return re.sub(rf"{word}(,? {re.escape(noun)}(?!\w))?", lambda _: noun, rendered(caption, trigger))
-
-
-def plain(trigger: str, noun: str) -> str:
-    """The caption that claims nothing about a picture but who is in it; without a trigger, somebody of the noun."""
-    return ", ".join(word for word in (trigger, noun) if word)

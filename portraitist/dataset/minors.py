@@ -42,9 +42,11 @@ SEXUAL = (
 )
 
 TENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+TWENTY_UP = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
+SPELLED = rf"{''.join(f'(?<!{word}[ -])' for word in TWENTY_UP)}(?:one|two|three|four|five|six|seven|eight|nine|{TENS})"
 TOLD_AGE = (
-    rf"\b(?:1[0-7]|[0-9]|one|two|three|four|five|six|seven|eight|nine|{TENS}) ?"
-    r"(?:years? olds?|yrs? olds?|y ?o)\b|"
+    rf"\b(?:1[0-7]|[0-9]|{SPELLED}) ?"
+    r"(?:years? olds?|years? of age|yrs? olds?|y ?o)\b|"
     rf"\bage[ds]? (?:of )?(?:1[0-7]|[0-9]|{TENS})\b|"
     r"\b\d{1,2} ?months? olds?\b"
 )
@@ -80,8 +82,9 @@ def unfit(*texts: str) -> str:
 
 
 AGE = (
-    r"(?:age[ds]?[ :]*(?P<a>\d{1,2})(?!\d|\s*%|s\b)|(?P<b>\d{1,2})[- ]?(?:years?|yrs?)[- ]old|(?P<c>\d{1,2})[- ]?"
-    r"(?:yo|y/o)\b|(?P<d>\d{1,2})[- ]months?[- ]old)"
+    rf"(?:age[ds]?[ :]*(?P<a>\d{{1,2}}|(?:{TENS})\b)(?!\d|\s*%|s\b)|"
+    rf"(?P<b>\d{{1,2}}|{SPELLED})[- ]?(?:years?|yrs?)[- ](?:old|of[- ]age)|"
+    r"(?P<c>\d{1,2})[- ]?(?:yo|y/o)\b|(?P<d>\d{1,2})[- ]months?[- ]old)"
 )
 PERSON = r"(?:girl|boy|child|kid|teen\w*|student|person|model|character|daughter|son|schoolgirl|schoolboy)"
 YOUNG = (
@@ -97,11 +100,11 @@ IS_YOUNG = re.compile(
 
 
 def ages(text: str) -> list[str]:
-    """Ages below 18 that a text tells of somebody: "12 years old", "a 5-year-old girl", not "a 5-year-old dog"."""
+    """Ages below 18 that a text tells of somebody: "twelve years old", "a 5-year-old girl", not "a 5-year-old dog"."""
     found = []
     for match in AGES.finditer(text):
         number = next(value for value in match.groupdict().values() if value is not None)
-        if (match["d"] or int(number) < 18) and AFTER_AGE.match(text, match.end()):
+        if (match["d"] or not number.isdecimal() or int(number) < 18) and AFTER_AGE.match(text, match.end()):
             found.append(match[0])
     return found
 

@@ -10,7 +10,7 @@ from portraitist.errors import PortraitistError
     "text",
     [
         "a 16yo girl, nude", "16-year-old girl in lingerie", "schoolgirl, topless", "naked child",
-        "teenager, sexy pose",
+        "teenager, sexy pose", "nude, 15 years of age",
         "loli, nsfw", "shota, nude", "lolicon", "children, erotic", "little girl, seductive", "school uniform, nude",
         "aged 15, lingerie", "underage, sex", "a toddler, naked", "8 months old, nude",
     ],
@@ -27,6 +27,7 @@ def test_a_minor_in_anything_sexual_is_refused_of_any_subject(text):
     [
         "maya_char, 12 years old, smiling", "maya_char, a teenager, smiling", "maya_char, a child", "aged 17",
         "maya_char is a schoolgirl.", "maya_char, a little girl, running", "portrait, 15-year-old boy", "11yo",
+        "maya_char, sixteen years old", "maya_char, a twelve-year-old girl", "aged fifteen", "at 9 years of age",
     ],
 )  # fmt: skip
 def test_a_real_person_who_is_a_minor_is_refused_and_an_invented_one_is_not(text):
@@ -43,7 +44,8 @@ def test_a_real_person_who_is_a_minor_is_refused_and_an_invented_one_is_not(text
         "woman, lingerie", "1girl, solo, smile", "classroom, school uniform", "baby blue dress, seductive", "age 45",
         "in her twenties, aged 30s", "a minor key", "Shota Aizawa, sitting", "children in the background",
         "rapeseed field with children", "16 balloons", "f/2.8, 12 mm lens", "kidskin gloves, sexy",
-        "the 80s, 17th street",
+        "the 80s, 17th street", "a ten-year-old whisky", "eighteen years old, nude", "twenty-one years old",
+        "a twenty-five-year-old woman, nude", "stone age",
         "a girl in a red coat", "young woman, nude", "page 12", "image 7, 10 %",
     ],
 )  # fmt: skip
@@ -52,7 +54,9 @@ def test_ordinary_words_stay_ordinary(text):
     refuse({"a.png": text}, real=False)
 
 
-@pytest.mark.parametrize("noun", ["child", "a child", "teenage girl", "toddler", "12 year old girl"])
+@pytest.mark.parametrize(
+    "noun", ["child", "a child", "teenage girl", "toddler", "12 year old girl", "sixteen year old girl"]
+)
 def test_a_noun_may_not_make_a_minor_of_a_real_person(noun):
     refuse(noun_texts(noun, []), real=False)
     with pytest.raises(PortraitistError, match="noun"):
