@@ -71,11 +71,7 @@ def model(keeping: Carrying, directories: Sequence[Directory]) -> None:
     for key in ("checkpoint_path", "diffusers_path"):
         if words(given.get(key)):
             keeping.keep("model.base", words(given[key]), "model", key)
-    for theirs, ours in (
-        ("transformer_path", "transformer"),
-        ("vae_path", "vae"),
-        ("text_encoder_path", "text_encoder"),
-    ):
+    for ours, theirs in PARTS.items():
         if words(given.get(theirs)):
             keeping.keep(f"model.parts.{ours}", words(given[theirs]), "model", theirs)
     precision = words(given.get("dtype"))
@@ -222,11 +218,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "dtype": recipe.model.precision,
     }
     base |= {"transformer_dtype": "float8"} if recipe.model.quantised else {}
-    for ours, theirs in (
-        ("transformer", "transformer_path"),
-        ("vae", "vae_path"),
-        ("text_encoder", "text_encoder_path"),
-    ):
+    for ours, theirs in PARTS.items():
         if path := getattr(recipe.model.parts, ours):
             base[theirs] = path
     if recipe.model.family == "sdxl":

@@ -30,12 +30,12 @@ def of_onetrainer(document: Document) -> Document | None:
 
 def family(document: Document) -> str:
     """The base as portraitist names it; "" for one that it does not know."""
-    known = rules("header").keys["sizes"]
+    known = rules("header").keys["families"]
     for key in ("ss_base_model_version", "modelspec.architecture"):
-        said = words(document.get(key)).lower().partition("/")[0]
+        said = words(document.get(key)).lower().partition("/")[0].replace("_", "-").replace(".", "-")
         for beginning, name in known.items():
             if said.startswith(beginning):
-                turbo = name == "z-image" and "turbo" in str(document.get("ss_sd_model_name")).lower()
+                turbo = name == "z-image" and "turbo" in said + str(document.get("ss_sd_model_name")).lower()
                 return "z-image-turbo" if turbo else str(name)
     return ""
 

@@ -1,10 +1,8 @@
 """OneTrainer's settings to ours."""
 
-from typing import Any
-
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
-from portraitist.interop.diagnosis import rules
+from portraitist.interop.diagnosis import Effective, rules
 from portraitist.interop.document import Document
 from portraitist.interop.judging import number, tables, words
 from portraitist.interop.keeping import Folders, account, refuse_base, refuse_method
@@ -219,7 +217,7 @@ def sets(keeping: Carrying, config: Settings) -> Folders:
     return pictures
 
 
-def lasting(keeping: Carrying, config: Settings, run: Any) -> None:
+def lasting(keeping: Carrying, config: Settings, run: Effective) -> None:
     """Steps, warmup and saving, in updates."""
     accumulate = max(1, config.whole("gradient_accumulation_steps"))
     warmup = config.number("learning_rate_warmup_steps")

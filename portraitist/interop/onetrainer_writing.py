@@ -144,11 +144,14 @@ def trained(recipe: Recipe) -> dict[str, Any]:
 
 
 def folders(recipe: Recipe, facts: Facts, pictures: str) -> tuple[int, list[dict[str, Any]]]:
-    """Epochs and concepts: pictures are counted by samples, so that the updates come out as they are here."""
+    """Epochs and concepts: pictures are counted by samples, so that the updates come out as they are here.
+
+    Fewer come out of batches above one where shapes differ: each epoch drops the rest of every bucket.
+    """
     total = recipe.steps * recipe.pictures_per_step
     epochs = recipe.steps // recipe.training.save_every if recipe.steps % recipe.training.save_every == 0 else 1
     each = total // epochs
-    named = [one for one in recipe.data.sets if one.weight or one.name] or []
+    named = [one for one in recipe.data.sets if one.weight or one.name]
     if len(named) <= 1:
         path = str(File(pictures) / named[0].name) if named and named[0].name else pictures
         loss = named[0].loss_weight if named else 1.0

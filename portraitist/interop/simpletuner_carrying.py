@@ -6,7 +6,6 @@ from typing import Any
 
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
-from portraitist.interop.judging import number
 from portraitist.interop.keeping import (
     Folders,
     account,
@@ -237,9 +236,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     if recipe.model.family not in NAMES:
         raise refuse_written("SimpleTuner", f"the family {recipe.model.family}")
     if recipe.adapter.kind not in ("lora", "full"):
-        raise refuse_written(
-            "SimpleTuner", "an adapter other than a LoRA on the model's own layers, or stratified levels"
-        )
+        raise refuse_written("SimpleTuner", f"adapter.kind {recipe.adapter.kind}")
     if recipe.model.quantised not in ("", *HELD):
         raise refuse_written("SimpleTuner", f"model.quantised {recipe.model.quantised}")
     if recipe.training.optimiser not in OPTIMISERS.values():
@@ -323,7 +320,7 @@ def lora(recipe: Recipe) -> dict[str, Any]:
     values = {
         "lora_type": "standard",
         "lora_rank": adapter.rank,
-        "lora_alpha": int(number(adapter.alpha or adapter.rank)),
+        "lora_alpha": float(adapter.alpha or adapter.rank),
         "lora_dropout": adapter.dropout,
         "lora_format": "comfyui",
     }

@@ -16,7 +16,6 @@ WAVES = ("cosine", "cosine_with_warmup", "sine", "cosine_with_restarts")
 """Schedules that take lr_warmup_steps for their interval."""
 
 FAMILIES = {"qwen_image": "qwen-image", "flux": "flux", "sdxl": "sdxl", "z_image": "z-image"}
-SIZES = ("minimum_image_size", "maximum_image_size", "target_downsample_size")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import tomli_w
 import yaml
 
 from portraitist.cli import obey
@@ -13,6 +14,9 @@ from tests.aitoolkit import GUIDE, QWEN
 from tests.end_to_end.command import noise, portraitist
 from tests.foreign import as_yaml
 from tests.house.source import ROOT
+from tests.trainers import pictured
+from tests.unit.test_diffusion_pipe import DATASET
+from tests.unit.test_diffusion_pipe import SOUND as DIFFUSION_PIPE
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +141,26 @@ main({words!r})
 """
 
 
-def test_the_action_installs_all_that_the_doctor_imports(place):
-    """Of the project's own dependencies, those that action.yml does not name are kept from being imported."""
+def test_the_action_installs_all_that_the_doctor_imports(place, tmp_path):
+    """Of the project's own dependencies, those that action.yml does not name are kept from being imported.
+
+    The second config is one whose pictures are beside it, so that their sizes are read.
+    """
     action = (ROOT / "action.yml").read_text()
     line = next(line for line in action.splitlines() if "--constraint" in line)
     named = set(line.split('constraints.txt"')[1].split())
     declared = re.findall(r'^    "([a-z-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     modules = {"pillow": "PIL", "pyyaml": "yaml", "opencv-python-headless": "cv2"}
     refused = {modules.get(name, name.replace("-", "_")) for name in declared if name not in named}
-    assert {"torch", "numpy", "PIL"} <= refused
-    code = ALONE.format(refused=refused, words=["doctor", str(place / "guide.yaml")])
+    assert {"torch", "numpy", "cv2"} <= refused
+    pictured(tmp_path / "maya", 2)
+    for name, values in (("config.toml", DIFFUSION_PIPE), ("dataset.toml", DATASET)):
+        (tmp_path / name).write_text(tomli_w.dumps(values))
+    code = ALONE.format(refused=refused, words=["doctor", str(place / "guide.yaml"), str(tmp_path / "config.toml")])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     assert "It will not start" in done.stdout
+    assert re.search(r"^  set maya +2 pictures", done.stdout, re.MULTILINE)
 
 
 def test_the_hook_calls_a_command_that_there_is(place, here):

@@ -120,6 +120,7 @@ def test_a_falling_rate_comes_back(module, schedule, tmp_path):
 CHANGES = {
     "flux": [
         'adapter.kind="lokr"', 'adapter.kind="loha"', 'adapter.kind="full"', "adapter.rank=48", "adapter.alpha=8.0",
+        "adapter.alpha=8.5",
         "adapter.dropout=0.1", 'adapter.modules="attention"', 'adapter.modules="blocks"', "model.offload=0.5",
         'adapter.start="a.safetensors"', "training.rate=3e-5", "training.batch=3", "training.accumulate=2",
         "training.warmup=7", "training.beta1=0.8", "training.beta2=0.95", "training.weight_decay=0.05",

@@ -147,6 +147,24 @@ def test_onetrainers_whole_config_inside_is_judged_by_its_own_rules(tmp_path):
     assert tool("header").carried(document).recipe["adapter.alpha"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("key", "said_there", "family"),
+    [
+        ("ss_base_model_version", "flux.1", "flux"),
+        ("ss_base_model_version", "flux.1_kontext", ""),
+        ("ss_base_model_version", "flux_kontext", ""),
+        ("ss_base_model_version", "flux_2_dev", ""),
+        ("ss_base_model_version", "flux2_klein_4b", ""),
+        ("ss_base_model_version", "qwen_image_layered", ""),
+        ("modelspec.architecture", "qwen_image-edit-v2/lora", "qwen-image-edit"),
+        ("modelspec.architecture", "z_image-turbo/lora", "z-image-turbo"),
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base/lora", "sdxl"),
+    ],
+)
+def test_a_base_is_known_by_each_trainers_name_and_a_relative_is_not_taken_for_it(key, said_there, family, tmp_path):
+    assert judged(made(tmp_path, {key: said_there})).effective.family == family
+
+
 def test_ai_toolkits_step_is_the_run(tmp_path):
     metadata = {"training_info": json.dumps({"step": 750, "epoch": 3}), "software": json.dumps({"name": "ai-toolkit"})}
     assert judged(made(tmp_path, metadata)).effective.updates == 750
