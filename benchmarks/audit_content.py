@@ -14,7 +14,7 @@ import numpy as np
 from portraitist.audit import Rules
 from portraitist.audit.content import Sights, look
 from portraitist.audit.framing import measured_in
-from portraitist.audit.variety import MAD, nearness
+from portraitist.audit.variety import nearness, strange_below
 from portraitist.mini.characters import album, unseen
 from portraitist.mini.drawing import draw
 from portraitist.pictures import Opened, Picture
@@ -52,9 +52,7 @@ def main(characters: int = 20, each: int = 16) -> None:
         first, second = chance.sample(range(characters), 2)
         strangers = chance.sample(list(np.flatnonzero(who == second)), chance.randint(1, 3))
         values = nearness(np.concatenate([vectors[who == first], vectors[strangers]]))
-        middle = np.median(values)
-        spread = MAD * np.median(np.abs(values - middle))
-        strange = values < middle - max(rules.strange * spread, rules.strange_least)
+        strange = values < strange_below(values, rules)
         found, wrong = found + strange[each:].sum(), wrong + strange[:each].sum()
         planted, own = planted + len(strangers), own + each
     said(f"strangers found: {found / planted:.3f} of {planted}; own called strange: {wrong / own:.4f} of {own}")

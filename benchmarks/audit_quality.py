@@ -9,10 +9,8 @@ figures are told of the other.
 """
 
 import argparse
-import importlib
 import json
 import math
-import pkgutil
 import random
 import subprocess
 import sys
@@ -27,9 +25,8 @@ import numpy as np
 from benchmarks import spoilt
 from benchmarks.audit_sets import WORDS, Base, Shown, of_sets, shown, turned_by_tag
 from benchmarks.spoilt import COMPRESSED, FAULTS, SIDE
-from portraitist import audit
 from portraitist.audit import Finding, Rules, Seen, Unread
-from portraitist.audit.quality import Check
+from portraitist.verbs.audit import CHECKS
 
 JPEG = frozenset(COMPRESSED)
 BLUR = frozenset({"enlarged", "blurred", "shaken"})
@@ -58,6 +55,9 @@ MEANS: Mapping[str, frozenset[str]] = {
 }
 """By check: the faults of which it says something true. A picture scaled down by JPEG's quality 10 is soft, and one
 that was made a fifth as light has lost its tones: these are no false alarms."""
+
+PAIRED = ("near_duplicates", "maybe_same")
+"""Checks whose findings are about pictures beside each other."""
 
 CURES: Mapping[str, tuple[str, ...]] = {
     "enlarged": ("soft", "blurred"), "blurred": ("soft", "blurred"), "shaken": ("soft", "blurred"), "noisy": ("noisy",),
@@ -102,26 +102,26 @@ def bases(half: str, photographs: list[Path], few: int) -> list[Base]:
     return sets + ([("photographs", real)] if len(real) > 4 else [])
 
 
-def judged(pictures: Sequence[Shown], checks: Sequence[Check]) -> list[Finding]:
+def judged(pictures: Sequence[Shown]) -> list[Finding]:
     """All findings of a set."""
     readable = [one.picture for one in pictures if one.picture is not None]
     readable[0] = replace(readable[0], split="held-out")
     broken = [Unread(one.name, "cannot be read", "remove it") for one in pictures if one.picture is None]
     seen = Seen(pictures=readable, trigger="zorblax", side=SIDE, unreadable=broken)
-    return [finding for check in checks for finding in check(seen, Rules())]
+    return [finding for check in CHECKS for finding in check(seen, Rules())]
 
 
 def count(pictures: Sequence[Shown], findings: Sequence[Finding], tally: Tally) -> None:
     """Add a set's findings to the tally."""
     by_name = {one.name: one for one in pictures}
     named: dict[str, set[str]] = defaultdict(set)
-    for finding in findings:
+    for finding in each_told(findings):
         if finding.check not in MEANS:
             continue
         facts = frozenset().union(*(by_name[name].facts for name in finding.pictures))
         for name in finding.pictures:
             one = by_name[name]
-            if not one.twin or one.twin in finding.pictures or finding.check not in ("near_duplicates", "maybe_same"):
+            if not one.twin or one.twin in finding.pictures or finding.check not in PAIRED:
                 named[name].add(finding.check)
         if (finding.check, finding.pictures) in tally.seen:
             continue
@@ -138,10 +138,14 @@ def count(pictures: Sequence[Shown], findings: Sequence[Finding], tally: Tally) 
             tally.found[fault] += bool(named[one.name] & set(CURES[fault]))
 
 
-def checks_of_audit() -> list[Check]:
-    """Every check of every module of the audit."""
-    modules = [importlib.import_module(f"portraitist.audit.{m.name}") for m in pkgutil.iter_modules(audit.__path__)]
-    return list(dict.fromkeys(check for module in modules for check in getattr(module, "CHECKS", ())))
+def each_told(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Findings, with one that tells several pictures of a like fault (lettering) split into one for each; those about
+    pairs and groups stay whole."""
+    for finding in findings:
+        if finding.check in PAIRED:
+            yield finding
+        else:
+            yield from (replace(finding, pictures=(name,)) for name in finding.pictures)
 
 
 def sets_with_faults(half: str, sets: list[Base], each: int, folder: Path) -> Iterator[tuple[str, list[Shown]]]:
@@ -230,9 +234,8 @@ def main() -> None:
         folder.mkdir()
         sets = bases(given.half, given.photographs, given.sets)
         tally, by_kind, twins = Tally(), defaultdict(Tally), []
-        checks = checks_of_audit()
         for kind, pictures in sets_with_faults(given.half, sets, given.each, folder):
-            findings = judged(pictures, checks)
+            findings = judged(pictures)
             for one in (tally, by_kind[kind]):
                 count(pictures, findings, one)
             if any(one.facts & {"again"} for one in pictures):
@@ -255,8 +258,8 @@ def main() -> None:
             write(f"| {check} | {tally.said[check]} | {interval(tally.right[check], tally.said[check])} | {wrong} |\n")
         for check in tally.which if given.each < 20 else ():
             write("".join(f"{check}: {says}\n" for says in tally.which[check][:12]))
-        write(of_sets(sets, checks, folder) + turned_by_tag(sets, folder))
-        left = sorted({check.__name__ for check in checks} - MEANS.keys() - WORDS.keys() - {"repeated_mark"})
+        write(of_sets(sets, CHECKS, folder) + turned_by_tag(sets, folder))
+        left = sorted({check.__name__ for check in CHECKS} - MEANS.keys() - WORDS.keys() - {"repeated_mark"})
         write(f"\nNot planted here: {', '.join(left)}\n")
         if given.peers:
             write(peer_precision(peer) + twins_beside(given.peers, twins, folder))

@@ -7,7 +7,7 @@ what photographs share), and crops of photographs that lie in installed packages
 import importlib.util
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -290,11 +290,3 @@ def png(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def white_backdrops(pictures: list[Pixels]) -> Iterator[Pixels]:
-    """A subject on pure white, which no audit should call clipped: each picture within an ellipse."""
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    oval = ((rows - SIDE * 0.55) / (SIDE * 0.45)) ** 2 + ((columns - SIDE / 2) / (SIDE * 0.3)) ** 2 < 1
-    for pixels in pictures:
-        yield np.where(oval[..., None], pixels, 255).astype(np.uint8)

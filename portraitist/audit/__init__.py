@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Every threshold of the audit. Custom is what guides say, measured is what was seen on sample photographs.
+    """Every threshold that a recipe may set. Custom is what guides say, measured what was seen on sample photographs.
 
     fewest        pictures below which nothing can be learnt but the pictures themselves: blocks. Judged.
     few           pictures below which results vary much with each one: 15 is the least the guides train a style on (G1)
@@ -61,7 +61,8 @@ class Rules:
                   in each channel 4-6.3
     dim, pale     luma that 99 of 100 pixels are below, or 95 above, in a picture too dark or too light (cleanvision's
                   ends)
-    plain         bits of entropy of the tones below which a picture holds next to nothing (cleanvision's end)
+    plain         bits of entropy of the tones below which a picture holds next to nothing; measured on one tone with a
+                  little noise, of which cleanvision's own end names half
     quality       JPEG quality, now or once; judged: below 75 blocks show, below 50 they are drawn
     blocks        steps between JPEG's blocks over those within; measured: none 1.0-1.14, quality 50 1.1-4, 75 1.0-3;
                   alone, without a table found in the pixels, it must be this high
@@ -74,7 +75,7 @@ class Rules:
     bars          share of a side that plain bars at the rim must take up together
     aspect        shorter over longer side (cleanvision's end)
     marked        share of pictures of one size whose edges must lie in a cell for it to carry a mark; of at least
-    marked_least  pictures of that size
+    marked_least  pictures of that size; and so many coloured ones for `tone_apart`
     upright       how well the set must tell its own upright from its turned pictures, 0 to 1, before one is called
                   turned. Measured: drawn sets 0.28-0.38, textures, and photographs with nothing in common, 0.02 at most
     upright_better, upright_least    by how much that one must look better turned, and how well then. Measured likewise
@@ -82,7 +83,8 @@ class Rules:
     framing       share in [0, 1] of each framing: the "Definitive Guide" (G4); custom, so it warns and never blocks
     slack         how far a share may leave its range
     framing_least pictures below which shares mean nothing
-    telling       share of pictures whose framing must be known before framings are judged, and likewise for other kinds
+    telling       share of pictures whose framing must be known before framings are judged; likewise of backdrops, and
+                  of a realism set's parts
     asked         pictures that should show each thing the brief asks for: one could be its only example. Judged.
     same_place    cosine of two backdrops from which on they are one; measured on drawings, see docs/audit.md
     crowded       share of pictures before one backdrop above which it is learnt as part of the character

@@ -29,7 +29,7 @@ def own(seen: Seen) -> list[Picture]:
 def tone_apart(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Pictures whose overall tone is far from the set's: developed otherwise, or in other light."""
     pictures = [p for p in own(seen) if not colourless(p, rules)]
-    if len(pictures) < rules.marked_least:
+    if len(pictures) < max(1, rules.marked_least):
         return
     tones = np.array([p.measures["tone"] for p in pictures])
     middle = np.median(tones, axis=0)
@@ -99,7 +99,7 @@ def repeated_mark(seen: Seen, rules: Rules) -> Iterator[Finding]:
 def lying(seen: Seen, rules: Rules) -> Iterator[Finding]:
     """Pictures that look like the others only when turned: lying on a side, or upside down."""
     pictures = [p for p in own(seen) if max(p.width, p.height) <= 2 * min(p.width, p.height)]
-    if len(pictures) < rules.turned_least:
+    if len(pictures) < max(1, rules.turned_least):
         return
     scores = uprightness(looks(pictures))
     if float(np.median(scores[:, 0])) < rules.upright:  # such a set has no up of its own

@@ -33,7 +33,7 @@ def framing_balance(seen: Seen, rules: Rules) -> Iterator[Finding]:
     there = own(seen)
     framings = {p.name: framing for p in there if (framing := shown(p).framing)}
     total, counts = len(framings), Counter(framings.values())
-    if total < rules.framing_least or total < rules.telling * len(there):
+    if total < max(1, rules.framing_least) or total < rules.telling * len(there):
         return
     for framing, (low, high) in rules.framing.items():
         count = counts[framing]

@@ -18,7 +18,7 @@ QUOTAS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 def expected(said: Audit) -> Rules:
     """The audit's rules with what a recipe changes of them.
 
-    Raises PortraitistError for a threshold that does not exist or is negative, and for ranges that cannot be met.
+    Raises PortraitistError for a threshold that does not exist, is negative, or cannot be met, and for such ranges.
     """
     known = {f.name for f in fields(Rules) if isinstance(getattr(Rules(), f.name), int | float)}
     for name, value in said.thresholds.items():
@@ -29,11 +29,21 @@ def expected(said: Audit) -> Rules:
             )
         if value < 0:
             raise PortraitistError(f"audit.thresholds.{name} = {value:g} is below 0", "Give a number from 0 on.")
+        if (name == "part" and value >= 1) or (name == "crowded" and value == 0):
+            raise PortraitistError(
+                f"audit.thresholds.{name} = {value:g}: no number of pictures meets that",
+                "It is a share: give a number between 0 and 1.",
+            )
     ranges: dict[str, tuple[float, float]] = {**QUOTAS[said.quota]}
     ranges.update({str(name): span for name, span in said.framing.items()})
     for name, (low, high) in ranges.items():
         if low > high:
             raise PortraitistError(f"audit.framing.{name} = [{low:g}, {high:g}] ends before it begins", "Swap the two.")
+        if low >= 1:
+            raise PortraitistError(
+                f"audit.framing.{name} = [{low:g}, {high:g}]: once there is another, no number of pictures meets that",
+                "Give a lower end below 1.",
+            )
     least, most = sum(low for low, _ in ranges.values()), sum(high for _, high in ranges.values())
     if least > 1 or most < 1:
         raise PortraitistError(

@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 
 from portraitist.audit import Finding, Rules, Seen
+from portraitist.audit.consistency import MAD
 from portraitist.audit.figure import own
 from portraitist.audit.framing import content
 from portraitist.audit.phrasing import listed
@@ -28,9 +29,6 @@ YEAR = 365.25
 
 LEAST = 8
 """Pictures below which a set's spread says nothing."""
-
-MAD = 1.4826
-"""A normal distribution's deviation over its median absolute one."""
 
 
 def background_variety(seen: Seen, rules: Rules) -> Iterator[Finding]:
@@ -129,9 +127,7 @@ def identity_outliers(seen: Seen, rules: Rules) -> Iterator[Finding]:
         if len(shown) < LEAST:
             continue
         near = nearness(np.stack([restored(content(p)["who"]) for p in shown]))
-        middle = float(np.median(near))
-        spread = MAD * float(np.median(np.abs(near - middle)))
-        limit = middle - max(rules.strange * spread, rules.strange_least)
+        limit = strange_below(near, rules)
         for picture, value in sorted(zip(shown, near, strict=True), key=lambda pair: pair[1]):
             if value < limit:
                 whose = "face" if by == "face" else "figure"
@@ -146,6 +142,13 @@ def nearness(vectors: np.ndarray) -> np.ndarray:
     """(N, d) unit vectors to the cosine of each with the sum of all others."""
     others = vectors.sum(axis=0) - vectors
     return np.asarray((vectors * others).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-9))
+
+
+def strange_below(near: np.ndarray, rules: Rules) -> float:
+    """The nearness below which a picture seems to show somebody else, of (N,) of all."""
+    middle = float(np.median(near))
+    spread = MAD * float(np.median(np.abs(near - middle)))
+    return middle - max(rules.strange * spread, rules.strange_least)
 
 
 def look_alikes(seen: Seen, rules: Rules) -> Iterator[Finding]:
