@@ -4,6 +4,7 @@ A process that is killed costs nothing but time: what it was at is done again. W
 alone is told as an error of its own, and the rest goes on.
 """
 
+import os
 import socket
 import sys
 from collections import deque
@@ -43,23 +44,42 @@ class Crew:
 
     @property
     def size(self) -> int:
-        """Processes of this machine that work."""
-        return self.processes or psutil.cpu_count() or 1
+        """Processes of this machine that work; of its cores those count that we may use."""
+        return self.processes or cores()
 
 
 ALONE = Crew(processes=1)
 
 
-def each(work: Callable[[T], R], items: Iterable[T], crew: Crew = ALONE) -> Iterator[R | PortraitistError]:
+def cores() -> int:
+    """Cores that this process may use: of a shared machine often fewer than it has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else psutil.cpu_count() or 1
+
+
+def on_one_core() -> None:
+    """One thread for each of several processes: libraries would else start one a core in every one of them."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def each(
+    work: Callable[[T], R], items: Iterable[T], crew: Crew = ALONE, few: int = FEW
+) -> Iterator[R | PortraitistError]:
     """What `work` makes of every item, in their order; a PortraitistError it raises comes in its item's place.
 
     work  a function at the top of a module; it and its items travel to other processes. Other exceptions are bugs, and
-          raised here. Raises PortraitistError where a Ray cluster is asked for and there is none.
+          raised here
+    few   items fewer than which are done in this process
+
+    Raises PortraitistError where a Ray cluster is asked for and there is none.
     """
-    first, rest = peeked(items, FEW)
+    first, rest = peeked(items, few)
     if crew.ray:
         yield from by_ray(work, chained(first, rest), crew)
-    elif crew.size == 1 or len(first) < FEW:
+    elif crew.size == 1 or len(first) < few:
         yield from (tried(work, item) for item in chained(first, rest))
     else:
         yield from by_processes(work, chained(first, rest), crew.size)
@@ -131,7 +151,7 @@ def handed(pool: ProcessPoolExecutor, work: Callable[[T], R], item: T) -> "Futur
 
 def opened(size: int) -> ProcessPoolExecutor:
     """Processes that begin empty: a fork would have the locks of other libraries' threads, and not the threads."""
-    return ProcessPoolExecutor(size, get_context("spawn"))
+    return ProcessPoolExecutor(size, get_context("spawn"), initializer=on_one_core if size > 1 else None)
 
 
 @contextmanager

@@ -94,9 +94,10 @@ YOUNG = (
 
 AGES = re.compile(rf"(?<![\w.]){AGE}", re.I)
 AFTER_AGE = re.compile(rf"[- ]*(?:{PERSON}\b|$|[,.;!)])", re.I)
-IS_YOUNG = re.compile(
-    rf"(?:^|,|\bis|\bas)\s*(?:an?|the)\s+(?:\w+\s+)?(?P<who>{YOUNG}(?: (?:girl|boy)s?)?)\s*(?:$|,|\.)", re.I
-)
+WHO = rf"(?:{YOUNG}|(?:high|middle|elementary) school)(?: (?:{PERSON}|figure|actor|actress)s?)?"
+IS_YOUNG = re.compile(rf"(?:^|,|\bis|\bas)\s*(?:an?|the)\s+(?:\w+\s+)?(?P<who>{WHO})\s*(?:$|,|\.)", re.I)
+TAGGED_YOUNG = re.compile(rf"[^,]*,\s*(?P<who>{WHO})\s*(?:$|,)", re.I)
+"""As taggers write it, without an article, right behind the trigger; further on it may be of somebody else."""
 
 
 def ages(text: str) -> list[str]:
@@ -111,7 +112,7 @@ def ages(text: str) -> list[str]:
 
 def underage(text: str) -> str:
     """The words by which a text says that its subject is a minor, "" for none: an age, or "a child" after a comma."""
-    match = IS_YOUNG.search(text)
+    match = IS_YOUNG.search(text) or TAGGED_YOUNG.match(text)
     return next(iter(ages(text)), match["who"] if match else "")
 
 

@@ -91,7 +91,7 @@ def by_tagger(
     if not crew.ray:
         tagger(folder, settings.threads)  # a tagger that cannot be used is told before anybody is sent to it
     asked = (Asked(path, folder, kept, settings) for path in paths)
-    for place, found in enumerate(each(tagged, asked, crew)):
+    for place, found in enumerate(each(tagged, asked, crew, few=2)):
         if isinstance(found, ModelError):
             raise found
         yield place, found
