@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import provenance
-from portraitist.dataset import intake, masks
+from portraitist.dataset import claims, intake, masks
 from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Warned, ignore
 from portraitist.pictures import read
@@ -35,6 +35,15 @@ def brought(project: Project, path: Path, source: str, **more: Any) -> None:
     """Write a picture that a command of ours made into the ledger, under the project's lock; `more` are facts of it."""
     facts = {"picture": path.relative_to(project.pictures).as_posix(), **known(path), "source": source, **more}
     provenance.append(project.ledger, "added", facts)
+
+
+def met(project: Project, names: Iterable[str]) -> None:
+    """Write pictures that the ledger does not know into it, as `audit` does: saved anew, they say nothing any more."""
+    there = provenance.records(provenance.read(project.ledger))
+    paths = {name: project.pictures / name for name in names if name not in there}
+    says = {name: claims.read(read(path)).as_facts() for name, path in paths.items()}
+    lines = [{"picture": name, **known(path), "says": says[name]} for name, path in paths.items()]
+    provenance.append(project.ledger, "found", *lines)
 
 
 def repaired(project: Project, action: str, of: str, names: Iterable[str]) -> None:

@@ -164,6 +164,7 @@ def prepared(project: Project, action: Action, names: Sequence[str], settings: S
         raise PortraitistError(
             f"None of {len(skipped)} pictures can be repaired so; {first}: {why}", "Choose others, or another repair."
         )
+    recording.met(project, [change.of for change in changes])
     staging.finish(project, action, asdict(settings), changes, previews.before_after(pairs, len(changes)))
     return RepairResult(
         prepared=tuple(change.of for change in changes),

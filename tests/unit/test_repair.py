@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from portraitist import provenance
 from portraitist.audit import cropping, harmony
 from portraitist.audit import repair as staging
 from portraitist.audit.harmony import Colours
-from portraitist.dataset import masks
+from portraitist.dataset import claims, masks
 from portraitist.dataset.intake import listed
 from portraitist.dataset.taking import Stated
 from portraitist.errors import PortraitistError
@@ -188,6 +189,16 @@ def test_the_ledger_follows_a_repair_and_its_undoing(known):
         records = provenance.records(provenance.read(known.ledger))
         assert {record.source for record in records.values()} == {"my own camera"}
         assert ("face/1.png" in records) == ("apply" in turn)
+
+
+def test_what_a_picture_put_there_by_hand_says_of_itself_outlives_its_repair(project):
+    said = PngInfo()
+    said.add_text("noai", "noai")
+    Image.fromarray(scenery(5, 80, 80)).save(project.pictures / "not-mine.png", pnginfo=said)
+    repair(project, "harmonise", ["not-mine.png"])
+    repair(project, "harmonise", apply=True)
+    assert not claims.read((project.pictures / "not-mine.png").read_bytes()).training
+    assert provenance.records(provenance.read(project.ledger))["not-mine.png"].says["training"] == "refused"
 
 
 @pytest.mark.parametrize("undo", [False, True], ids=["applying", "undoing"])
