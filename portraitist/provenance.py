@@ -173,6 +173,7 @@ def read(path: Path) -> Ledger:
 def records(ledger: Ledger) -> dict[str, Record]:
     """What is known of each picture by its name, the newest word counting."""
     found: dict[str, Record] = {}
+    stands: dict[str, str] = {}  # by a picture's first name, what lies there in its place since a repair
     for entry in ledger.entries:
         name = str(entry.facts.get("picture", ""))
         told: dict[str, Any] = {
@@ -182,10 +183,13 @@ def records(ledger: Ledger) -> dict[str, Record]:
         if entry.event in ("added", "found"):
             sha256, pixels = str(entry.facts.get("sha256", "")), str(entry.facts.get("pixels", ""))
             by_hand = entry.event == "found"
+            stands.pop(name, None)
             found[name] = Record(name, sha256, pixels, by_hand, **told)
-        elif entry.event == "repaired" and (of := str(entry.facts.get("of", name))) in found:
-            sha256, pixels = str(entry.facts.get("sha256", "")), str(entry.facts.get("pixels", ""))
-            found[name] = replace(found[of], picture=name, sha256=sha256, pixels=pixels)
+        elif entry.event == "repaired":
+            of = str(entry.facts.get("of", name))
+            if (before := found.pop(stands.pop(of, of), None)) is not None:
+                sha256, pixels = str(entry.facts.get("sha256", "")), str(entry.facts.get("pixels", ""))
+                found[name], stands[of] = replace(before, picture=name, sha256=sha256, pixels=pixels), name
         elif entry.event == "described" and name in found:
             found[name] = replace(found[name], **told)
     return found

@@ -173,8 +173,8 @@ def refuse_changed(project: Project, action: str, change: Change, aside: Path) -
             )
 
 
-def undo(project: Project, action: str) -> list[Change]:
-    """Put the originals of the newest applied repair of an action back, and take its files away.
+def undo(project: Project, action: str) -> Iterator[Change]:
+    """Put the originals of the newest applied repair of an action back, one after the other; take its files away.
 
     All is looked at before anything is moved. Raises PortraitistError when there is none, and when a file that it made
     was changed since: by hand, or by a later repair, which is to be taken back first.
@@ -201,8 +201,8 @@ def undo(project: Project, action: str) -> list[Change]:
         for file in change.makes:
             if file.name not in before:
                 durable.remove(project.pictures / file.name)
+        yield change
     durable.remove(aside)
-    return list(changes)
 
 
 def digest_at(path: Path) -> str:

@@ -124,13 +124,17 @@ def told(combination: Mapping[str, str], who: str, *, tags: bool = False) -> str
 
     who   the trigger in a caption, the noun in a prompt
     tags  whether who it is stands first, as in lists of tags
-    An expression is not told of a figure that is seen from behind.
+    An expression is not told of a figure that is seen from behind. `new` writes views as front and side into a brief.
     """
     framing, view = combination.get("framing", ""), combination.get("view", "")
     head = [who, framing] if tags else [f"{framing} of {who}" if framing else who]
     rest = [] if view.startswith("back") else [combination.get("expression", "")]
     background = combination.get("background", "")
-    rest += [view, background and tailed(background), combination.get("light", "")]
+    rest += [
+        f"{view} view" if view and view.isalpha() else view,
+        background and tailed(background),
+        combination.get("light", ""),
+    ]
     return ", ".join(word for word in (*head, *rest) if word)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import provenance
-from portraitist.dataset import masks
+from portraitist.dataset import claims, intake, masks
 from portraitist.dataset.taking import NOTHING, Stated, Taken, take
 from portraitist.events import Emit, Warned, ignore
-from portraitist.pictures import SUFFIXES, read
+from portraitist.pictures import read
 from portraitist.project import Project
 from portraitist.provenance import Record
 
@@ -37,19 +37,20 @@ def brought(project: Project, path: Path, source: str, **more: Any) -> None:
     provenance.append(project.ledger, "added", facts)
 
 
-def repaired(project: Project, action: str, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write into the ledger that pictures were put in the place of others by a repair, or put back.
+def met(project: Project, names: Iterable[str]) -> None:
+    """Write pictures that the ledger does not know into it, as `audit` does: saved anew, they say nothing any more."""
+    there = provenance.records(provenance.read(project.ledger))
+    paths = {name: project.pictures / name for name in names if name not in there}
+    says = {name: claims.read(read(path)).as_facts() for name, path in paths.items()}
+    lines = [{"picture": name, **known(path), "says": says[name]} for name, path in paths.items()]
+    provenance.append(project.ledger, "found", *lines)
 
-    pairs  names of the picture that lies there now and of the one that it stands for
-    """
-    there = [(name, of) for name, of in pairs if (project.pictures / name).is_file() and is_picture(Path(name))]
-    lines = [{"picture": n, "of": of, "action": action, **known(project.pictures / n)} for n, of in there]
+
+def repaired(project: Project, action: str, of: str, names: Iterable[str]) -> None:
+    """Write into the ledger what a repair of the picture `of` has put in its place, or put back; masks have no line."""
+    there = [name for name in names if intake.is_picture(project.pictures / name)]
+    lines = [{"picture": name, "of": of, "action": action, **known(project.pictures / name)} for name in there]
     provenance.append(project.ledger, "repaired", *lines)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its name, and no mask of one."""
-    return path.suffix.lower() in SUFFIXES and not masks.is_mask(path)
 
 
 def known(path: Path) -> dict[str, str]:

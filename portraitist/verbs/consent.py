@@ -158,8 +158,10 @@ def withdraw(project: Project, date: str = "") -> ConsentResult:
             f"No consent of {project.facts.name} is recorded, so none can be withdrawn", "There is nothing to do."
         )
     date = date or day.today().isoformat()
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
-        raise PortraitistError(f"{date!r} is no day", "Write it as 2026-01-14.")
+    try:
+        date = day.fromisoformat(date).isoformat()
+    except ValueError as error:
+        raise PortraitistError(f"{date!r} is no day", "Write it as 2026-01-14.") from error
     with durable.lock(project.folder):
         if provenance.withdrawal(provenance.read(project.ledger)) is not None:
             raise PortraitistError(f"{given.by} has withdrawn their consent before", "There is nothing more to do.")

@@ -21,7 +21,6 @@ from portraitist.sections import Model
 TAILS = ("view", "background")
 """Kinds of the brief whose values prompts end in that very word, as captions do."""
 
-
 NO_BRIEF: Mapping[str, Sequence[str]] = {}
 
 

@@ -3,7 +3,7 @@
 import io
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,8 +23,6 @@ from portraitist.sight import masks as seeing
 from portraitist.sight.faces import boxes
 
 Action = Literal["harmonise", "crop", "background", "mask", "upscale"]
-
-FRAMINGS = {"close-up": "close-up", "mid": "mid", "full": "full"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +110,16 @@ def repair(
         )
     if apply and undo:
         raise PortraitistError("--apply and --undo are opposites", "Give one.")
+    if names and (apply or undo):
+        raise PortraitistError(
+            f"--{'apply' if apply else 'undo'} is for all that was prepared together, and {names[0]} is named",
+            "Leave the names out; to repair fewer pictures, prepare those alone.",
+        )
     began = time.monotonic()
     emit(Started(verb="repair"))
     with durable.lock(project.folder):
         if apply or undo:
-            changes = list(staging.apply(project, action)) if apply else staging.undo(project, action)
-            files = [
-                (file.name, change.of) for change in changes for file in (change.makes if apply else change.retires)
-            ]
-            recording.repaired(project, action if apply else f"{action} undone", files)
-            done = tuple(change.of for change in changes)
+            done = tuple(put(project, action, undo=undo))
             result = RepairResult(applied=done) if apply else RepairResult(undone=done)
         else:
             result = prepared(project, action, names, settings or Settings(), emit)
@@ -129,23 +127,32 @@ def repair(
     return result
 
 
+def put(project: Project, action: str, *, undo: bool) -> Iterator[str]:
+    """Apply what was prepared, or take it back; each picture gets its line in the ledger before the next is moved."""
+    for change in staging.undo(project, action) if undo else staging.apply(project, action):
+        files = change.retires if undo else change.makes
+        recording.repaired(project, f"{action} undone" if undo else action, change.of, [file.name for file in files])
+        yield change.of
+
+
 def prepared(project: Project, action: Action, names: Sequence[str], settings: Settings, emit: Emit) -> RepairResult:
     """Prepare a repair: write its files, its preview and its record."""
     sources = chosen(project, names)
     do = doing(project, action, sources, settings, emit)
     changes: list[staging.Change] = []
-    skipped: dict[str, str] = {}
+    skipped, made = dict[str, str](), set[str]()
     pairs: list[previews.Pair] = []
     for done, source in enumerate(sources, start=1):
         try:
             seen = Seen(source.name, open_upright(source.path), masks.open_masked(source.path))
             makes, retires, shown = do(seen)
-            refuse_twins(sources, source, makes)
+            refuse_twins(source, makes, made)
         except Skip as reason:
             skipped[source.name] = str(reason)
         except PortraitistError as error:
             skipped[source.name] = error.problem
         else:
+            made |= makes.keys()
             if not changes:
                 staging.begin(project, action)
             changes.append(staging.write(project, action, staging.Made(source.name, makes, retires)))
@@ -157,6 +164,7 @@ def prepared(project: Project, action: Action, names: Sequence[str], settings: S
         raise PortraitistError(
             f"None of {len(skipped)} pictures can be repaired so; {first}: {why}", "Choose others, or another repair."
         )
+    recording.met(project, [change.of for change in changes])
     staging.finish(project, action, asdict(settings), changes, previews.before_after(pairs, len(changes)))
     return RepairResult(
         prepared=tuple(change.of for change in changes),
@@ -184,18 +192,12 @@ def chosen(project: Project, names: Sequence[str]) -> list[intake.Source]:
     return [s for s in there if not names or wanted & {s.name, s.set or s.name, intake.bare(s.set) or s.name}]
 
 
-def refuse_twins(sources: Sequence[intake.Source], source: intake.Source, makes: dict[str, bytes]) -> None:
-    """Skip a picture whose repaired file, a PNG of its name, would take the place of another picture."""
-    others = {other.name for other in sources if other.name != source.name}
+def refuse_twins(source: intake.Source, makes: dict[str, bytes], made: set[str]) -> None:
+    """Skip a picture whose repaired file, a PNG of its name, would take the place of another, or of one `made` now."""
     for name in makes:
-        if name in others or (name != source.name and not masks.is_mask(Path(name)) and twin(source.path, name)):
+        other = source.path.with_name(Path(name).name)
+        if name in made or (name != source.name and not masks.is_mask(other) and other.exists()):
             raise Skip(f"{name} is another picture, and the repaired one would take its name")
-
-
-def twin(path: Path, name: str) -> bool:
-    """Whether another file than a picture's own lies where its repaired one would."""
-    other = path.with_name(Path(name).name)
-    return other.exists() and other != path
 
 
 def doing(project: Project, action: Action, sources: Sequence[intake.Source], settings: Settings, emit: Emit) -> Do:
@@ -227,7 +229,10 @@ def harmonising(project: Project, sources: Sequence[intake.Source], settings: Se
     limits = harmony.NARROW, harmony.WIDE
     named = [project.pictures / n if (project.pictures / n).is_file() else Path(n) for n in settings.like]
     if not named:
-        found = [(s.path, one) for s in sources if (one := colours(s.path)) is not None]
+        everything = intake.listed(
+            project.pictures
+        ).pictures  # what is odd is repaired, and tells nothing of what is usual
+        found = [(s.path, one) for s in everything if (one := colours(s.path)) is not None]
         if len(found) < 3:
             raise PortraitistError(
                 f"{len(found)} pictures are too few to tell a usual one from", "Name a reference: --like PICTURE"
@@ -306,7 +311,7 @@ def cropped(seen: Seen, to: cropping.Cut, told: str, emit: Emit) -> Repaired:
         beside = mask_name(seen.name)
         makes[beside] = png(np.ascontiguousarray(seen.masked.alpha[part]))
         retires.append(beside)
-    if to in FRAMINGS and framing_word(told) not in ("", FRAMINGS[to]):
+    if to in cropping.BELOW and framing_word(told) not in ("", to):
         says = f"{seen.name}: its caption tells another framing than {to}: {told[:60]}"
         emit(Warned(says=says, remedy="Correct it when the crop has been applied; captions are left alone."))
     return makes, retires, whole

@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from portraitist import durable
+from portraitist import durable, families, provenance
 from portraitist.dataset import captions, combinations, naming, recording, sheets
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
@@ -20,8 +19,6 @@ from portraitist.recipe import Recipe
 from portraitist.sight import faces
 
 LARGEST = 16_384
-TAGS = ("sdxl",)
-"""Families whose captions are lists of tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +28,11 @@ class SheetResult:
     added    with a caption of ours where there was none
     already  there with the same bytes
     heads    that the figure was reckoned to be high
-    records  of each picture: sheet, its SHA-256, view, framing, box (left, top, width, height), mirrored
     """
 
     added: tuple[str, ...]
     already: tuple[str, ...]
     heads: float
-    records: tuple[dict[str, Any], ...]
 
 
 def template(path: Path, width: int, height: int, views: int = len(sheets.VIEWS)) -> Path:
@@ -69,8 +64,10 @@ def sheet(
     into      the set's folder below `pictures/`
     heads     that the figure is high; 0 takes it from the first view's face, and else an adult's
     mirrored  whether each is put in mirrored as well: only of a character that project.toml declares symmetric
-    The sheet stays as and where it is; what is there already is not written again. Raises PortraitistError for a sheet
-    that cannot be read, whose boxes cannot be told or are empty, and for mirroring a character that is not symmetric.
+    The sheet stays as and where it is; what is there already is not written again. The ledger has of each picture its
+    sheet, view, framing, box in the view (left, top, width, height), and whether it is mirrored. Raises
+    PortraitistError for a sheet that cannot be read, whose boxes cannot be told or are empty, and for mirroring a
+    character that is not symmetric.
     """
     began = time.monotonic()
     if mirrored and not project.facts.symmetric:
@@ -89,24 +86,24 @@ def sheet(
     digest, folder = durable.digest(file), naming.safe_name(into)
     added: list[str] = []
     already: list[str] = []
-    records: list[dict[str, Any]] = []
+    tags = families.get(recipe.model.family).profile.captions == "tags"
     with durable.lock(project.folder):
+        known = provenance.records(provenance.read(project.ledger))
         for stem, view, framing, box, cut in crops(found, views, high, mirrored):
             name = f"{naming.safe_name(file.stem)}-{stem}"
             words = {"framing": framing, "view": view}
-            text = combinations.told(words, project.facts.trigger, tags=recipe.model.family in TAGS)
+            text = combinations.told(words, project.facts.trigger, tags=tags)
             path, new = placed(project.pictures / folder, name, png(cut))
             if captions.sidecar(path) is None:
                 durable.write_text(path.with_suffix(".txt"), text + "\n")
             there = path.relative_to(project.pictures).as_posix()
             (added if new else already).append(there)
-            facts = {"sheet": file.name, "sheet_sha256": digest, **words, "box": list(astuple(box))}
-            records.append({"picture": there, **facts})
-            if new:
+            if new or there not in known:
+                facts = {"sheet_sha256": digest, **words, "box": astuple(box), "mirrored": stem.endswith("-mirrored")}
                 recording.brought(project, path, f"sheet {file.name}", **facts)
-            emit(Measured(picture=there, done=len(records), total=0))
-    emit(Finished(verb="sheet", seconds=time.monotonic() - began, facts={"pictures": len(records)}))
-    return SheetResult(tuple(added), tuple(already), high, tuple(records))
+            emit(Measured(picture=there, done=len(added) + len(already), total=0))
+    emit(Finished(verb="sheet", seconds=time.monotonic() - began, facts={"pictures": len(added) + len(already)}))
+    return SheetResult(tuple(added), tuple(already), high)
 
 
 def apart(file: Path, views: Sequence[str], size: tuple[int, int] | None) -> list[np.ndarray]:

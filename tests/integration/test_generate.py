@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from portraitist import durable
 from portraitist.dataset import generated
 from portraitist.deploy import comfy
 from portraitist.errors import Interrupted, PortraitistError
@@ -17,6 +18,7 @@ from portraitist.pictures import open_upright
 from portraitist.recipe import load
 from portraitist.verbs.generate import Service, generate
 from portraitist.verbs.new import new
+from portraitist.verbs.verify import verify
 from tests.drawing_servers import WORKFLOW, serving
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
@@ -100,7 +102,11 @@ def test_a_picture_that_a_kill_left_without_a_record_is_not_paid_for_again(place
         record = project.folder / "generated.jsonl"
         record.write_text(record.read_text().splitlines()[0] + '\n{"torn')
         (project.folder / first.made[1]).with_suffix(".txt").unlink()
+        durable.cut(project.ledger, len(project.ledger.read_bytes().splitlines(keepends=True)[0]))
+        assert "put there by hand: 1" in "".join(verify(project).notes)
         again = generate(project, recipe, reference, 2, service=service)
+        found = verify(project)
+        assert (found.broken, found.notes, found.pictures) == ((), (), 2)
         assert len(server.graphs) == 2
         assert len(generated.read(project)) == 2
         assert not generate(project, recipe, reference, 2, service=service).made

@@ -76,3 +76,9 @@ def test_words_leave_out_what_cannot_be_seen():
     assert told(how | {"view": "front view", "background": "city"}, "maya", tags=True) == (
         "maya, half body, sad, front view, city background, dim"
     )
+
+
+def test_a_view_of_one_word_as_new_writes_it_is_told_as_a_view():
+    assert told({"view": "side"}, "maya") == "maya, side view"
+    assert told({"view": "back", "expression": "sad"}, "maya") == "maya, back view"
+    assert told({"view": "facing left"}, "maya") == "maya, facing left"

@@ -7,18 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from portraitist import provenance
 from portraitist.audit import cropping, harmony
 from portraitist.audit import repair as staging
 from portraitist.audit.harmony import Colours
-from portraitist.dataset import masks
+from portraitist.dataset import claims, masks
+from portraitist.dataset.intake import listed
+from portraitist.dataset.taking import Stated
 from portraitist.errors import PortraitistError
 from portraitist.mini.characters import unseen
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import Context, Scene
 from portraitist.pictures import open_upright
+from portraitist.verbs.add import add
 from portraitist.verbs.new import new
-from portraitist.verbs.repair import Settings, repair, uncovered
+from portraitist.verbs.repair import Settings, put, repair, uncovered
+from portraitist.verbs.verify import verify
 from tests.pictures import saved, scenery
 
 
@@ -164,6 +170,60 @@ def test_preparing_changes_nothing_applying_sets_originals_aside_and_undoing_put
     assert not list((project.folder / "aside").iterdir())
 
 
+@pytest.fixture
+def known(project, tmp_path):
+    """The same pictures in a project whose ledger knows them and where they are from."""
+    other = new(tmp_path / "known", trigger="maya_char", subject="fictional")
+    add(other, [project.pictures], Stated(source="my own camera"))
+    return other
+
+
+def test_the_ledger_follows_a_repair_and_its_undoing(known):
+    """A JPEG becomes a PNG and back: nothing differs from what was recorded, nothing is missed, its source stays."""
+    for turn in ({"apply": True}, {"undo": True}, {"apply": True}):
+        if "apply" in turn:
+            repair(known, "harmonise", settings=Settings(like=("face/0.png",)))
+        repair(known, "harmonise", **turn)
+        found = verify(known)
+        assert (found.broken, found.notes, found.pictures) == ((), (), 4), turn
+        records = provenance.records(provenance.read(known.ledger))
+        assert {record.source for record in records.values()} == {"my own camera"}
+        assert ("face/1.png" in records) == ("apply" in turn)
+
+
+def test_what_a_picture_put_there_by_hand_says_of_itself_outlives_its_repair(project):
+    said = PngInfo()
+    said.add_text("noai", "noai")
+    Image.fromarray(scenery(5, 80, 80)).save(project.pictures / "not-mine.png", pnginfo=said)
+    repair(project, "harmonise", ["not-mine.png"])
+    repair(project, "harmonise", apply=True)
+    assert not claims.read((project.pictures / "not-mine.png").read_bytes()).training
+    assert provenance.records(provenance.read(project.ledger))["not-mine.png"].says["training"] == "refused"
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["applying", "undoing"])
+def test_a_kill_after_the_last_picture_is_moved_loses_no_line_of_the_ledger(known, undo):
+    repair(known, "harmonise", settings=Settings(like=("face/0.png",)))
+    if undo:
+        repair(known, "harmonise", apply=True)
+    going = put(known, "harmonise", undo=undo)
+    assert [next(going) for _ in range(3)] == ["face/1.jpg", "face/2.png", "face/3.png"]
+    going.close()
+    assert not verify(known).broken
+    repair(known, "harmonise", apply=not undo, undo=undo)
+    assert (verify(known).broken, verify(known).notes) == ((), ())
+
+
+def test_a_picture_that_is_named_alone_is_brought_towards_all_the_others(project):
+    """As the audit's own remedy names it; were the reference sought among what is named, there would be none."""
+    usual = np.mean([open_upright(source.path).pixels.mean((0, 1)) for source in listed(project.pictures).pictures], 0)
+    odd = (scenery(8, 80, 80) * np.array([1.0, 0.5, 0.4])).astype(np.uint8)
+    saved(project.pictures / "odd.png", odd)
+    assert repair(project, "harmonise", ["odd.png"]).prepared == ("odd.png",)
+    moved = open_upright(project.folder / "repaired" / "harmonise" / "odd.png").pixels.mean((0, 1))
+    assert np.abs(moved - usual).sum() < np.abs(odd.mean((0, 1)) - usual).sum()
+
+
 def test_a_mask_is_cut_with_its_picture(project):
     path = project.pictures / "face" / "1.jpg"
     saved(path, np.pad(scenery(1, 80, 80), ((20, 20), (0, 0), (0, 0))), quality=95, subsampling=0)
@@ -267,6 +327,14 @@ def test_a_repaired_jpeg_never_takes_the_place_of_a_png_of_its_name(project):
     assert "another picture" in result.skipped["face/1.jpg"]
 
 
+def test_two_pictures_of_one_name_never_become_one_file(project):
+    saved(project.pictures / "face" / "2.webp", scenery(51), lossless=True)
+    (project.pictures / "face" / "2.png").rename(project.pictures / "face" / "2.bmp")
+    result = repair(project, "harmonise", settings=Settings(like=("face/0.png",)))
+    assert "another picture" in result.skipped["face/2.webp"]
+    assert repair(project, "harmonise", apply=True).applied == result.prepared
+
+
 @pytest.mark.parametrize(
     ("action", "how", "word"),
     [
@@ -283,6 +351,7 @@ def test_a_repaired_jpeg_never_takes_the_place_of_a_png_of_its_name(project):
         ("crop", {"apply": True}, "is prepared"),
         ("crop", {"undo": True}, "has been applied"),
         ("crop", {"undo": True, "apply": True}, "opposites"),
+        ("crop", {"apply": True, "names": ["face/0.png"]}, "is for all that was prepared"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from portraitist import durable, provenance
 from portraitist.dataset import sheets
 from portraitist.dataset.sheets import Box
 from portraitist.errors import PortraitistError
@@ -18,6 +19,7 @@ from portraitist.mini.scenes import Context, Scene
 from portraitist.recipe import load
 from portraitist.verbs.new import new
 from portraitist.verbs.sheet import sheet, template, turned
+from portraitist.verbs.verify import verify
 from tests.pictures import jpeg_bytes, saved
 
 SIZE = 480, 320
@@ -135,9 +137,23 @@ def test_a_sheet_is_cut_into_a_project_once_with_captions_that_a_person_may_chan
     assert (len(again.added), len(again.already)) == (0, 9)
     assert told.read_text() == "mine"
     assert file.read_bytes() == before
-    record = next(r for r in first.records if r["picture"].endswith("front-view-full-body.png"))
-    shown = np.asarray(Image.open(project.pictures / record["picture"]))
-    assert np.array_equal(shown, Box(*record["box"]).of(drawn[0]))
+    written = [entry.facts for entry in provenance.read(project.ledger).entries]
+    facts = next(one for one in written if one["picture"].endswith("front-view-full-body.png"))
+    shown = np.asarray(Image.open(project.pictures / facts["picture"]))
+    assert np.array_equal(shown, Box(*facts["box"]).of(drawn[0]))
+    assert (len(written), facts["source"], facts["mirrored"]) == (9, "sheet turn.png", False)
+    found = verify(project)
+    assert (found.broken, found.notes, found.pictures) == ((), (), 9)
+
+
+def test_a_cut_picture_that_a_kill_left_without_its_line_gets_it(drawn, tmp_path):
+    project = new(tmp_path / "maya", trigger="maya_char", subject="fictional")
+    file, recipe = saved(tmp_path / "turn.png", sheets.composed(drawn, *SIZE)), load(project.recipe)
+    sheet(project, recipe, file, views=TURNS, heads=2.4)
+    durable.cut(project.ledger, len(b"".join(project.ledger.read_bytes().splitlines(keepends=True)[:4])))
+    assert verify(project).notes
+    sheet(project, recipe, file, views=TURNS, heads=2.4)
+    assert verify(project).notes == ()
 
 
 def test_only_a_symmetric_character_is_mirrored(drawn, tmp_path):
