@@ -10,7 +10,7 @@ from portraitist.interop.document import Document, Path, Place, Trap
 
 DEEPEST = 64
 SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
-WORD = re.compile(r"-?(?:NaN|Infinity)|-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|true|false|null")
+WORD = re.compile(r"-?(?:NaN|Infinity)|-?(?:0|[1-9]\d*)(?:\.\d*)?(?:[eE][-+]?\d+)?|true|false|null")
 
 
 def read(text: str, name: str, folder: str) -> Document:

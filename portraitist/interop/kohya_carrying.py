@@ -79,6 +79,15 @@ KEPT: dict[str, tuple[str, Convert]] = {
 }
 """Options by the name that they have there, to our key and a value of ours; None where it has no equal."""
 
+AVERAGING = frozenset({"adamw", "adamw8bit", "prodigy", "schedulefree"})
+"""Optimisers of ours that have betas."""
+
+UNSAID = {
+    "gradient_accumulation_steps": 1, "train_batch_size": 1, "lr_warmup_steps": 0, "lr_scheduler": "constant",
+    "optimizer_type": "adamw", "caption_dropout_rate": 0.0,
+}  # fmt: skip
+"""Values of ours that stand for an option that is not given (library/train_util.py's parsers, v0.10.1)."""
+
 OF_MODEL = frozenset({"pretrained_model_name_or_path", "dit", "vae", "ae", "clip_l", "t5xxl", "text_encoder"})
 PLACES = frozenset({
     "output_dir", "output_name", "logging_dir", "log_with", "log_prefix", "config_file", "dataset_config",
@@ -108,6 +117,12 @@ REASONS = {
         "caption_separator", "secondary_separator", "caption_tag_dropout_rate", "caption_dropout_every_n_epochs",
         "token_warmup_min", "token_warmup_step",
     },
+    "each family has its own here": {
+        "guidance_scale", "model_prediction_type", "timestep_sampling", "sigmoid_scale", "discrete_flow_shift",
+    },
+    "fp8 is scaled here too": {"fp8_scaled"},
+    "it is so here too": {"network_args", "optimizer_args"},
+    "another option counts in its place": {"learning_rate", "max_train_steps"},
     "pictures stay as they are here": {"flip_aug", "color_aug", "random_crop", "face_crop_aug_range"},
 }  # fmt: skip
 
@@ -164,12 +179,40 @@ def carry(training: Training, updates: int, per_epoch: int) -> Carrying:
                 going.keep(key, value, given.path)
         elif name not in DEALT:
             going.leave(given, why(name))
+    unsaid(going, training)
     model(going, training)
     lengths(going, training, updates, per_epoch)
     network(going, training)
     optimiser(going, training)
+    floor(going, training)
     levels(going, training)
+    silent(going, training)
     return going
+
+
+def unsaid(going: Carrying, training: Training) -> None:
+    """What the trainers do where nothing is said, for our presets would do otherwise."""
+    going.recipe["training.ema"] = 0.0  # neither keeps an average
+    for name, value in UNSAID.items():
+        if name not in training.options:
+            going.recipe[KEPT[name][0]] = value
+    if training.has("network_module") and not training.has("network_dim") and not training.has("dim_from_weights"):
+        going.recipe["adapter.rank"] = training.rank
+    if training.whole and not training.has("learning_rate") and not training.has("unet_lr"):
+        going.recipe["training.rate"] = training.rate
+    kind = going.recipe.get("training.optimiser", "")
+    if kind in AVERAGING:
+        going.recipe |= {"training.beta1": 0.9, "training.beta2": 0.999}
+    if kind:
+        going.recipe["training.weight_decay"] = 0.01 if kind.startswith("adamw") else 0.0
+
+
+def silent(going: Carrying, training: Training) -> None:
+    """Leave what was dealt with and came to nothing."""
+    told = [*going.kept, *(left.path for left in going.left)]
+    for name, given in training.options.items():
+        if not any(path[: len(given.path)] == given.path for path in told):
+            going.leave(given, why(name))
 
 
 def model(going: Carrying, training: Training) -> None:
@@ -236,15 +279,11 @@ def network(going: Carrying, training: Training) -> None:
 
 
 def optimiser(going: Carrying, training: Training) -> None:
-    """The optimiser's own arguments, and what a schedule does not read."""
+    """The optimiser's own arguments."""
     given, args = training.options.get("optimizer_args"), dict(training.optimizer_args)
     kind = going.recipe.get("training.optimiser", "")
-    going.recipe.pop("training.floor", None) if going.recipe.get("training.schedule") not in (
-        "cosine",
-        "linear",
-    ) else None
     betas = args.pop("betas", "").strip("()[] ").split(",")
-    if kind in ("adamw", "adamw8bit", "prodigy", "schedulefree") and len(betas) == 2:
+    if kind in AVERAGING and len(betas) == 2:
         for key, word in zip(("training.beta1", "training.beta2"), betas, strict=True):
             if (value := share(fraction(word))) is not None:
                 going.keep(key, value, (*given.path, "betas", key[-1]) if given else ())
@@ -252,12 +291,22 @@ def optimiser(going: Carrying, training: Training) -> None:
     if 0 <= decay <= 10:
         going.keep("training.weight_decay", decay, (*given.path, "weight_decay") if given else ())
     if kind == "adafactor":
-        for name in ("relative_step", "scale_parameter", "warmup_init"):
-            args.pop(name, "")
+        ours = {"relative_step": "False", "scale_parameter": "False", "warmup_init": "False"}
+        args = {name: said for name, said in args.items() if ours.get(name) != said}
     if given is not None and args:
         going.left.append(Left(given.path, " ".join(f"{k}={v}" for k, v in args.items()), why("")))
     if kind == "prodigy":
         going.recipe["training.rate"] = 1.0
+
+
+def floor(going: Carrying, training: Training) -> None:
+    """Where the rate falls to: to 0 but for the one schedule of ours that reads a ratio."""
+    ratio, schedule = training.options.get("lr_scheduler_min_lr_ratio"), going.recipe.get("training.schedule")
+    if ratio is not None and ratio.path in going.kept and training["lr_scheduler"] != "cosine_with_min_lr":
+        del going.recipe["training.floor"], going.kept[ratio.path]
+        going.leave(ratio, "its schedule does not read it, or has no equal here")
+    if schedule in ("cosine", "linear"):
+        going.recipe.setdefault("training.floor", 0.0)
 
 
 def fraction(word: str) -> float:

@@ -137,8 +137,13 @@ def pictures(project: Project, document: Document, found: Carried, emit: Emit) -
 
 def located(document: Document, written: str) -> Path | None:
     """A folder that a config names, from its own place or from here; None when it is in neither."""
-    places = (Path(document.folder) / written, Path(written)) if written else ()
-    return next((place for place in places if place.is_dir()), None)
+    for place in (Path(document.folder) / written, Path(written)) if written else ():
+        try:
+            if place.is_dir():
+                return place
+        except OSError:  # a name that no file can have, too long for one
+            continue
+    return None
 
 
 def sorted_paths(kept: Any) -> Iterator[tuple[Place, str]]:

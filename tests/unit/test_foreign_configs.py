@@ -303,3 +303,12 @@ def test_a_project_goes_out_and_comes_back_by_the_verbs(named, tmp_path):
     assert made.training.model_dump() == ours.training.model_dump() | {
         key: getattr(made.training, key) for key in ("level", "recompute", "seed", "floor")
     }
+
+
+def test_a_folder_by_a_name_that_no_file_can_have_is_absent(tmp_path):
+    (tmp_path / "train.sh").write_text(
+        "accelerate launch sdxl_train_network.py --pretrained_model_name_or_path=a --dataset_config=data.toml"
+    )
+    (tmp_path / "data.toml").write_text(f'[[datasets]]\n[[datasets.subsets]]\nimage_dir = "{"a" * 5000}"\n')
+    made = import_config(tmp_path / "train.sh", tmp_path / "maya", subject="fictional", trigger="maya_char")
+    assert [len(name) for name in made.absent] == [5000]

@@ -160,7 +160,8 @@ def test_comments_and_last_commas_change_nothing_and_are_noticed(value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"a"}', '{"a": }', "[1 2]", '{"a": 1} x', "{'a': 1}", "[" * 100, '{"a": tru}', '"\\u12"']
+    "text",
+    ["", "{", '{"a"}', '{"a": }', "[1 2]", '{"a": 1} x', "{'a': 1}", "[" * 100, '{"a": tru}', '"\\u12"', '{"a": 01}'],
 )
 def test_json_that_cannot_be_read_is_refused_with_its_place(text):
     with pytest.raises(ValueError, match=r"line \d+, column \d+"):

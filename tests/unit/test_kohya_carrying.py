@@ -149,6 +149,56 @@ def test_what_was_not_carried_is_told_with_a_reason_and_nothing_is_lost(place):
     assert carried.recipe["adapter.alpha"] == 1  # what it is where nothing is said
 
 
+def of(script, options, place):
+    """A command carried, and the recipe that it makes."""
+    (place / "bare.sh").write_text(command(script, options))
+    document = opening.opened(place / "bare.sh")
+    tool = interop.tool(interop.whose(document))
+    return tool.diagnose(document).effective, tool.carried(document)
+
+
+@pytest.mark.parametrize(("script", "options"), [
+    ("sdxl_train_network", {"pretrained_model_name_or_path": "sdxl.safetensors", "network_module": "networks.lora"}),
+    ("flux_train_network", {"pretrained_model_name_or_path": "f", "network_module": "networks.lora_flux"}),
+    ("qwen_image_train_network", {"dit": "q.safetensors", "network_module": "networks.lora_qwen_image"}),
+])  # fmt: skip
+def test_what_a_command_does_not_say_is_what_the_doctor_says_results(script, options, place):
+    """A preset of ours accumulates, averages and warms up; sd-scripts and musubi-tuner do not unless they are told."""
+    effective, carried = of(script, {**options, "max_train_steps": 500, "output_dir": "out"}, place)
+    ours = recipe.made(carried.tables(), "bare.sh")
+    assert ours.steps == effective.updates
+    assert ours.training.batch * ours.training.accumulate == 1
+    assert ours.adapter.rank == effective.rank
+    assert ours.adapter.alpha == effective.alpha
+    assert ours.training.rate == effective.rate
+    training = ours.training
+    assert (training.ema, training.warmup, training.schedule, ours.data.dropout) == (0, 0, "constant", 0)
+    assert (training.optimiser, training.beta1, training.beta2) == ("adamw", 0.9, 0.999)
+
+
+@pytest.mark.parametrize("more", [
+    {"max_train_epochs": 3, "unet_lr": 2e-4},
+    {"timestep_sampling": "flux_shift", "discrete_flow_shift": 3, "sigmoid_scale": 2},
+    {"guidance_scale": 1, "model_prediction_type": "raw"},
+    {"optimizer_type": "adafactor", "optimizer_args": ["relative_step=False"]},
+    {"lr_scheduler": "constant", "lr_scheduler_min_lr_ratio": 0.1},
+])  # fmt: skip
+def test_no_option_of_a_command_is_passed_over_in_silence(more, place):
+    options = {"pretrained_model_name_or_path": "f", "network_module": "networks.lora_flux", "output_dir": "out",
+               "max_train_steps": 500, "learning_rate": 1e-4, **more}  # fmt: skip
+    _, carried = of("flux_train_network", options, place)
+    told = {path[0] for path in (*carried.kept, *(left.path for left in carried.left))}
+    assert told == set(options)
+    assert {key for key in carried.kept.values() if key not in carried.recipe} == set()
+
+
+def test_adafactor_by_its_own_steps_is_left_with_a_word(place):
+    options = {"pretrained_model_name_or_path": "f", "network_module": "networks.lora_flux", "output_dir": "out",
+               "optimizer_type": "adafactor", "optimizer_args": ["relative_step=True"]}  # fmt: skip
+    _, carried = of("flux_train_network", options, place)
+    assert [left.value for left in carried.left if left.path == ("optimizer_args",)] == ["relative_step=True"]
+
+
 def test_a_config_of_the_gui_is_carried_at_its_fields(place):
     (place / "gui.json").write_text(preset(network_dim=32, network_alpha=16, LoRA_type="Kohya LoCon", conv_dim=8))
     carried = interop.tool("kohyagui").carried(opening.opened(place / "gui.json"))
