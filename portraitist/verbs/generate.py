@@ -180,6 +180,8 @@ def painters(recipe: Recipe, service: Service, shown: Opened, emit: Emit) -> Pai
         raise PortraitistError("Which of the service's models draws?", "Name it: --model NAME")
     if service.kind == "generations":
         emit(Warned(says="By words alone the service does not see the reference", remedy="--api edits, if it can."))
+    if service.kind == "gemini" and service.size:
+        raise PortraitistError("Gemini's API takes no --size", "Leave it out: its model decides.")
     return hosted.Hosted(endpoint, service.kind, service.model, png(shown), service.size)
 
 
