@@ -4,17 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
-
-from portraitist.judge import evidence, material, matrix, settings
+from portraitist.judge import evidence, material, matrix, settings, templates
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
-
-LIMIT = 4_000_000
-"""Most bytes of a page: it is to be mailed and opened on a phone."""
-
-SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
-"""Picture sizes that are tried, largest first, until the page keeps to its limit."""
 
 TRUTHS = {
     "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
@@ -35,22 +27,8 @@ class Truth:
 
 
 def page(dossier: Dossier) -> str:
-    """The page of a dossier, with pictures as large as the limit on its bytes allows."""
-    text = ""
-    for scale in SCALES:
-        text = rendered(dossier, Album(scale))
-        if len(text.encode("utf-8", "replace")) <= LIMIT:
-            break
-    return text
-
-
-def rendered(dossier: Dossier, album: Album) -> str:
-    """The page with pictures from an album."""
-    loader = jinja2.PackageLoader("portraitist", "judge")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html").render(told(dossier, album))
+    """The page of a dossier."""
+    return templates.fitted("report.html", lambda album: told(dossier, album))
 
 
 def told(dossier: Dossier, album: Album) -> dict[str, Any]:

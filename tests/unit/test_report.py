@@ -13,7 +13,7 @@ from PIL import Image
 from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
 from portraitist.events import Finished, Started
-from portraitist.judge import page, scorecard
+from portraitist.judge import scorecard, templates
 from portraitist.judge.scorecard import Score, Scorecard
 from portraitist.runs import RunFolder
 from portraitist.verbs.report import report
@@ -259,7 +259,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_rest_is_shown(tmp_path):
 
 def test_a_page_of_many_large_pictures_keeps_to_its_limit(tmp_path, monkeypatch):
     """Noise packs worst of all pictures; the limit is lowered so that few of them suffice."""
-    monkeypatch.setattr(page, "LIMIT", 200_000)
+    monkeypatch.setattr(templates, "LIMIT", 200_000)
     project = reported.project(tmp_path / "zorblax", count=24, held=0)
     for path in project.pictures.glob("*.png"):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (160, 160, 3), np.uint8)).save(path)
