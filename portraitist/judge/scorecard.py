@@ -21,7 +21,14 @@ BASE = 0
 WHOLE = 1.0
 """The strength an adapter was trained at: that of the screen."""
 
-Stage = Literal["screen", "grid", "report"]
+OWN = 0.0
+"""The guidance that stands for the grid's own: that of the recipe, else of the base."""
+
+Stage = Literal["screen", "grid", "report", "probe", "companion"]
+Purpose = Literal["named", "unnamed", "paraphrase", "restyled"]
+
+
+Key = tuple[int, float, float, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Drawn:
     prompt  the grid's short name for the prompt; text: as the encoder got it
     path    of the PNG, relative to the run's folder
     scores  each measure's value on this picture alone
+    purpose why it was drawn: named by its trigger, as all that chooses; or see judge/grid.py
     """
 
     prompt: str
@@ -51,16 +59,20 @@ class Drawn:
     seed: int
     path: str
     scores: Mapping[str, float] = field(default_factory=dict)
+    purpose: Purpose = "named"
 
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
     """A checkpoint at a strength on one stage's pictures.
 
-    stage     screen (all checkpoints, few pictures), grid (contenders at every strength), report (nobody chose by it)
+    stage     screen (all checkpoints, few pictures), grid (contenders at every strength), report (nobody chose by it),
+              probe (other purposes than naming the character), companion (beside a second LoRA)
     scores    by measure: see judge/measures.py
     grid      digest of prompts, seeds, guidance, steps and size
     eyes      digest of the embedders; "plain" when the family ships none
+    guidance  that it was drawn with; OWN: the grid's
+    beside    SHA-256 of the second LoRA, "@" and the strength that it had; "" without one
     """
 
     step: int
@@ -70,11 +82,13 @@ class Scorecard:
     grid: str
     eyes: str
     pictures: Sequence[Drawn] = ()
+    guidance: float = OWN
+    beside: str = ""
 
     @property
-    def key(self) -> tuple[int, float, str, str, str]:
+    def key(self) -> Key:
         """What there is one valid card of."""
-        return (self.step, self.strength, self.stage, self.grid, self.eyes)
+        return (self.step, self.strength, self.guidance, self.stage, self.grid, self.eyes, self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ def read(run: RunFolder) -> list[Scorecard]:
 
     Raises PortraitistError for a newer format.
     """
-    found: dict[tuple[int, float, str, str, str], Scorecard] = {}
+    found: dict[Key, Scorecard] = {}
     for values in lines(run.scorecards):
         card = Scorecard(
             step=int(values["step"]),
@@ -117,6 +131,8 @@ def read(run: RunFolder) -> list[Scorecard]:
             grid=values["grid"],
             eyes=values["eyes"],
             pictures=tuple(Drawn(**picture) for picture in values["pictures"]),
+            guidance=float(values.get("guidance", OWN)),
+            beside=values.get("beside", ""),
         )
         found[card.key] = card
     return list(found.values())
@@ -160,6 +176,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def renders(run: RunFolder, step: int, strength: float) -> Path:
-    """Where the pictures of a checkpoint at a strength lie."""
-    return run.evaluation / "renders" / f"step-{step:06d}-at-{strength:g}"
+def renders(run: RunFolder, step: int, strength: float, guidance: float = OWN) -> Path:
+    """Where the pictures of a checkpoint at a strength and a guidance lie."""
+    apart = f"-guided-{guidance:g}" if guidance != OWN else ""
+    return run.evaluation / "renders" / f"step-{step:06d}-at-{strength:g}{apart}"

@@ -1,5 +1,8 @@
 """Scorecards on disk, and the statistics on them: intervals that hold what they promise, comparisons in pairs."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,6 +28,25 @@ def test_a_card_comes_back_as_it_was_written(run):
     for one in written:
         scorecard.append(run, one)
     assert scorecard.read(run) == written
+
+
+def test_other_purposes_guidances_and_companions_come_back_and_stay_apart(run):
+    one = card()
+    unnamed = tuple(replace(drawn, purpose="unnamed") for drawn in one.pictures)
+    written = [one, replace(one, guidance=4.0, pictures=unnamed), replace(one, beside="f00@0.6")]
+    for each in written:
+        scorecard.append(run, each)
+    assert scorecard.read(run) == written
+
+
+def test_a_card_of_before_there_were_purposes_is_read_as_named_at_the_grids_own_guidance(run):
+    scorecard.append(run, card())
+    values = json.loads(run.scorecards.read_text())
+    for later in ("guidance", "beside"):
+        del values[later]
+    del values["pictures"][0]["purpose"]
+    run.scorecards.write_text(json.dumps(values) + "\n")
+    assert scorecard.read(run) == [card()]
 
 
 def test_of_equal_keys_the_latest_counts_and_other_yardsticks_stay_apart(run):
