@@ -23,6 +23,7 @@ READABLE = "readable"
 class Measure:
     """One thing that is measured on a picture, or on a checkpoint.
 
+    title   what people call it
     says    the definition in a sentence
     range   (least, most) it takes in practice; values beyond are possible where the definition allows
     better  which end is the good one
@@ -30,6 +31,7 @@ class Measure:
     """
 
     name: str
+    title: str
     says: str
     range: tuple[float, float]
     better: Literal["high", "low"]
@@ -41,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     for measure in (
         Measure(
             "identity",
+            "Identity",
             "Closeness of a picture to the five nearest reference pictures in the eyes' identity space, on a scale "
             "where 0 is what the base draws for the same prompts and 1 is what the references have to each other.",
             (0, 1),
@@ -50,6 +53,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "agreement",
+            "Prompt agreement",
             "Share of the attributes asked for in the prompt that the eyes find: the caption with the asked attribute "
             "must fit the picture better than the same caption with any other of its kind. Where no other is known, "
             "the cosine of picture and caption.",
@@ -62,6 +66,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "copying",
+            "Copying",
             "Closeness of the picture's layout (16 x 16 cells, Lab, contrast made equal, also mirrored) to its nearest "
             "training picture: 0 is what held-out pictures of the character have, 1 is the training picture itself.",
             (0, 1),
@@ -71,6 +76,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "saturation",
+            "Colour drift",
             "How far the picture's mean chroma lies outside the range that nine in ten references keep to, in Lab "
             "units; 0 is inside.",
             (0, 40),
@@ -80,6 +86,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "signature",
+            "Signature colours",
             "Share of the references' distinctive colours (clusters in Lab that most references show and the base's "
             "renders do not) that the picture shows in about their usual area. Not learned.",
             (0, 1),
@@ -89,6 +96,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "likeness",
+            "Likeness",
             "Mean of identity and signature; identity alone where the character has no colours of its own. It decides.",
             (0, 1),
             "high",
@@ -96,6 +104,7 @@ MEASURES: dict[str, Measure] = {
         ),
         Measure(
             "held_out",
+            "Held-out loss",
             "Denoising loss on the held-out pictures over that of the base, same noise, eight levels: below 1 it "
             "draws them better than the base would, above 1 it has turned to learning the training pictures by heart.",
             (0.5, 2),

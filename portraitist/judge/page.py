@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from portraitist.judge import evidence, material, matrix, settings, templates
+from portraitist.judge import curves, evidence, material, matrix, settings, spreadsheet, strips, telling, templates
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
 
@@ -56,13 +56,14 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "interval_words": material.interval_words(),
         "truths": truths(dossier.figures),
         "costs": costs(dossier.figures),
-        "strip": evidence.strip(dossier, album),
-        "checkpoints": evidence.checkpoints(dossier, album),
+        "strip": strips.strengths(dossier, album),
+        "guidances": strips.guidances(dossier, album),
+        "checkpoints": strips.checkpoints(dossier, album),
         "grid": matrix.matrix(dossier, "grid"),
         "screen": matrix.matrix(dossier, "screen"),
         "max_drop": settings.read(dossier.run).max_drop,
-        "curves": matrix.curves(dossier),
-        "numbers": list(matrix.numbers(dossier)),
+        "curves": curves.curves(dossier),
+        "numbers": list(curves.numbers(dossier)),
         "sheet": material.sheet(dossier, album),
         "audited": dossier.audited,
         "findings": material.findings(dossier),
@@ -125,24 +126,22 @@ def costs(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def amount(value: Any) -> str:
     """A figure as people read it."""
-    return evidence.figure(value) if isinstance(value, int | float) else str(value)
+    return telling.figure(value) if isinstance(value, int | float) else str(value)
 
 
 def summary(dossier: Dossier) -> dict[str, Any]:
     """The page for machines: what report.json holds.
 
     figures  as figures.json has them, with checkpoint and strength; scores: the chosen's by measure beside the base's
+    cards    all that was judged: the rows of scorecards.csv
     """
-    choice = dossier.choice
-    judged = dossier.judged(choice.step, choice.strength) if choice else None
+    choice, judged = dossier.choice, dossier.chosen()
     scores: dict[str, Any] = {}
     if judged is not None:
-        card, base = judged
-        for name, score in card.scores.items():
-            if score.count:
-                zero = base.scores.get(name) if base else None
-                held = {"base": zero.mean} if zero and zero.count else {}
-                scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
+        for name, (card, base) in dossier.scored(judged[0]).items():
+            score, zero = card.scores[name], base.scores.get(name) if base else None
+            held = {"base": zero.mean} if zero and zero.count else {}
+            scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
     figures = dict(dossier.figures)
     if choice is not None:
         figures = {**figures, "checkpoint": choice.step, "strength": choice.strength}
@@ -156,4 +155,5 @@ def summary(dossier: Dossier) -> dict[str, Any]:
         "stage": judged[0].stage if judged else "",
         "scores": scores,
         "figures": figures,
+        "cards": spreadsheet.cards(dossier),
     }
