@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 VERBS = (
     "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "export", "report",
+    "compare",
     "extract", "inspect", "convert", "recover", "doctor", "import_config", "export_config", "consent", "verify",
     "repair", "sheet", "generate",
 )  # fmt: skip

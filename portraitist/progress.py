@@ -42,6 +42,7 @@ DOES = {
     "choose": "choosing",
     "export": "exporting",
     "report": "writing the report",
+    "compare": "comparing runs",
     "recover": "making the recovery adapter",
 }
 

@@ -112,6 +112,23 @@ def report(
     return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
 
 
+@app.command(sort_key=10)
+def compare(
+    folder: Folder,
+    /,
+    *names: Annotated[
+        str, Parameter(help="Runs by name, or a run's folder anywhere; without any the two newest. At most four.")
+    ],
+    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it the folder.")] = None,
+    as_json: Json = False,
+) -> Work:
+    """Hold runs against each other: what differs in recipe, scores and pictures, and what chance could explain."""
+    from portraitist.verbs.compare import compare as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, names, out=out, emit=emit))
+
+
 @app.command(sort_key=11)
 def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
     """Do all that is not yet done, from the pictures to the report. Run it again to go on after a stop."""

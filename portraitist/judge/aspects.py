@@ -29,7 +29,7 @@ WORDS = (
 
 LIMITS: Mapping[str, float] = {"likeness": 0.5, HELD_OUT: 1.0}
 """Where good ends for a measure that no gate holds to a limit. Likeness: half of the way from the base to what the
-references have among each other (judged); held-out loss: the base's own, beyond it training pictures are learnt by heart.
+references have among each other (judged); held-out loss: the base's own, beyond which it learns by heart.
 """
 
 

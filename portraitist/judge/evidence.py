@@ -109,6 +109,12 @@ def tile(name: str, score: Score, zero: Score | None, change: Score | None) -> T
     )
 
 
+def in_two(words: str) -> list[str]:
+    """A reason's first sentence, and the rest if there is any."""
+    first, stop, rest = words.partition(". ")
+    return [f"{first}.", rest] if stop and rest else [words]
+
+
 def unmeasured(dossier: Dossier) -> Iterator[str]:
     """What no number on the page speaks of, and why."""
     if not dossier.cards:

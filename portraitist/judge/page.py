@@ -42,7 +42,7 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "run": dossier.run.name,
         "date": material.dated(dossier),
         "choice": choice,
-        "why": in_two(choice.why) if choice else [],
+        "why": evidence.in_two(choice.why) if choice else [],
         "lora": dossier.lora.name if dossier.lora else "",
         "lora_folder": dossier.lora.parent.name if dossier.lora else "",
         "waits": "" if choice else waits(dossier)[0],
@@ -78,12 +78,6 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         these = ", ".join(album.missing[:5]) + (f" and {len(album.missing) - 5} more" if len(album.missing) > 5 else "")
         values["unmeasured"].append(f"Pictures that could not be read and are not shown: {these}.")
     return values
-
-
-def in_two(words: str) -> list[str]:
-    """A reason's first sentence, and the rest if there is any."""
-    first, stop, rest = words.partition(". ")
-    return [f"{first}.", rest] if stop and rest else [words]
 
 
 def gate_table(dossier: Dossier) -> Mapping[str, Any]:

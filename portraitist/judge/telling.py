@@ -76,9 +76,9 @@ def difference_words(measure: str, change: Score, other: str) -> str:
         return ""
     amount = f"{signed(measure, change.mean)} ({span(measure, change)})"
     if change.low <= 0 <= change.high:
-        return f"{amount}: not distinguishable from {other}"
+        return f"{amount}, not distinguishable from {other}"
     known = MEASURES.get(measure)
     if known is None:
-        return f"{amount}: {'more' if change.mean > 0 else 'less'} than {other}"
+        return f"{amount}, {'more' if change.mean > 0 else 'less'} than {other}"
     good = (change.mean > 0) == (known.better == "high")
-    return f"{amount}: {'better' if good else 'worse'} than {other}"
+    return f"{amount}, {'better' if good else 'worse'} than {other}"
