@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from portraitist.events import Emit, Rendered, Scored, Warned
 from portraitist.family import Base, Encoder, Family
 from portraitist.judge import measures, overfit, render, scorecard
 from portraitist.judge.grid import Grid, Shot
-from portraitist.judge.panel import Panel, References
+from portraitist.judge.measuring.definition import Case, Pictures
+from portraitist.judge.measuring.references import References
+from portraitist.judge.panel import Panel
 from portraitist.judge.render import Artist, Prompts, Sampler
 from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
 from portraitist.learn import encoders, memory, offload
@@ -53,6 +56,7 @@ class Sitting:
     kept_encoder: Encoder | None = None
     kept_artist: Artist | None = None
     kept_panel: Panel | None = None
+    kept_base: dict[Stage, list[np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for card in scorecard.read(self.run):
@@ -81,8 +85,10 @@ class Sitting:
             self.rehearse(step)
         panel = self.panel()
         shots = self.grid.shots(stage)
+        base = self.of_base(stage)
         paths = self.draw(step, strength, stage)
-        values = panel.measure([shot.prompt for shot in shots], [render.read(path) for path in paths])
+        drawn = Pictures(shots, [render.read(path) for path in paths], base)
+        values = panel.measure(drawn)
         pictures = [
             Drawn(shot.prompt.name, shot.prompt.text, shot.seed, str(path.relative_to(self.run.path)), got)
             for shot, path, got in zip(shots, paths, values, strict=True)
@@ -179,19 +185,24 @@ class Sitting:
             return []
         return overfit.ratios(self.losses[step], self.losses[BASE])
 
+    def of_base(self, stage: Stage) -> list[np.ndarray]:
+        """The base's pictures of a stage: drawn where they are not there, and kept, for every card is paired with
+        them."""
+        if stage not in self.kept_base:
+            at_hand, self.adapter = self.adapter, (BASE, "", {})
+            self.kept_base[stage] = [render.read(path) for path in self.draw(BASE, 0.0, stage)]
+            self.adapter = at_hand
+        return self.kept_base[stage]
+
     def panel(self) -> Panel:
         """The measures; the base's pictures of the choosing prompts are drawn for it first."""
         if self.kept_panel is None:
-            at_hand, self.adapter = self.adapter, (BASE, "", {})
-            base = [render.read(path) for path in self.draw(BASE, 0.0, "grid")]
-            self.adapter = at_hand
-            pictures = self.project.read_manifest()
-            references = References.of(self.project, pictures, self.grid.width, self.grid.height)
-            facts = self.project.facts
-            self.kept_panel = Panel.of(self.looks, references, base, self.grid.kinds, facts.trigger, facts.noun)
-            if self.kept_panel.unread and not self.cards:
-                kinds = ", ".join(self.kept_panel.unread)
-                self.record(Warned(says=f"The eyes cannot tell {kinds} on these pictures: agreement leaves it out"))
+            base, facts = self.of_base("grid"), self.project.facts
+            references = References.of(self.project, self.project.read_manifest(), self.grid.width, self.grid.height)
+            zero = Pictures(self.grid.choosing, base, base)
+            self.kept_panel = Panel.of(Case(references, zero, self.looks, self.grid.kinds, facts.trigger, facts.noun))
+            for note in () if self.cards else self.kept_panel.notes:
+                self.record(Warned(says=note))
         return self.kept_panel
 
     def artist(self) -> Artist:
