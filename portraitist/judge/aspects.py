@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge import settings
-from portraitist.judge.choosing import gates
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
+from portraitist.judge.gates import gates
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.scorecard import BASE, Score, Scorecard
 from portraitist.judge.strips import one_a_step

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from portraitist.judge import settings
-from portraitist.judge.choosing import Gate, gates
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
+from portraitist.judge.gates import Gate, gates
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.scorecard import BASE, Score, Scorecard, Stage
 from portraitist.judge.telling import END, called, span, title, written
