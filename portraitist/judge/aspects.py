@@ -23,7 +23,7 @@ ORDER: Mapping[Word, int] = {"weak": 0, "fair": 1, "good": 2}
 
 WORDS = (
     "Good is surely within its limit, weak is surely beyond it or put out by a gate; fair is what so few pictures leave"
-    " open. A cell shows the measure that decided it, the worst of those that it is made of."
+    " open. Below each word stands what decided it: the worst of the respect's measures."
 )
 """What the words mean."""
 
@@ -96,7 +96,8 @@ def marks(dossier: Dossier, card: Scorecard) -> dict[str, Mark]:
     for gate in gates(card, base, settings.read(dossier.run).max_drop) if base else ():
         word: Word = "weak" if not gate.passed else "good" if gate.certain else "fair"
         if gate.name in known:
-            found[gate.name] = Mark(word, told(gate.name, known[gate.name]))
+            reason = told(gate.name, known[gate.name])
+            found[gate.name] = Mark(word, f"{reason}: {gate.says}" if word == "weak" else reason)
     for name, limit in LIMITS.items():
         if name in known and name not in found:
             found[name] = Mark(against(name, known[name], limit), told(name, known[name]))

@@ -202,7 +202,7 @@ def gauge(low: float, value: float, high: float, base: float | None, ends: Point
 class Spot:
     """One point of a scatter.
 
-    kind   a class of the page: chosen, front, out (hollow), base, or "" for any other
+    kind   a class of the page: chosen, front, out (hollow), or "" for any other
     label  what stands beside it where there is room; says: what it is, when it is pointed at or heard
     across, upright  the interval of x and of y; () where none is drawn
     """
@@ -265,7 +265,7 @@ def labels(placed: Sequence[tuple[float, float, Spot]]) -> list[str]:
         if not spot.label:
             continue
         wide = LETTER * len(spot.label)
-        places = [(x + 9, y + 4), (x - 9 - wide, y + 4), (x - wide / 2, y - 9), (x - wide / 2, y + 17)]
+        places = [(x + 9, y + 4), (x - wide / 2, y - 9), (x - wide / 2, y + 17), (x - 9 - wide, y + 4)]
         places = [(min(max(a, LEFT), WIDTH - wide), b) for a, b in places]
         boxes = [(a, b - LINE + 3, a + wide, b + 3) for a, b in places]
         free = [i for i, box in enumerate(boxes) if box[1] > ROOM - 12 and box[3] < TALL - BOTTOM and clear(box, taken)]

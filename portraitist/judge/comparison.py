@@ -225,7 +225,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def sentences(found: Comparison) -> dict[str, str]:
-    """By measure, likeness first, what tells runs apart; then, under "Not distinguishable", the measures that tell none apart."""
+    """By measure, likeness first, what tells runs apart; under "Not distinguishable" the measures that tell none."""
     lead, same, sure = found.comparing[0].letter if found.comparing else "", [], {}
     for name, by_letter in sorted(found.differences.items(), key=lambda item: item[0] != "likeness"):
         told_apart = {k: change for k, change in by_letter.items() if change.low > 0 or change.high < 0}

@@ -4,7 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from portraitist.judge import curves, evidence, material, matrix, settings, spreadsheet, strips, telling, templates
+from portraitist.judge import (
+    aspects,
+    curves,
+    doubts,
+    evidence,
+    material,
+    matrix,
+    settings,
+    spreadsheet,
+    strips,
+    telling,
+    templates,
+    tradeoff,
+)
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
 
@@ -52,6 +65,7 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         else [n for n, g in gate_table(dossier).items() if not g.get("passed", True)],
         "pairs": pairs,
         "from_where": from_where,
+        "doubts": list(doubts.doubts(dossier)),
         "tiles": evidence.tiles(dossier),
         "interval_words": material.interval_words(),
         "truths": truths(dossier.figures),
@@ -59,6 +73,11 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "strip": strips.strengths(dossier, album),
         "guidances": strips.guidances(dossier, album),
         "checkpoints": strips.checkpoints(dossier, album),
+        "aspects": [aspect.name for aspect in aspects.ASPECTS],
+        "marked": aspects.matrix(dossier),
+        "aspect_words": aspects.WORDS,
+        "limits": aspects.limits(dossier),
+        "tradeoff": tradeoff.plot(dossier),
         "grid": matrix.matrix(dossier, "grid"),
         "screen": matrix.matrix(dossier, "screen"),
         "max_drop": settings.read(dossier.run).max_drop,

@@ -8,7 +8,7 @@ from portraitist.judge.charts import Spot
 from portraitist.judge.curves import Curve
 from portraitist.judge.dossier import Dossier, same
 from portraitist.judge.front import front
-from portraitist.judge.scorecard import Scorecard, Stage
+from portraitist.judge.scorecard import Stage
 from portraitist.judge.telling import called, figure
 
 SAYS = (
@@ -18,43 +18,40 @@ SAYS = (
 )
 
 
-def weighed(dossier: Dossier) -> tuple[Scorecard, list[Candidate]] | None:
-    """The base and the cells that the choice is made among: of the full grid, of the screen before that is drawn."""
+def weighed(dossier: Dossier) -> list[Candidate]:
+    """The cells that the choice is made among: of the full grid, of the screen before that is drawn."""
     stages: tuple[Stage, ...] = ("grid", "screen")
     for stage in stages:
         base, cards = choosing.latest(dossier.cards, stage)
         if base is not None and cards:
-            return base, choosing.weighed(base, cards, settings.read(dossier.run).max_drop)
-    return None
+            return choosing.weighed(base, cards, settings.read(dossier.run).max_drop)
+    return []
 
 
 def plot(dossier: Dossier) -> Curve | None:
     """The plot; None where there are fewer than two cells, or where nothing of freedom was measured."""
-    found = weighed(dossier)
-    if found is None or len(found[1]) < 2 or any(candidate.freedom is None for candidate in found[1]):
+    candidates = weighed(dossier)
+    if len(candidates) < 2 or any(candidate.freedom is None for candidate in candidates):
         return None
-    base, candidates = found
     passing = [candidate.place for candidate in candidates if candidate.passed]
     edge = front({c.place: (c.likeness, c.freedom or 0.0) for c in candidates}, passing)
     spots = [spot(dossier, candidate, candidate.place in edge) for candidate in candidates]
-    own = base.scores["likeness"].mean if "likeness" in base.scores else 0.0
-    spots.append(Spot(1.0, own, f"Base: likeness {figure(own)}, freedom 1.00", "base", "base"))
     at = {candidate.place: (candidate.freedom or 0.0, candidate.likeness) for candidate in candidates}
     line = [at[place] for place in edge]
-    chart = charts.scatter(spots, line, x_name="freedom, 1 is the base's", y_name="likeness", says=said(spots))
+    names = {"x_name": "freedom (1: the base's own)", "y_name": "likeness (0: the base's own)"}
+    chart = charts.scatter(spots, line, says=said(spots), **names)
     return Curve("Likeness against freedom", chart, (), SAYS)
 
 
 def spot(dossier: Dossier, candidate: Candidate, ahead: bool) -> Spot:
     """One cell; `ahead` says that it is on the front."""
     chosen = same(candidate.place, dossier.cell)
-    says = (
-        f"{called(candidate.card)}: likeness {figure(candidate.likeness)}, freedom {figure(candidate.freedom or 0.0)}"
-    )
+    free = candidate.freedom or 0.0
+    says = f"{called(candidate.card)}: likeness {figure(candidate.likeness)}, freedom {figure(free)}"
     kind = "chosen" if chosen else "out" if not candidate.passed else "front" if ahead else ""
     score = candidate.card.scores.get("likeness")
     return Spot(
-        candidate.freedom or 0.0,
+        free,
         candidate.likeness,
         says + (f"; out: {candidate.faults}" if candidate.faults else ""),
         called(candidate.card).removeprefix("Step ") if chosen or ahead else "",
@@ -70,11 +67,9 @@ def said(spots: Sequence[Spot]) -> str:
 
 def level(dossier: Dossier) -> list[str]:
     """Cells that pass and whose likeness differs from the chosen's by no more than chance, likest first."""
-    found = weighed(dossier)
-    if found is None or dossier.cell is None:
-        return []
-    chosen = next((c for c in found[1] if same(c.place, dossier.cell)), None)
+    candidates = weighed(dossier)
+    chosen = next((c for c in candidates if same(c.place, dossier.cell)), None)
     if chosen is None:
         return []
-    there = [c for c in found[1] if c is not chosen and c.passed and choosing.undecided(chosen, c)]
+    there = [c for c in candidates if c is not chosen and c.passed and choosing.undecided(chosen, c)]
     return [called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))]
