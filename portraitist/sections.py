@@ -271,10 +271,15 @@ class Judging(Section):
     prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
     seeds           pictures per prompt for the full grid
     screen          pictures per checkpoint in the cheap screen
-    contenders      checkpoints that go on to the full grid
+    contenders      checkpoints that go on to the full grid; on the way each more pictures halve those that are left
+    finalists       those of them that are tried at every strength
     strengths       strengths tried in the full grid
     guidance        classifier-free guidance; 0 takes the base's own
-    sampling_steps  0 takes the base's own
+    guidances       others that the best is tried at; empty tries none
+    sampling_steps  0 takes the base's own, or fewer where the budget asks for it
+    side            pixels along a picture's side; 0 takes that of training, or less where the budget asks for it
+    budget          most that judging may cost, as a share of what training does, by the forecast: what is drawn is cut
+                    down to that, as `plan` says; 0 is no limit
     max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
                     read of the character's own pictures where that is less; a larger one passes while its interval
                     leaves it open that nothing was lost
@@ -288,9 +293,13 @@ class Judging(Section):
     seeds: int = Field(2, ge=1, le=64)
     screen: int = Field(8, ge=1, le=256)
     contenders: int = Field(3, ge=1, le=32)
+    finalists: int = Field(2, ge=1, le=32)
     strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
     guidance: float = Field(0.0, ge=0, le=30)
+    guidances: tuple[Annotated[float, Field(gt=0, le=30)], ...] = ()
     sampling_steps: int = Field(0, ge=0, le=200)
+    side: int = Field(0, ge=0, le=4096)
+    budget: float = Field(0.0, ge=0, le=100)
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)
