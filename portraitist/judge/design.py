@@ -9,11 +9,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from portraitist.judge.grid import BLOCK
 from portraitist.judge.scorecard import WHOLE
 from portraitist.sections import Judging
-
-BLOCK = 8
-"""Pictures by which a round has more than the one before it, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,6 @@ class Design:
     checkpoints, contenders, finalists  how many of them
     screen, full      of each checkpoint in the screen, and in the full grid
     strengths         how many besides that of the screen
-    whole             whether that of the screen is one of those tried
     guidances         how many besides the grid's own
     probing           of each contender and of the base, for what is not chosen by likeness
     reporting         of the choice and of the base, by prompts that nobody chose by
@@ -36,7 +33,6 @@ class Design:
     screen: int
     full: int
     strengths: int
-    whole: bool
     guidances: int
     probing: int
     reporting: int
@@ -55,7 +51,6 @@ class Design:
             screen=min(judging.screen, full),
             full=full,
             strengths=len(set(judging.strengths) - {WHOLE}),
-            whole=WHOLE in judging.strengths,
             guidances=len(judging.guidances),
             probing=probing,
             reporting=reporting * judging.seeds,
