@@ -16,9 +16,10 @@ import numpy as np
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.judge.ratings import Cell, cell
+from portraitist.judge.ratings import cell
 from portraitist.judge.scorecard import BASE, OWN, Drawn, Scorecard
-from portraitist.judge.votes import Answer, Seen, Sight, Vote, Votes, cell_of
+from portraitist.judge.surface import Place, place
+from portraitist.judge.votes import Answer, Seen, Sight, Vote, Votes
 from portraitist.runs import RunFolder
 
 FORMAT = 1
@@ -40,8 +41,8 @@ class Paired:
     name: str
     text: str
     seed: int
-    a: Cell
-    b: Cell
+    a: Place
+    b: Place
     a_path: str
     b_path: str
 
@@ -57,7 +58,7 @@ class Single:
     name: str
     text: str
     seed: int
-    cell: Cell
+    cell: Place
     path: str
 
     def seen(self, ballot: str, asked: str, answer: Sight, by: str, at: str) -> Seen:
@@ -96,20 +97,21 @@ def folder(run: RunFolder) -> Path:
     return run.evaluation / "ballots"
 
 
-def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Cell]:
+def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Place]:
     """The cells that are worth a vote, at most MOST: the measured choice, what was second to it, its near-ties and the
     rest of the front; before there is a choice those most like the character."""
-    judged = {cell_of(card): card for card in cards if card.step != BASE}
+    judged = {place(card): card for card in cards if card.step != BASE}
     if choice:
         measured = choice.get("measured", choice)
-        listed = [measured, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", []), choice]
-        found = [place(entry) for entry in listed if "step" in entry]
+        listed = [measured, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
+        listed += [*choice.get("unsure", []), choice]
+        found = [told(entry) for entry in listed if "step" in entry]
     else:
         found = sorted(judged, key=lambda c: (-likeness(judged[c]), c))
     return [c for c in dict.fromkeys(found) if c in judged][:MOST]
 
 
-def place(entry: Mapping[str, Any]) -> Cell:
+def told(entry: Mapping[str, Any]) -> Place:
     """The cell that a table of choice.toml names."""
     return int(entry["step"]), float(entry["strength"]), float(entry.get("guidance", OWN))
 
@@ -119,14 +121,14 @@ def likeness(card: Scorecard) -> float:
     return card.scores["likeness"].mean if "likeness" in card.scores else 0.0
 
 
-def made(run: RunFolder, cells: Sequence[Cell], cards: Sequence[Scorecard], count: int = PAIRS) -> Ballot:
+def made(run: RunFolder, cells: Sequence[Place], cards: Sequence[Scorecard], count: int = PAIRS) -> Ballot:
     """The ballot over cells, by cards of one stage and yardstick.
 
     Every two cells come up equally often and on each side equally often, on prompts and seeds by chance; the seed is
     of the run's name and the cells, so that the same question makes the same ballot. Raises PortraitistError when
     there are not two cells with pictures of the same prompt and seed.
     """
-    by_cell = {cell_of(card): card for card in cards}
+    by_cell = {place(card): card for card in cards}
     shown = {c: pictures(run, by_cell[c]) for c in sorted(cells)}
     seed = int(hashlib.sha256(json.dumps([run.name, sorted(cells)]).encode()).hexdigest()[:8], 16)
     chance = np.random.default_rng(seed)
@@ -153,8 +155,8 @@ def pictures(run: RunFolder, card: Scorecard) -> dict[tuple[str, int], Drawn]:
 
 
 def meetings(
-    one: Cell, other: Cell, shown: Mapping[Cell, Mapping[tuple[str, int], Drawn]], chance: np.random.Generator
-) -> list[tuple[str, int, Cell, Cell, str, str]]:
+    one: Place, other: Place, shown: Mapping[Place, Mapping[tuple[str, int], Drawn]], chance: np.random.Generator
+) -> list[tuple[str, int, Place, Place, str, str]]:
     """All that two cells can be compared on, shuffled, with the sides taking turns from a side by chance."""
     shared = [key for key in shown[one] if key in shown[other]]
     left = int(chance.integers(2))

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from portraitist import durable
 from portraitist.judge import scorecard
+from portraitist.judge.surface import Place
 from portraitist.runs import RunFolder
-
-Cell = tuple[int, float, float]
-"""A checkpoint at a strength and a guidance (0: the grid's own): what is chosen."""
 
 SCORES = ("prompt", "realism", "usability")
 """What a form asks: whether it shows what was asked for, whether it looks real, whether one could use it."""
@@ -31,7 +29,7 @@ class Rating:
     by, at  the rater, and when in ISO 8601
     """
 
-    cell: Cell
+    cell: Place
     path: str
     text: str
     seed: int
@@ -41,7 +39,7 @@ class Rating:
     note: str = ""
 
     @property
-    def key(self) -> tuple[str, Cell, str]:
+    def key(self) -> tuple[str, Place, str]:
         """What there is one valid rating of."""
         return self.by, self.cell, self.path
 
@@ -59,8 +57,8 @@ class Comparison:
     blind       nobody was told which was which
     """
 
-    a: Cell
-    b: Cell
+    a: Place
+    b: Place
     text: str
     seed: int
     share: float
@@ -90,7 +88,7 @@ def read(run: RunFolder) -> list[Rating]:
     return list(found.values())
 
 
-def cell(values: Sequence[float]) -> Cell:
+def cell(values: Sequence[float]) -> Place:
     """A cell as JSON has it."""
     step, strength, guidance = values
     return int(step), float(strength), float(guidance)

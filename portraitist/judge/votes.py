@@ -20,8 +20,9 @@ from portraitist.judge import ratings as forms
 from portraitist.judge import scorecard
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.preference import Preference, Ranking, of_counts, rank
-from portraitist.judge.ratings import Cell, Comparison, Rating, comparisons
+from portraitist.judge.ratings import Comparison, Rating, comparisons
 from portraitist.judge.scorecard import Scorecard
+from portraitist.judge.surface import Place, place
 from portraitist.runs import RunFolder
 
 Answer = Literal["a", "b", "="]
@@ -43,8 +44,8 @@ class Vote:
     ballot, pair  where it was asked
     """
 
-    a: Cell
-    b: Cell
+    a: Place
+    b: Place
     text: str
     seed: int
     answer: Answer
@@ -68,7 +69,7 @@ class Vote:
 class Seen:
     """What a person saw on one picture: the answer to one of ASKED."""
 
-    cell: Cell
+    cell: Place
     path: str
     text: str
     seed: int
@@ -113,27 +114,27 @@ class Votes:
         return (*(vote.comparison for vote in self.votes), *comparisons(self.ratings))
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[Place, ...]:
         """Cells that were compared, in order."""
         return tuple(sorted({cell for one in self.comparisons for cell in (one.a, one.b)}))
 
     @cached_property
     def ranking(self) -> Ranking:
         """The strengths of `cells` by all comparisons together."""
-        place = {cell: i for i, cell in enumerate(self.cells)}
-        wins = np.zeros((len(place), len(place)))
+        at = {cell: i for i, cell in enumerate(self.cells)}
+        wins = np.zeros((len(at), len(at)))
         for one in self.comparisons:
-            wins[place[one.a], place[one.b]] += one.weight * one.share
-            wins[place[one.b], place[one.a]] += one.weight * (1 - one.share)
+            wins[at[one.a], at[one.b]] += one.weight * one.share
+            wins[at[one.b], at[one.a]] += one.weight * (1 - one.share)
         return rank(wins)
 
-    def preference(self, a: Cell, b: Cell) -> Preference | None:
+    def preference(self, a: Place, b: Place) -> Preference | None:
         """How often `a` would be preferred to `b`; None where no comparisons lead from one to the other."""
         if a not in self.cells or b not in self.cells:
             return None
         return self.ranking.between(self.cells.index(a), self.cells.index(b))
 
-    def tally(self, a: Cell, b: Cell) -> Tally:
+    def tally(self, a: Place, b: Place) -> Tally:
         """The blind votes between two cells themselves."""
         counts = {"a": 0, "b": 0, "=": 0}
         for vote in self.votes:
@@ -143,13 +144,13 @@ class Votes:
                 counts[{"a": "b", "b": "a", "=": "="}[vote.answer]] += 1
         return Tally(counts["a"], counts["b"], counts["="])
 
-    def moved(self, measured: Cell, eligible: Sequence[Cell]) -> Cell:
+    def moved(self, measured: Place, eligible: Sequence[Place]) -> Place:
         """Of cells that may be chosen the one that people certainly prefer to the measured choice, and most of all;
         the measured choice where there is none."""
         surely = [(found, c) for c in eligible if (found := self.preference(c, measured)) and found.low > 0.5]
         return max(surely, key=lambda pair: (pair[0].share, pair[0].low, -pair[1][0]), default=(None, measured))[1]
 
-    def words(self, measured: Cell, eligible: Sequence[Cell]) -> str:
+    def words(self, measured: Place, eligible: Sequence[Place]) -> str:
         """What people said of the measured choice against the others that may be chosen; "" where they said nothing."""
         known = [(found, c) for c in eligible if c != measured and (found := self.preference(c, measured))]
         if not known:
@@ -158,19 +159,19 @@ class Votes:
         if chosen != measured:
             found = next(found for found, c in known if c == chosen)
             return (
-                f"{self.counted(chosen, measured)}: people prefer it to {named(measured)}, which measures alone would"
-                f" choose, {span(found)}, and that decides"
+                f"{self.counted(chosen, measured)}: {span(found)} to what measures alone would choose,"
+                " and that decides"
             )
         found, other = max(known, key=lambda pair: pair[0].share)
         if found.high < 0.5:
             return f"{self.counted(measured, other)}: people prefer it to all that was compared with it"
-        return f"{self.counted(other, measured)}, {span(found)}: that is not certain and decides nothing"
+        return f"{self.counted(other, measured)}; {span(found)}: that is not certain and decides nothing"
 
-    def counted(self, winner: Cell, other: Cell) -> str:
+    def counted(self, winner: Place, other: Place) -> str:
         """The votes between two cells in words, and how many of others' ratings bear on them."""
         tally = self.tally(winner, other)
         rated = sum(not one.blind and {one.a, one.b} == {winner, other} for one in self.comparisons)
-        equal = f" and {tally.equal} for neither" if tally.equal else ""
+        equal = f", {tally.equal} to neither" if tally.equal else ""
         said = f"of {tally.all} blind pairs with {named(other)}, {tally.for_a} went to {named(winner)}{equal}"
         if not tally.all:
             said = f"votes and ratings bear on {named(winner)} and {named(other)} by way of others"
@@ -182,7 +183,7 @@ class Votes:
         """How often each measure puts the picture higher that people preferred: a share with its interval, and of how
         many decisions; 0.5 is chance. Of several cards with a picture the last one's values are held against it."""
         values = {
-            (cell_of(card), drawn.text, drawn.seed): drawn.scores
+            (place(card), drawn.text, drawn.seed): drawn.scores
             for card in cards
             for drawn in card.pictures
             if drawn.purpose == "named" and not card.beside
@@ -200,7 +201,7 @@ class Votes:
                 found[name] = (share, count)
         return found
 
-    def sights(self, cell: Cell) -> dict[str, tuple[int, int]]:
+    def sights(self, cell: Place) -> dict[str, tuple[int, int]]:
         """By what was asked: how many answers about a cell's pictures were yes, and how many were yes or no."""
         found = {}
         for asked in ASKED:
@@ -210,7 +211,7 @@ class Votes:
         return found
 
 
-def named(cell: Cell) -> str:
+def named(cell: Place) -> str:
     """A cell as people call it."""
     step, strength, guidance = cell
     return f"step {step} at strength {strength:g}" + (f" and guidance {guidance:g}" if guidance else "")
@@ -218,12 +219,7 @@ def named(cell: Cell) -> str:
 
 def span(found: Preference) -> str:
     """A preference in words."""
-    return f"{found.share:.0%} of the time ({found.low:.0%} to {found.high:.0%})"
-
-
-def cell_of(card: Scorecard) -> Cell:
-    """The cell of a card."""
-    return card.step, card.strength, card.guidance
+    return f"it is preferred {found.share:.0%} of the time ({found.low:.0%} to {found.high:.0%})"
 
 
 def path(run: RunFolder) -> Path:

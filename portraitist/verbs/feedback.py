@@ -15,9 +15,10 @@ from portraitist.errors import PortraitistError
 from portraitist.interop import nearest
 from portraitist.judge import ballot as ballots
 from portraitist.judge import ratings, scorecard, votes
-from portraitist.judge.ratings import SCORES, Cell, Rating
+from portraitist.judge.ratings import SCORES, Rating
 from portraitist.judge.scorecard import BASE, OWN
-from portraitist.judge.votes import ASKED, Seen, Vote, cell_of
+from portraitist.judge.surface import Place, place
+from portraitist.judge.votes import ASKED, Seen, Vote
 from portraitist.project import Project
 from portraitist.runs import RunFolder
 
@@ -244,7 +245,7 @@ class Form:
     def __init__(self, run: RunFolder, file: Path) -> None:
         self.run, self.file = run, file
         cards = [card for card in scorecard.read(run) if not card.beside]
-        self.pictures = {d.path: (cell_of(card), d.text, d.seed) for card in cards for d in card.pictures}
+        self.pictures = {d.path: (place(card), d.text, d.seed) for card in cards for d in card.pictures}
         self.steps = sorted({card.step for card in cards} - {BASE} | set(run.steps()))
         self.now = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -272,7 +273,7 @@ class Form:
         at = moment(str(values["time"]), where) if "time" in values else self.now
         return Rating(cell, path, text, seed, scores, rater, at, str(values.get("note", "")))
 
-    def cell(self, values: Mapping[str, Any], where: str) -> Cell | None:
+    def cell(self, values: Mapping[str, Any], where: str) -> Place | None:
         """The cell that a row names, None for none. Raises PortraitistError for one that is not there."""
         if not {"step", "strength", "guidance"} & set(values):
             return None
