@@ -10,10 +10,16 @@ import numpy as np
 
 from portraitist.judge import overfit
 from portraitist.judge.measuring.agreement import READABLE, Agreement, Readable
+from portraitist.judge.measuring.companion import Companion
 from portraitist.judge.measuring.copying import Copying
 from portraitist.judge.measuring.definition import Measure, Taken
+from portraitist.judge.measuring.diversity import Diversity
 from portraitist.judge.measuring.identity import Identity
+from portraitist.judge.measuring.leak import Leak
 from portraitist.judge.measuring.likeness import Likeness
+from portraitist.judge.measuring.moved import Moved
+from portraitist.judge.measuring.obedience import Obedience
+from portraitist.judge.measuring.paraphrase import Paraphrase
 from portraitist.judge.measuring.saturation import Saturation
 from portraitist.judge.measuring.signature import Signature
 from portraitist.judge.scorecard import Score, Scorecard
@@ -25,8 +31,12 @@ RESAMPLES = 1000
 
 TAKEN: tuple[type[Taken], ...] = (
     Identity, Agreement, Readable, Copying, Saturation, Signature, Likeness,
+    Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
 )  # fmt: skip
-"""The measures of pictures, in the order that they are told in."""
+"""The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""
+
+PROBED = ("leak", "moved", "paraphrase", "obedience")
+"""What the pictures of other purposes are scored by: as one, since each measure passes over what is not its own."""
 
 MEASURES: dict[str, Measure] = {
     about.name: about for about in (*(kind.about for kind in TAKEN if kind is not Readable), overfit.ABOUT)
