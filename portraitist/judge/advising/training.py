@@ -11,7 +11,7 @@ from portraitist.judge.advising.evidence import EVENTS, LOSSES, NONE, Fact, Need
 WINDOW = 50
 """Steps before a step that it is held against."""
 
-STANDS_OUT = 8.0
+STANDS_OUT = 6.0
 """Robust z (Iglewicz & Hoaglin 1993: distance to the median over 1.4826 MAD) of a step's logarithm that is a spike;
 they advise 3.5 for one look, and here there are hundreds. Judged."""
 
