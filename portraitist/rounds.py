@@ -12,7 +12,7 @@ from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, ignore
 from portraitist.judge.advising import changes, gain
-from portraitist.judge.advising.advice import Advice, Expected
+from portraitist.judge.advising.advice import Advice, Expected, shown
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.run import RunResult, fingerprint, run
@@ -99,6 +99,19 @@ class RoundsResult:
     report: str = ""
     page: str = ""
     findings: tuple[Any, ...] = ()
+
+    def table(self) -> list[tuple[str, str]]:
+        """In lines: round by round, then the best, its files, and why there are no more."""
+        rows = []
+        for number, one in enumerate(self.rounds, 1):
+            because = f"; tried since: {one.why}" if one.why else ""
+            rows.append((f"round {number}", f"{one.name}, step {one.step} at strength {one.strength:g}{because}"))
+            rows += [("", f"{key} = {shown(value)}") for key, value in one.settings.items()]
+            rows.append(("", f"{'kept' if one.kept else 'not kept'}: {one.verdict}"))
+        rows.append(("best", self.run) if self.run else ("blocked", "the audit stopped it"))
+        rows += [("ended", self.ended)] + [("left to do", action) for action in self.todo]
+        files = (("LoRA", self.lora), ("report", self.report), ("archive", self.page))
+        return [(name, value) for name, value in [*rows, *files] if value]
 
 
 def rounds(project: Project, recipe: Recipe, count: int, emit: Emit = ignore, stop: Stop = never) -> RoundsResult:
