@@ -40,6 +40,7 @@ DOES = {
     "train": "training",
     "evaluate": "judging",
     "choose": "choosing",
+    "advise": "advising",
     "export": "exporting",
     "report": "writing the report",
     "compare": "comparing runs",

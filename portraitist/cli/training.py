@@ -140,11 +140,24 @@ def compare(
 
 
 @app.command(sort_key=11)
-def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
+def run(
+    folder: Folder,
+    /,
+    *,
+    changes: Changes = (),
+    rounds: Annotated[
+        int | None,
+        Parameter(show_default=False, help="Take advice and run again, at most so often in all; the best is kept."),
+    ] = None,
+    as_json: Json = False,
+) -> Work:
     """Do all that is not yet done, from the pictures to the report. Run it again to go on after a stop."""
+    from portraitist.rounds import rounds as repeated
     from portraitist.run import run as verb
 
     project, recipe = opened(folder, changes)
+    if rounds is not None:
+        return Work(folder, lambda emit, stop: repeated(project, recipe, rounds, emit=emit, stop=stop), patient=True)
     return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop), patient=True)
 
 
