@@ -271,15 +271,26 @@ class Judging(Section):
     prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
     seeds           pictures per prompt for the full grid
     screen          pictures per checkpoint in the cheap screen
-    contenders      checkpoints that go on to the full grid
+    contenders      checkpoints that go on to the full grid; on the way each more pictures halve those that are left
+    finalists       those of them that are tried at every strength
     strengths       strengths tried in the full grid
     guidance        classifier-free guidance; 0 takes the base's own
-    sampling_steps  0 takes the base's own
+    guidances       others that the best is tried at; empty tries none
+    sampling_steps  0 takes the base's own, or fewer where the budget asks for it
+    side            pixels along a picture's side; 0 takes that of training, or less where the budget asks for it
+    budget          most that judging may cost, as a share of what training does, by the forecast: what is drawn is cut
+                    down to that, as `plan` says; 0 is no limit
     max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
                     read of the character's own pictures where that is less; a larger one passes while its interval
                     leaves it open that nothing was lost
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
+    unnamed         pictures per contender that name the character by its noun: they must be the base's own
+    paraphrases     pictures per contender that ask in other words
+    restyled        pictures per contender that ask for a style, an outfit and a scene that no caption names
+    companion       a style LoRA for this base, in any dialect: the choice is judged beside it too; from the
+                    character's folder where the path is not absolute; "" is none
+    companion_strengths  strengths that it has then
     beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
                     says that the card has room for both, and on a CPU; always; never judges after training
     """
@@ -288,12 +299,21 @@ class Judging(Section):
     seeds: int = Field(2, ge=1, le=64)
     screen: int = Field(8, ge=1, le=256)
     contenders: int = Field(3, ge=1, le=32)
+    finalists: int = Field(2, ge=1, le=32)
     strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
     guidance: float = Field(0.0, ge=0, le=30)
+    guidances: tuple[Annotated[float, Field(gt=0, le=30)], ...] = ()
     sampling_steps: int = Field(0, ge=0, le=200)
+    side: int = Field(0, ge=0, le=4096)
+    budget: float = Field(0.0, ge=0, le=100)
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)
+    unnamed: int = Field(4, ge=0, le=256)
+    paraphrases: int = Field(4, ge=0, le=256)
+    restyled: int = Field(4, ge=0, le=256)
+    companion: str = ""
+    companion_strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.6, 0.8)
     beside: Literal["auto", "always", "never"] = "auto"
 
 

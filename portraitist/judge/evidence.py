@@ -23,15 +23,7 @@ MINUS = "\N{MINUS SIGN}"
 
 MOST_PAIRS, MOST_STRIP, MOST_COLUMNS, MOST_ROWS = 6, 3, 8, 14
 
-NAMES = {
-    "identity": "Identity",
-    "agreement": "Prompt agreement",
-    "copying": "Copying",
-    "saturation": "Colour drift",
-    "signature": "Signature colours",
-    "likeness": "Likeness",
-    "held_out": "Held-out loss",
-}
+NAMES = {name: measure.title for name, measure in MEASURES.items()}
 
 STAGES = {
     "report": "Drawn from prompts and seeds that nobody chose by; the first seed of each prompt, not picked by hand.",

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from portraitist.events import Stepped
 from portraitist.judge import charts, settings
 from portraitist.judge.charts import Line
-from portraitist.judge.choosing import gates
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, NAMES, held_out, named, one_a_step, span, written
+from portraitist.judge.gates import gates
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
 

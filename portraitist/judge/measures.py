@@ -4,106 +4,44 @@ Numbers per picture become a score by a seeded bootstrap; two cards are compared
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
+from portraitist.judge import overfit
+from portraitist.judge.measuring.agreement import READABLE, Agreement, Readable
+from portraitist.judge.measuring.companion import Companion
+from portraitist.judge.measuring.copying import Copying
+from portraitist.judge.measuring.definition import Measure, Taken
+from portraitist.judge.measuring.diversity import Diversity
+from portraitist.judge.measuring.identity import Identity
+from portraitist.judge.measuring.leak import Leak
+from portraitist.judge.measuring.likeness import Likeness
+from portraitist.judge.measuring.moved import Moved
+from portraitist.judge.measuring.obedience import Obedience
+from portraitist.judge.measuring.paraphrase import Paraphrase
+from portraitist.judge.measuring.saturation import Saturation
+from portraitist.judge.measuring.signature import Signature
 from portraitist.judge.scorecard import Score, Scorecard
+
+__all__ = ["MEASURES", "READABLE", "TAKEN", "Measure", "difference", "interval", "score", "scores"]
 
 CONFIDENCE = 0.9
 RESAMPLES = 1000
 
-READABLE = "readable"
-"""Beside a picture's agreement: what it would be, were the picture read as the character's own are. A gate uses it."""
+TAKEN: tuple[type[Taken], ...] = (
+    Identity, Agreement, Readable, Copying, Saturation, Signature, Likeness,
+    Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
+)  # fmt: skip
+"""The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""
 
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One thing that is measured on a picture, or on a checkpoint.
-
-    says    the definition in a sentence
-    range   (least, most) it takes in practice; values beyond are possible where the definition allows
-    better  which end is the good one
-    blind   what it does not see, and what fools it
-    """
-
-    name: str
-    says: str
-    range: tuple[float, float]
-    better: Literal["high", "low"]
-    blind: str
-
+PROBED = ("leak", "moved", "paraphrase", "obedience")
+"""What the pictures of other purposes are scored by: as one, since each measure passes over what is not its own."""
 
 MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure(
-            "identity",
-            "Closeness of a picture to the five nearest reference pictures in the eyes' identity space, on a scale "
-            "where 0 is what the base draws for the same prompts and 1 is what the references have to each other.",
-            (0, 1),
-            "high",
-            "It is learned: it sees only what its eyes were taught, and a copy of a training picture scores highest "
-            "(copying is there for that). It says nothing about the rest of the picture.",
-        ),
-        Measure(
-            "agreement",
-            "Share of the attributes asked for in the prompt that the eyes find: the caption with the asked attribute "
-            "must fit the picture better than the same caption with any other of its kind. Where no other is known, "
-            "the cosine of picture and caption.",
-            (0, 1),
-            "high",
-            "Learned. Guessing already gives one over the number of alternatives, so read it against the base; the "
-            "gate holds it to what is read of the character's own pictures where that is less. "
-            "Attributes that no caption and no brief name are not asked about, nor kinds that the eyes cannot read in "
-            "the character's own captioned pictures.",
-        ),
-        Measure(
-            "copying",
-            "Closeness of the picture's layout (16 x 16 cells, Lab, contrast made equal, also mirrored) to its nearest "
-            "training picture: 0 is what held-out pictures of the character have, 1 is the training picture itself.",
-            (0, 1),
-            "low",
-            "Coarse: it sees a copied composition, not a copied detail, and a prompt that asks for the very scene of a "
-            "training picture may come close without any fault.",
-        ),
-        Measure(
-            "saturation",
-            "How far the picture's mean chroma lies outside the range that nine in ten references keep to, in Lab "
-            "units; 0 is inside.",
-            (0, 40),
-            "low",
-            "A prompt for a colourful scene is not told from burnt colours: the base's own drift is what to compare "
-            "with.",
-        ),
-        Measure(
-            "signature",
-            "Share of the references' distinctive colours (clusters in Lab that most references show and the base's "
-            "renders do not) that the picture shows in about their usual area. Not learned.",
-            (0, 1),
-            "high",
-            "Blobs of the right colour anywhere count; a character without colours of its own has no signature, and "
-            "strong coloured light hides one.",
-        ),
-        Measure(
-            "likeness",
-            "Mean of identity and signature; identity alone where the character has no colours of its own. It decides.",
-            (0, 1),
-            "high",
-            "Identity is learned and soon content, signature is fooled by blobs: what both miss, it misses too.",
-        ),
-        Measure(
-            "held_out",
-            "Denoising loss on the held-out pictures over that of the base, same noise, eight levels: below 1 it "
-            "draws them better than the base would, above 1 it has turned to learning the training pictures by heart.",
-            (0.5, 2),
-            "low",
-            "A good alarm and a bad chooser: its minimum comes long before the likeness is best.",
-        ),
-    )
+    about.name: about for about in (*(kind.about for kind in TAKEN if kind is not Readable), overfit.ABOUT)
 }
+"""All measures by name."""
 
 
 def score(values: Sequence[float], seed: int = 0) -> Score:

@@ -337,7 +337,7 @@ class Session:
         """Cosine of a picture to the reference by the eyes, -1 to 1; -2 without eyes."""
         if self.looks is None:
             return -2.0
-        from portraitist.judge.panel import embedded
+        from portraitist.judge.measuring.definition import embedded
 
         if self.target is None:
             self.target = embedded(self.looks.pictures, [self.shown.pixels])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen
-from portraitist.judge import choosing, keeping, measures, scorecard
+from portraitist.judge import choosing, gates, keeping, measures, scorecard
 from portraitist.judge.scorecard import Drawn, Losses, Scorecard
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
@@ -72,8 +72,8 @@ def chosen(*cards, prefer="likeness", max_drop=0.05, losses=()):
 
 def test_the_most_like_is_chosen_of_what_passes():
     verdict = chosen(card(50, identity=0.3), card(100, identity=0.6), card(150, identity=0.5))
-    assert verdict.chosen.place == (100, 1.0)
-    assert verdict.second.place == (150, 1.0)
+    assert verdict.chosen.place == (100, 1.0, 0.0)
+    assert verdict.second.place == (150, 1.0, 0.0)
     assert "60% of the way" in verdict.why
     assert "step 150" in verdict.why
 
@@ -81,14 +81,14 @@ def test_the_most_like_is_chosen_of_what_passes():
 def test_a_lora_is_held_to_no_more_than_can_be_read_of_the_characters_own_pictures():
     """Agreement 0.7 against the base's 0.8, of which the eyes read 0.72 in the character's own pictures."""
     like, plain = card(100, identity=0.6, agreement=0.7), card(50, identity=0.3)
-    assert chosen(like, plain).chosen.place == (50, 1.0)
+    assert chosen(like, plain).chosen.place == (50, 1.0, 0.0)
     base = card(0, 0.0, identity=0.0, readable=0.72)
     verdict = choosing.choose(base, [like, plain], (), "likeness", 0.05)
-    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.chosen.place == (100, 1.0, 0.0)
     assert verdict.chosen.gates[0].value == pytest.approx(0.02)
     assert "agreement 0.70 against the base's 0.80; of the character's own pictures 0.72 can be read" in verdict.why
     clear = card(0, 0.0, identity=0.0, readable=0.9)
-    assert choosing.choose(clear, [like, plain], (), "likeness", 0.05).chosen.place == (50, 1.0), "the base's, then"
+    assert choosing.choose(clear, [like, plain], (), "likeness", 0.05).chosen.place == (50, 1.0, 0.0), "the base's, then"
     assert choosing.contenders(base, [like, plain], 1, 0.05) == [100]
 
 
@@ -98,7 +98,7 @@ def test_a_lora_is_held_to_no_more_than_can_be_read_of_the_characters_own_pictur
 )
 def test_what_fails_a_gate_is_out_and_the_reason_is_told(fault, word):
     verdict = chosen(card(50, identity=0.4), card(100, identity=0.9, **fault))
-    assert verdict.chosen.place == (50, 1.0)
+    assert verdict.chosen.place == (50, 1.0, 0.0)
     assert verdict.chosen.passed
     assert "Step 100 at strength 1 would be liker (0.70) but is out" in verdict.why
     assert word in verdict.why
@@ -106,22 +106,22 @@ def test_what_fails_a_gate_is_out_and_the_reason_is_told(fault, word):
 
 def test_a_loss_of_agreement_within_the_recipes_limit_passes():
     cards = card(50, identity=0.4), card(100, identity=0.9, agreement=0.7)
-    assert chosen(*cards, max_drop=0.11).chosen.place == (100, 1.0)
+    assert chosen(*cards, max_drop=0.11).chosen.place == (100, 1.0, 0.0)
 
 
 def test_a_loss_of_agreement_that_may_be_chance_passes_and_its_doubt_is_told():
     plain, like = card(50, identity=0.4), card(100, identity=0.9, agreement=0.73, wobble=0.4)
     verdict = chosen(plain, like)
-    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.chosen.place == (100, 1.0, 0.0)
     assert verdict.chosen.gates[0].low < 0 < 0.05 < verdict.chosen.gates[0].value
     assert "uncertain whether it keeps to the limit of agreement" in verdict.why
     sure = card(100, identity=0.9, agreement=0.73, wobble=0.02)
-    assert chosen(plain, sure).chosen.place == (50, 1.0)
+    assert chosen(plain, sure).chosen.place == (50, 1.0, 0.0)
 
 
 def test_no_better_than_the_base_is_no_choice_while_there_is_another():
     verdict = chosen(card(50, identity=-0.2), card(100, identity=0.1))
-    assert verdict.chosen.place == (100, 1.0)
+    assert verdict.chosen.place == (100, 1.0, 0.0)
 
 
 def test_near_ties_go_to_the_earlier_step_and_the_lower_strength():
@@ -131,37 +131,39 @@ def test_near_ties_go_to_the_earlier_step_and_the_lower_strength():
         card(150, 0.85, identity=0.6, wobble=0.1),
     ]
     verdict = chosen(*tied, card(50, identity=0.3))
-    assert verdict.chosen.place == (150, 0.85)
+    assert verdict.chosen.place == (150, 0.85, 0.0)
     assert "near-ties go to the earlier step" in verdict.why
 
 
 def test_a_small_difference_that_is_certain_is_no_tie():
-    assert chosen(card(100, identity=0.57), card(200, identity=0.6)).chosen.place == (200, 1.0)
+    assert chosen(card(100, identity=0.57), card(200, identity=0.6)).chosen.place == (200, 1.0, 0.0)
 
 
 def test_a_large_difference_is_no_tie_however_uncertain():
     """Not knowing is not being equal: so few pictures must not send every choice to the first checkpoint."""
-    assert chosen(card(100, identity=0.4, wobble=2.0), card(200, identity=0.6)).chosen.place == (200, 1.0)
+    assert chosen(card(100, identity=0.4, wobble=2.0), card(200, identity=0.6)).chosen.place == (200, 1.0, 0.0)
 
 
 def test_where_the_eyes_are_content_the_characters_own_colours_decide():
     """Learned eyes that see hardly a difference do not outvote what is plain to see."""
     verdict = chosen(card(50, identity=0.92, signature=0.2), card(400, identity=0.88, signature=0.5))
-    assert verdict.chosen.place == (400, 1.0)
+    assert verdict.chosen.place == (400, 1.0, 0.0)
     assert "50% of the character's own colours" in verdict.why
 
 
 def test_freedom_puts_agreement_first_and_likeness_after():
-    cards = card(100, identity=0.4, agreement=0.9), card(200, identity=0.6, agreement=0.8)
-    assert chosen(*cards).chosen.place == (200, 1.0)
-    assert chosen(*cards, prefer="freedom").chosen.place == (100, 1.0)
+    cards = card(100, identity=0.5, agreement=0.9), card(200, identity=0.6, agreement=0.8)
+    assert chosen(*cards).chosen.place == (200, 1.0, 0.0)
+    assert chosen(*cards, prefer="freedom").chosen.place == (100, 1.0, 0.0)
+    unlike = card(100, identity=0.3, agreement=0.9), cards[1]
+    assert chosen(*unlike, prefer="freedom").chosen.place == (200, 1.0, 0.0), "free, but hardly the character"
     level = card(100, identity=0.3, agreement=0.9), card(200, identity=0.6, agreement=0.9)
-    assert chosen(*level, prefer="freedom").chosen.place == (200, 1.0)
+    assert chosen(*level, prefer="freedom").chosen.place == (200, 1.0, 0.0)
 
 
 def test_where_nothing_passes_the_least_bad_is_taken_and_it_is_said():
     verdict = chosen(card(50, identity=0.6, agreement=0.6), card(100, identity=0.9, agreement=0.3))
-    assert verdict.chosen.place == (50, 1.0)
+    assert verdict.chosen.place == (50, 1.0, 0.0)
     assert not verdict.chosen.passed
     assert verdict.why.startswith("Nothing passes every gate; step 50")
 
@@ -201,7 +203,7 @@ def test_the_choice_hangs_on_no_order_and_passes_when_anything_does(values, shuf
     shuffle.shuffle(cards)
     again = chosen(*cards, prefer=prefer)
     assert (first.chosen.place, first.why) == (again.chosen.place, again.why)
-    passing = [one for one in cards if all(g.passed for g in choosing.gates(one, BASE, 0.05))]
+    passing = [one for one in cards if all(g.passed for g in gates.gates(one, BASE, 0.05))]
     assert first.chosen.passed == bool(passing)
 
 

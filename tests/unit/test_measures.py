@@ -7,9 +7,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from portraitist.family import PromptSpec
 from portraitist.judge.colour import chroma, lab
-from portraitist.judge.fidelity import Agreement, Saturation
-from portraitist.judge.identity import Likeness, Signature, closeness
-from portraitist.judge.overfit import Copying
+from portraitist.judge.measuring.agreement import Reader
+from portraitist.judge.measuring.copying import Layouts
+from portraitist.judge.measuring.identity import Scale, closeness
+from portraitist.judge.measuring.saturation import Chroma
+from portraitist.judge.measuring.signature import Colours
 from portraitist.judge.prompts import specified
 from portraitist.sight.dual import Dual, DualEyes
 from portraitist.sight.eyes import Eyes, Looks, Plain
@@ -36,7 +38,7 @@ def test_likeness_is_zero_for_the_base_and_one_for_the_character_itself():
     draw = np.random.default_rng(0)
     references = unit(*(np.eye(8)[0] + 0.2 * draw.standard_normal((12, 8))))
     base = unit(*draw.standard_normal((20, 8)))
-    scale = Likeness.of(references, base)
+    scale = Scale.of(references, base)
     fresh = unit(*(np.eye(8)[0] + 0.2 * draw.standard_normal((40, 8))))
     assert scale(base).mean() == pytest.approx(0, abs=1e-9)
     assert scale(fresh).mean() == pytest.approx(1, abs=0.1)
@@ -51,7 +53,7 @@ def test_no_reference_counts_as_its_own_neighbour():
 
 def test_a_training_picture_is_a_copy_also_mirrored_and_toned_and_a_new_one_is_none():
     train = [scenery(i) for i in range(8)]
-    measure = Copying.of(train, [scenery(100 + i) for i in range(4)])
+    measure = Layouts.of(train, [scenery(100 + i) for i in range(4)])
     toned = np.clip(train[1].astype(float) * 0.8 + 20, 0, 255).astype(np.uint8)
     assert measure([train[0], train[2][:, ::-1]]) == pytest.approx([1, 1], abs=1e-5)
     assert measure([toned])[0] > 0.95
@@ -62,7 +64,7 @@ def test_a_training_picture_is_a_copy_also_mirrored_and_toned_and_a_new_one_is_n
 
 def test_without_held_out_pictures_copying_is_held_against_the_training_pictures_themselves():
     train = [scenery(i) for i in range(8)]
-    measure = Copying.of(train, [])
+    measure = Layouts.of(train, [])
     assert abs(measure([scenery(300 + i) for i in range(12)]).mean()) < 0.25
     assert measure([train[3]])[0] == pytest.approx(1, abs=1e-5)
 
@@ -74,7 +76,7 @@ def plain(colour, side=64):
 
 def test_saturation_is_nothing_inside_the_references_range_and_grows_outside_on_both_sides():
     references = [plain((128, 128 - d, 128 - d)) for d in range(20, 60, 2)]
-    measure = Saturation.of(references)
+    measure = Chroma.of(references)
     assert measure(references[5:-5]).max() == 0
     grey, mild, burnt = measure([plain((128, 128, 128)), plain((128, 40, 40)), plain((255, 0, 0))])
     assert grey > 0
@@ -92,7 +94,7 @@ def badge(seed, colour=None):
 
 def test_the_signature_is_the_colour_that_only_the_character_has():
     teal = (0, 150, 150)
-    measure = Signature.of([badge(i, teal) for i in range(10)], [badge(50 + i) for i in range(10)])
+    measure = Colours.of([badge(i, teal) for i in range(10)], [badge(50 + i) for i in range(10)])
     assert len(measure.colours) == 1
     assert np.linalg.norm(measure.colours[0] - lab(np.array(teal, np.uint8))) < 3
     whole, none, wrong = measure([badge(90, teal), badge(91), badge(92, (150, 0, 0))])
@@ -102,7 +104,7 @@ def test_the_signature_is_the_colour_that_only_the_character_has():
 
 def test_what_the_base_shows_just_as_well_is_no_signature():
     teal = (0, 150, 150)
-    assert len(Signature.of([badge(i, teal) for i in range(10)], [badge(50 + i, teal) for i in range(10)]).colours) == 0
+    assert len(Colours.of([badge(i, teal) for i in range(10)], [badge(50 + i, teal) for i in range(10)]).colours) == 0
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +129,13 @@ PROMPT = PromptSpec(
 )
 def test_agreement_counts_the_attributes_whose_caption_fits_best(eyes, shown, expected):
     """The picture lies where the caption of what it shows lies: what eyes that see perfectly would say."""
-    measure = Agreement(eyes, KINDS, "zorblax", "robot")
+    measure = Reader(eyes, KINDS, "zorblax", "robot")
     content = eyes.texts([f"close-up of a robot , {shown} background"]).double().numpy()
     assert measure([PROMPT], content) == pytest.approx([expected])
 
 
 def test_where_no_alternative_is_known_agreement_is_the_cosine_with_the_caption(eyes):
-    measure = Agreement(eyes, {}, "zorblax", "robot")
+    measure = Reader(eyes, {}, "zorblax", "robot")
     content = eyes.texts(["close-up of a robot , smiling , forest background", "beach"]).double().numpy()
     found = measure([PROMPT, PROMPT], content)
     assert found[0] == pytest.approx(1, abs=1e-5)
@@ -141,14 +143,14 @@ def test_where_no_alternative_is_known_agreement_is_the_cosine_with_the_caption(
 
 
 def test_a_prompt_that_asks_for_nothing_known_is_left_out_among_others_that_do(eyes):
-    measure = Agreement(eyes, KINDS, "zorblax", "robot")
+    measure = Reader(eyes, KINDS, "zorblax", "robot")
     content = eyes.texts(["smiling , forest background"] * 2).double().numpy()
     assert np.isnan(measure([PROMPT, PromptSpec("q", "zorblax", {})], content)).tolist() == [False, True]
 
 
 def test_kinds_that_the_eyes_cannot_read_on_captioned_pictures_are_not_asked_about(eyes):
     """Pictures whose background is as their captions say, and whose mood the eyes always take for the other one."""
-    measure = Agreement(eyes, KINDS, "zorblax", "robot")
+    measure = Reader(eyes, KINDS, "zorblax", "robot")
     captions = [f"close-up of zorblax , {m} , {b} background" for m in KINDS["expression"] for b in KINDS["background"]]
     told = [specified("", text, KINDS) for text in captions]
     other = {"smiling": "angry", "angry": "smiling"}

@@ -1,19 +1,16 @@
-"""Whether a picture still does what was asked: attributes of the prompt, and colours that have not run off."""
+"""Agreement: whether a picture shows what its prompt asks for, as far as eyes that read can tell."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 
 from portraitist.family import PromptSpec
-from portraitist.judge.colour import chroma
-from portraitist.judge.prompts import alternatives
-
-if TYPE_CHECKING:
-    from portraitist.sight.eyes import Eyes
-
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, embedded
+from portraitist.judge.prompts import alternatives, specified
+from portraitist.sight.eyes import Eyes
 
 FEW = 5
 """Captioned pictures that a kind must be told by before its reading is judged."""
@@ -23,7 +20,7 @@ SKILL = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Reader:
     """Prompt agreement by the eyes' picture-caption space.
 
     kinds    known values of each kind of attribute: what an asked one is held against
@@ -31,7 +28,7 @@ class Agreement:
     shares   by kind, how often it is read right in the character's own captioned pictures; kinds not judged are absent
     """
 
-    eyes: "Eyes"
+    eyes: Eyes
     kinds: Mapping[str, Sequence[str]]
     trigger: str
     noun: str
@@ -86,14 +83,14 @@ class Agreement:
         found = self.reading(prompts, content)
         return {kind: (share - chance) / (1 - chance) for kind, (share, chance) in found.items()}
 
-    def trusted(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> tuple["Agreement | None", tuple[str, ...]]:
+    def trusted(self, prompts: Sequence[PromptSpec], content: np.ndarray) -> tuple["Reader | None", tuple[str, ...]]:
         """The measure without the kinds that these eyes cannot read in the character's own captioned pictures, and
         those kinds; None when nothing is left to ask for."""
         skill = self.skill(prompts, content)
         poor = tuple(sorted(kind for kind, got in skill.items() if got < SKILL))
         left = {kind: values for kind, values in self.kinds.items() if kind not in poor}
         shares = {kind: share for kind, (share, _) in self.reading(prompts, content).items() if kind in left}
-        kept = Agreement(self.eyes, left, self.trigger, self.noun, self.known, shares)
+        kept = Reader(self.eyes, left, self.trigger, self.noun, self.known, shares)
         return (kept if left or not poor else None), poor
 
     def told(self, text: str) -> str:
@@ -122,20 +119,71 @@ class Agreement:
             self.known.update(zip(part, rows, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Saturation:
-    """The range of mean chroma that nine in ten references keep to, Lab units."""
+READABLE = "readable"
+"""Beside a picture's agreement: what it would be, were the picture read as the character's own are. A gate uses it."""
 
-    low: float
-    high: float
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A reader of the kinds that can be read on this character."""
+
+    about: ClassVar[Measure] = Measure(
+        "agreement",
+        "Prompt agreement",
+        "Share of the attributes asked for in the prompt that the eyes find: the caption with the asked attribute "
+        "must fit the picture better than the same caption with any other of its kind. Where no other is known, "
+        "the cosine of picture and caption.",
+        (0, 1),
+        "high",
+        "Learned. Guessing already gives one over the number of alternatives, so read it against the base; the "
+        "gate holds it to what is read of the character's own pictures where that is less. "
+        "Attributes that no caption and no brief name are not asked about, nor kinds that the eyes cannot read in "
+        "the character's own captioned pictures.",
+        "Ours; the cosine is CLIPScore's (arXiv 2104.08718), the contrast of captions zero-shot classification by "
+        "CLIP (arXiv 2103.00020).",
+    )
+    reader: Reader
 
     @classmethod
-    def of(cls, references: Sequence[np.ndarray]) -> "Saturation":
-        """From the references' pixels (H, W, 3) uint8."""
-        low, high = np.quantile([chroma(picture) for picture in references], [0.05, 0.95])
-        return cls(float(low), float(high))
+    def of(cls, case: Case) -> "Agreement | None":
+        """None for eyes that do not read, and where they read nothing of this character's captioned pictures."""
+        if not isinstance(case.looks, Eyes):
+            return None
+        told = [specified("", text, case.kinds) for text in case.references.captions]
+        content = embedded(case.looks.content, case.references.shown[: len(told)])
+        reader, unread = Reader(case.looks, case.kinds, case.trigger, case.noun).trusted(told, content)
+        if unread:
+            kinds = ", ".join(unread)
+            case.notes.append(f"The eyes cannot tell {kinds} on these pictures: agreement leaves it out")
+        return cls(reader) if reader else None
 
-    def __call__(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """How far each picture's mean chroma lies outside the range: (N,), 0 inside."""
-        found = np.asarray([chroma(picture) for picture in pictures])
-        return np.maximum(np.maximum(self.low - found, found - self.high), 0)
+    def __call__(self, drawn: Pictures) -> np.ndarray:
+        """(N,) in [0, 1]; nan for prompts that ask for nothing that can be read."""
+        content = drawn.once("content", lambda: embedded(self.reader.eyes.content, drawn.pictures))
+        return self.reader(drawn.prompts, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What a picture's agreement can reach on this character: no score of its own, but what a gate goes by."""
+
+    about: ClassVar[Measure] = Measure(
+        READABLE,
+        "Readable",
+        "The agreement that a picture of the prompt would have if it were read as often as the character's own are.",
+        (0, 1),
+        "high",
+        "It is the same for every picture of a prompt.",
+        "Ours.",
+    )
+    reader: Reader
+
+    @classmethod
+    def of(cls, case: Case) -> "Readable | None":
+        """Where agreement can be taken."""
+        found = case.taken(Agreement)
+        return cls(found.reader) if found else None
+
+    def __call__(self, drawn: Pictures) -> np.ndarray:
+        """(N,) in [0, 1]."""
+        return self.reader.readable(drawn.prompts)

@@ -1,14 +1,13 @@
-"""Likeness: learned, by the eyes' identity space, and not learned, by the colours that are the character's own."""
+"""Signature: the colours that are the character's own. Not learned."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from portraitist.judge.colour import shades
-
-NEAREST = 5
-"""References that a picture is compared with: a mean over the best few, so that one odd reference decides nothing."""
+from portraitist.judge.measuring.definition import Case, Measure, Pictures
 
 CLUSTERS = 24
 SIDE = 48
@@ -19,44 +18,8 @@ LEAST = 0.004
 """Share of the cells that a colour must cover to count as shown: five of 48 x 48 in half the references."""
 
 
-def closeness(found: np.ndarray, references: np.ndarray, *, themselves: bool = False) -> np.ndarray:
-    """Mean cosine of each unit vector (N, d) with its nearest references (M, d); (N,).
-
-    themselves  `found` are the references: none is compared with itself
-    """
-    cosines = found @ references.T
-    if themselves:
-        np.fill_diagonal(cosines, -np.inf)
-    count = min(NEAREST, len(references) - themselves)
-    return np.sort(cosines, axis=1)[:, -count:].mean(1) if count > 0 else np.ones(len(found))
-
-
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """The identity scale of one character: 0 is the base on the same prompts, 1 the references among themselves."""
-
-    references: np.ndarray
-    floor: float
-    ceiling: float
-
-    @classmethod
-    def of(cls, references: np.ndarray, base: np.ndarray) -> "Likeness":
-        """From unit embeddings of the references (M, d) and of the base's pictures (N, d).
-
-        Where the base is as close as the references are to each other there is no scale; the eyes then see no
-        difference, and one hundredth of a cosine is taken for the whole range.
-        """
-        floor = float(closeness(base, references).mean())
-        ceiling = float(closeness(references, references, themselves=True).mean())
-        return cls(references, floor, max(ceiling, floor + 0.01))
-
-    def __call__(self, found: np.ndarray) -> np.ndarray:
-        """Identity of pictures by their embeddings (N, d): (N,), usually in [0, 1]."""
-        return np.asarray((closeness(found, self.references) - self.floor) / (self.ceiling - self.floor))
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Colours:
     """The character's own colours.
 
     colours  (K, 3) Lab; none for a character whose colours the base shows just as well
@@ -67,7 +30,7 @@ class Signature:
     usual: np.ndarray
 
     @classmethod
-    def of(cls, references: Sequence[np.ndarray], base: Sequence[np.ndarray], seed: int = 0) -> "Signature":
+    def of(cls, references: Sequence[np.ndarray], base: Sequence[np.ndarray], seed: int = 0) -> "Colours":
         """From pictures (H, W, 3) uint8: k-means over the references' cells, then what most of them show and the
         base's pictures do not.
 
@@ -90,6 +53,34 @@ class Signature:
         """Share of the colours that each picture shows, (N,) in [0, 1]; a colour of half its usual area counts half."""
         found = areas(shades(pictures, SIDE), self.colours) / self.usual
         return np.asarray(np.minimum(found, 1).mean(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The character's own colours, of which there is at least one."""
+
+    about: ClassVar[Measure] = Measure(
+        "signature",
+        "Signature colours",
+        "Share of the references' distinctive colours (clusters in Lab that most references show and the base's "
+        "renders do not) that the picture shows in about their usual area. Not learned.",
+        (0, 1),
+        "high",
+        "Blobs of the right colour anywhere count; a character without colours of its own has no signature, and "
+        "strong coloured light hides one.",
+        "Ours; k-means (Lloyd 1982) in CIE Lab.",
+    )
+    colours: Colours
+
+    @classmethod
+    def of(cls, case: Case) -> "Signature | None":
+        """None for a character without colours of its own: that is no fault, and nothing is said of it."""
+        found = Colours.of(case.references.shown, case.base.pictures)
+        return cls(found) if len(found.colours) else None
+
+    def __call__(self, drawn: Pictures) -> np.ndarray:
+        """(N,) in [0, 1]."""
+        return self.colours(drawn.pictures)
 
 
 def apart(colours: np.ndarray, sizes: np.ndarray, which: np.ndarray) -> list[int]:

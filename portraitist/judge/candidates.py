@@ -1,0 +1,72 @@
+"""Cells that may be chosen: checkpoints at strengths and guidances, with what is known of each; and the verdict."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from portraitist.judge.gates import Gate
+from portraitist.judge.scorecard import OWN, Scorecard
+from portraitist.judge.surface import Place, place
+
+Prefer = Literal["likeness", "freedom"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A cell, with its gates.
+
+    likeness  as all cells together tell it (judge/surface.py)
+    freedom   against the base's, 1 (judge/front.py); None where nothing of it was measured
+    """
+
+    card: Scorecard
+    gates: tuple[Gate, ...]
+    likeness: float = 0.0
+    freedom: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it keeps to every limit."""
+        return all(gate.passed for gate in self.gates)
+
+    @property
+    def over(self) -> float:
+        """How far beyond its limits in all."""
+        return sum(gate.over for gate in self.gates)
+
+    @property
+    def place(self) -> Place:
+        """Step, strength and guidance: what near-ties go by."""
+        return place(self.card)
+
+    @property
+    def faults(self) -> str:
+        """What it is out for, in words."""
+        return "; ".join(gate.says for gate in self.gates if not gate.passed)
+
+    def mean(self, measure: str) -> float:
+        """The mean of a measure on its own pictures; 0 when it was not taken."""
+        found = self.card.scores.get(measure)
+        return found.mean if found else 0.0
+
+    def __str__(self) -> str:
+        guided = "" if self.card.guidance == OWN else f" and guidance {self.card.guidance:g}"
+        return f"step {self.card.step} at strength {self.card.strength:g}{guided}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The chosen and why.
+
+    second  the best of the others
+    ties    near-tied with the chosen, by size and by chance
+    front   what nothing that passes beats in likeness and freedom at once, likest first
+    unsure  all that pass and whose likeness differs from the chosen's by no more than chance, however much it is
+    """
+
+    chosen: Candidate
+    second: Candidate | None
+    ties: tuple[Candidate, ...]
+    base: Scorecard
+    why: str
+    front: tuple[Candidate, ...] = ()
+    unsure: tuple[Candidate, ...] = ()

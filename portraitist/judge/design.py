@@ -1,0 +1,79 @@
+"""The design of the measurement: how many pictures of which checkpoints, and what that comes to. Pure.
+
+Successive halving (Karnin, Koren & Somekh 2013): all checkpoints are screened by few pictures; in each later round
+fewer are left, and each gets more, until the contenders have the full grid. The finalists go through every strength,
+and the best of all through the other guidances.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portraitist.judge.grid import BLOCK
+from portraitist.judge.scorecard import WHOLE
+from portraitist.sections import Judging
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Counts, of pictures unless they say otherwise.
+
+    checkpoints, contenders, finalists  how many of them
+    screen, full      of each checkpoint in the screen, and in the full grid
+    strengths         how many besides that of the screen
+    guidances         how many besides the grid's own
+    probing           of each contender and of the base, for what is not chosen by likeness
+    reporting         of the choice and of the base, by prompts that nobody chose by
+    beside            of the choice and of the base beside a second LoRA
+    """
+
+    checkpoints: int
+    contenders: int
+    finalists: int
+    screen: int
+    full: int
+    strengths: int
+    guidances: int
+    probing: int
+    reporting: int
+    beside: int
+
+    @classmethod
+    def of(
+        cls, judging: Judging, checkpoints: int, texts: int, reporting: int, *, probing: int, beside: int
+    ) -> "Design":
+        """From the settings and the number of prompts to choose by and to report by; the other two are pictures."""
+        contenders, full = min(judging.contenders, checkpoints), texts * judging.seeds
+        return cls(
+            checkpoints=checkpoints,
+            contenders=contenders,
+            finalists=min(judging.finalists, contenders),
+            screen=min(judging.screen, full),
+            full=full,
+            strengths=len(set(judging.strengths) - {WHOLE}),
+            guidances=len(judging.guidances),
+            probing=probing,
+            reporting=reporting * judging.seeds,
+            beside=beside * len(judging.companion_strengths) if judging.companion else 0,
+        )
+
+    def rounds(self) -> Iterator[tuple[int, int]]:
+        """Checkpoints that are left, and the pictures that each of them then has, round by round after the screen."""
+        left, pictures = self.checkpoints, self.screen
+        while pictures < self.full or left > self.contenders:
+            pictures = min(self.full, pictures + max(BLOCK, BLOCK * (pictures // BLOCK)))
+            left = self.contenders if pictures == self.full else max(self.contenders, math.ceil(left / 2))
+            yield left, pictures
+
+    def pictures(self, *, reports: bool) -> int:
+        """Pictures in all where no round ends early, the base's among them; each is drawn once.
+
+        reports  whether the choice is drawn by the prompts that report, too
+        """
+        found, before = self.full + self.checkpoints * self.screen, self.screen
+        for left, pictures in self.rounds():
+            found += left * (pictures - before)
+            before = pictures
+        found += self.finalists * self.strengths * self.full + self.guidances * self.full
+        found += self.probing * (1 + self.contenders)
+        return found + (2 * (self.reporting + self.beside) if reports else 0)

@@ -1,0 +1,44 @@
+"""The character's own pictures, as measures hold drawn ones against them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from portraitist.dataset.buckets import Bucket, window
+from portraitist.dataset.captions import rendered
+from portraitist.pictures import Picture, cut, open_upright
+from portraitist.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The character's own pictures, cut to the size that is drawn: pixels (H, W, 3) uint8.
+
+    train     every training picture: what could be copied
+    held_out  pictures of the character that were kept from training
+    shown     those of both that show the character: sets of role realism or style do not
+    captions  of `shown`, with the trigger filled in
+    """
+
+    train: tuple[np.ndarray, ...]
+    held_out: tuple[np.ndarray, ...]
+    shown: tuple[np.ndarray, ...]
+    captions: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, project: Project, pictures: Sequence[Picture], width: int, height: int) -> "References":
+        """From the pictures of the manifest; the crop is the training's: whole width, headroom above."""
+        bucket = Bucket(width, height)
+        pixels: dict[str, np.ndarray] = {}
+        ordered = sorted(pictures, key=lambda picture: picture.name)
+        for picture in ordered:
+            opened = open_upright(project.pictures / picture.name)
+            pixels[picture.name], _ = cut(opened, window(opened.width, opened.height, bucket))
+        showing = [p for p in ordered if p.role in ("identity", "outfit")] or ordered
+        return cls(
+            train=tuple(pixels[p.name] for p in ordered if p.split != "held-out"),
+            held_out=tuple(pixels[p.name] for p in ordered if p.split == "held-out"),
+            shown=tuple(pixels[p.name] for p in showing),
+            captions=tuple(rendered(p.caption, project.facts.trigger) for p in showing),
+        )

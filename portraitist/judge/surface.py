@@ -1,0 +1,154 @@
+"""Likeness over checkpoints, strengths and guidances, read off all their pictures at once.
+
+One cell's sixteen pictures leave its mean uncertain by some 0.02, which is more than the last steps of a training
+differ by; the highest of twenty such means is then as good as drawn by lot. But neighbours are alike, and all cells
+draw the same shots: so shots are made equal first, and what a cell's neighbours say counts for it as well. Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from portraitist.judge.measures import score
+from portraitist.judge.scorecard import Score, Scorecard
+
+Fit = Literal["smooth", "unimodal", "plain"]
+FIT: Fit = "smooth"
+"""How neighbours count: smooth (kriging), unimodal (rises to one step and falls after it), plain (not at all)."""
+
+NEIGHBOUR = (1.0, 0.3, 1.0)
+"""How far apart two cells may be to say much of each other: doublings of the step, strength, guidance. Judged."""
+
+ROUNDS = 50
+
+Place = tuple[int, float, float]
+"""A cell: step, strength, guidance."""
+
+
+def place(card: Scorecard) -> Place:
+    """The cell that a card is of."""
+    return card.step, card.strength, card.guidance
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A measure by cell and shot (C, S), as all cells together tell it."""
+
+    places: tuple[Place, ...]
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, cards: Sequence[Scorecard], measure: str, fit: Fit = FIT) -> "Surface":
+        """From the cards that have the measure, one a cell; shots that a card lacks are told from the others."""
+        there = sorted((card for card in cards if measure in card.scores), key=place)
+        rows = [{(d.text, d.seed): d.scores[measure] for d in card.pictures if measure in d.scores} for card in there]
+        shots = sorted({shot for row in rows for shot in row})
+        table = np.array([[row.get(shot, np.nan) for shot in shots] for row in rows]).reshape(len(rows), len(shots))
+        places = tuple(place(card) for card in there)
+        if len(there) < 3 or len(shots) < 2:
+            return cls(places, filled(table))
+        weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](places, table)
+        return cls(places, weights @ filled(table))
+
+    def mean(self, at: Place) -> float:
+        """The measure of a cell; 0 where it was not taken."""
+        return float(self.values[self.places.index(at)].mean()) if at in self.places else 0.0
+
+    def apart(self, at: Place, other: Place) -> Score:
+        """By how much the first exceeds the second, over the same shots. Count 0 where one was not taken."""
+        if at not in self.places or other not in self.places:
+            return Score(0.0, 0.0, 0.0, 0)
+        return score(list(self.values[self.places.index(at)] - self.values[self.places.index(other)]))
+
+
+def filled(table: np.ndarray) -> np.ndarray:
+    """(C, S) without gaps: what a cell lacks is its own level plus how much the shot exceeds others elsewhere."""
+    gaps = np.isnan(table)
+    if not gaps.any():
+        return table
+    found = np.where(gaps, np.nanmean(table), table)
+    for _ in range(ROUNDS):  # alternating least squares of cell + shot on what is there
+        fitted = found.mean(1, keepdims=True) + found.mean(0, keepdims=True) - found.mean()
+        found = np.where(gaps, fitted, table)
+    return found
+
+
+def noise(table: np.ndarray) -> np.ndarray:
+    """(C,): variance of each cell's mean, shots made equal; from what is left of the additive fit of cell and shot."""
+    whole, taken = filled(table), ~np.isnan(table)
+    left = whole - whole.mean(1, keepdims=True) - whole.mean(0, keepdims=True) + whole.mean()
+    free = max(1, int(taken.sum()) - table.shape[0] - table.shape[1] + 1)
+    return np.asarray(float((left[taken] ** 2).sum()) / free / taken.sum(1).clip(1))
+
+
+def plain(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+    """(C, C): each cell by itself."""
+    return np.eye(len(places))
+
+
+def coordinates(places: Sequence[Place]) -> np.ndarray:
+    """(C, 3): log2 of the step, strength, guidance, each in units of NEIGHBOUR."""
+    return np.array([[np.log2(step), strength, guidance] for step, strength, guidance in places]) / NEIGHBOUR
+
+
+def smoothing(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+    """(C, C): the weights by which cells' means make the kriging estimate of each (Rasmussen & Williams 2006, 2.7).
+
+    A Gaussian process over a trend that is linear in what varies; its variance is what cells differ from the trend by
+    beyond their noise. Where that is nothing the trend alone is left. Rows sum to 1.
+    """
+    at, means, doubt = coordinates(places), filled(table).mean(1), noise(table)
+    varying = [column for column in at.T if np.ptp(column) > 0]
+    trend = np.column_stack([np.ones(len(at)), *varying])
+    if len(at) <= trend.shape[1] + 1:
+        return np.eye(len(at))
+    weights = 1 / np.maximum(doubt, 1e-12)
+    flat = trend @ np.linalg.solve(trend.T @ (weights[:, None] * trend), trend.T * weights)
+    left = means - flat @ means
+    signal = max(0.0, float((left**2).sum()) / (len(at) - trend.shape[1]) - float(doubt.mean()))
+    kernel = signal * np.exp(-0.5 * ((at[:, None] - at[None]) ** 2).sum(-1))
+    whole = np.linalg.inv(kernel + np.diag(np.maximum(doubt, 1e-12)))
+    flat = trend @ np.linalg.solve(trend.T @ whole @ trend, trend.T @ whole)
+    return np.asarray(flat + kernel @ whole @ (np.eye(len(at)) - flat))
+
+
+def unimodal(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+    """(C, C): averages that make likeness rise to one step and fall after it, at each strength and guidance.
+
+    Pools of adjacent violators (Barlow et al. 1972) on either side of the mode that leaves the least squares.
+    """
+    found, means, doubt = np.eye(len(places)), filled(table).mean(1), noise(table)
+    for lane in {(strength, guidance) for _, strength, guidance in places}:
+        rows = [i for i, (_, *rest) in enumerate(places) if tuple(rest) == lane]
+        counts, values = 1 / np.maximum(doubt[rows], 1e-12), means[rows]
+        best = np.inf
+        for mode in range(len(rows)):
+            up, down = pooled(values[: mode + 1], counts[: mode + 1]), pooled(values[mode + 1 :][::-1], counts[::-1])
+            weights = np.zeros((len(rows), len(rows)))
+            weights[: mode + 1, : mode + 1] = up
+            weights[mode + 1 :, mode + 1 :] = down[::-1, ::-1]
+            lost = float((counts * (values - weights @ values) ** 2).sum())
+            if lost < best - 1e-12:
+                best, found[np.ix_(rows, rows)] = lost, weights
+    return found
+
+
+def pooled(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(N, N): the averages that make a sequence (N,) ascending, with least weighted squares."""
+    blocks: list[list[int]] = []
+    level = [float(v) for v in values]
+
+    def mean(block: list[int]) -> float:
+        return float(np.average([level[i] for i in block], weights=[counts[i] for i in block]))
+
+    for i in range(len(values)):
+        blocks.append([i])
+        while len(blocks) > 1 and mean(blocks[-2]) > mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    found = np.zeros((len(values), len(values)))
+    for block in blocks:
+        share = np.array([counts[i] for i in block])
+        found[np.ix_(block, block)] = share / share.sum()
+    return found

@@ -1,0 +1,100 @@
+"""The choice in words: what it reached, what it was weighed against, what was out, and what could not be told apart."""
+
+from collections.abc import Sequence
+
+from portraitist.judge.candidates import Candidate, Prefer, Verdict
+from portraitist.judge.gates import beyond
+from portraitist.judge.measures import score
+from portraitist.judge.overfit import ratios
+from portraitist.judge.scorecard import BASE, Losses, Score
+
+NAMED = 4
+"""Most cells that a sentence names; choice.toml has them all."""
+
+
+def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> str:
+    """The choice in words."""
+    chosen, said = verdict.chosen, [reached(verdict.chosen, verdict)]
+    if verdict.ties:
+        top = min(verdict.ties, key=lambda candidate: (-candidate.likeness, candidate.place))
+        said.append(
+            f"{str(top).capitalize()} differs by no more than chance (likeness {top.likeness:.3f} against"
+            f" {chosen.likeness:.3f}, read off all pictures together); near-ties go to the earlier step and the lower"
+            " strength"
+        )
+    if others := [candidate for candidate in verdict.unsure if candidate not in verdict.ties]:
+        said.append(f"Nor can these pictures tell it from {listed(others)}, which by all pictures together are less")
+    if chosen.passed and not all(gate.certain for gate in chosen.gates):
+        names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
+        said.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
+    if (second := verdict.second) is not None:
+        said.append(f"Second is {second} with {second.likeness:.2f} in likeness against {chosen.likeness:.2f}")
+    said += traded(verdict, prefer)
+    more = [c for c in failing if c.likeness > chosen.likeness] if chosen.passed else []
+    if more:
+        top = min(more, key=lambda candidate: (-candidate.likeness, candidate.place))
+        said.append(f"{str(top).capitalize()} would be liker ({top.likeness:.2f}) but is out: {top.faults}")
+    return ". ".join(said) + "."
+
+
+def reached(chosen: Candidate, verdict: Verdict) -> str:
+    """What the chosen reached in identity, colours and agreement."""
+    card, base = chosen.card, verdict.base
+    got = card.scores.get("identity", Score(0, 0, 0, 0))
+    if chosen.passed:
+        said = (
+            f"{str(chosen).capitalize()} is {share(got.mean)} of the way from the base to the references in identity"
+            f" ({share(got.low)} to {share(got.high)})"
+        )
+        if "signature" in card.scores:
+            said += f" and shows {share(card.scores['signature'].mean)} of the character's own colours"
+    else:
+        said = f"Nothing passes every gate; {chosen} fails least: {chosen.faults}. Its identity is {share(got.mean)}"
+    if "agreement" not in card.scores or "agreement" not in base.scores:
+        return said + ". Prompt agreement was not measured: this family has no eyes that read"
+    own = base.scores["agreement"].mean
+    said += f", prompt agreement {card.scores['agreement'].mean:.2f} against the base's {own:.2f}"
+    less = beyond(base)
+    return said + (f"; of the character's own pictures {own - less:.2f} can be read" if less else "")
+
+
+def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
+    """What the front would give for the other preference, if it is another cell."""
+    chosen = verdict.chosen
+    others = [c for c in verdict.front if c.place != chosen.place and c.freedom is not None]
+    if chosen.freedom is None or not others:
+        return []
+    if prefer == "likeness":
+        end, what = max(others, key=lambda c: c.freedom or 0.0), "freest"
+    else:
+        end, what = others[0], "likest"
+    return [
+        f"Of the {len(verdict.front)} that nothing beats in likeness and freedom at once, {end} is the {what}"
+        f" ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"
+    ]
+
+
+def listed(candidates: Sequence[Candidate]) -> str:
+    """The first few by name, and how many more."""
+    named = ", ".join(str(candidate) for candidate in candidates[:NAMED])
+    more = len(candidates) - NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def share(value: float) -> str:
+    """A share in whole percent, without a negative zero."""
+    return f"{round(100 * value):d}%"
+
+
+def alarm(chosen: Candidate, losses: Sequence[Losses]) -> str:
+    """A sentence when the chosen checkpoint draws held-out pictures surely worse than the base would; else ""."""
+    by_step = {found.step: found for found in losses}
+    if BASE not in by_step or chosen.card.step not in by_step:
+        return ""
+    ratio = score(ratios(by_step[chosen.card.step], by_step[BASE]))
+    if ratio.count == 0 or ratio.low <= 1:
+        return ""
+    return (
+        f" Overfitting: its loss on held-out pictures is {ratio.mean:.2f} times the base's;"
+        " see that its pictures do not repeat training scenes."
+    )
