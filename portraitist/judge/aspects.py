@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge import settings
+from portraitist.judge.advising.drawing import BLEEDS, HARD, LEAKS, MISSHAPEN, PLASTIC
+from portraitist.judge.advising.learning import UNVARIED
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
-from portraitist.judge.gates import gates
-from portraitist.judge.measures import MEASURES
+from portraitist.judge.gates import BURNS, COPIES, gates
+from portraitist.judge.measures import MEASURES, difference
 from portraitist.judge.scorecard import BASE, Score, Scorecard
 from portraitist.judge.strips import one_a_step
-from portraitist.judge.telling import called, figure, span, title, written
+from portraitist.judge.telling import called, span, title, written
 
 Word = Literal["good", "fair", "weak"]
 
@@ -27,10 +29,47 @@ WORDS = (
 )
 """What the words mean."""
 
-LIMITS: Mapping[str, float] = {"likeness": 0.5, HELD_OUT: 1.0}
-"""Where good ends for a measure that no gate holds to a limit. Likeness: half of the way from the base to what the
-references have among each other (judged); held-out loss: the base's own, beyond which it learns by heart.
-"""
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Where good ends for a measure: its own value, or (`to_base`) its difference to the base picture by picture."""
+
+    value: float
+    to_base: bool = False
+
+    def says(self, name: str) -> str:
+        """In words."""
+        if self.to_base and MEASURES[name].better == "high":
+            return f"falls by at most {written(name, -self.value)} against the base"
+        side = "at most" if MEASURES[name].better == "low" else "at least"
+        return f"{side} {written(name, self.value)}" + (" beyond the base's" if self.to_base else "")
+
+
+def limits(max_drop: float) -> dict[str, Limit]:
+    """The limits by measure; those that gates hold (judge/gates.py) are the gates' own.
+
+    Likeness: half of the way from the base to what the references have among each other (judged). Held-out loss: the
+    base's own, beyond which it learns by heart. Wordings: matter no more than chance does. What is asked for beyond the
+    captions: as prompt agreement. A second LoRA: costs a fifth (judged). The others are those that advice has.
+    """
+    found = {
+        "agreement": Limit(-max_drop, to_base=True),
+        "identity": Limit(0.0, to_base=True),
+        "copying": Limit(COPIES),
+        "saturation": Limit(BURNS, to_base=True),
+        "likeness": Limit(0.5),
+        HELD_OUT: Limit(1.0),
+        "paraphrase": Limit(1.0),
+        "companion": Limit(-0.2),
+        "leak": Limit(LEAKS),
+        "diversity": Limit(UNVARIED),
+        "bleed": Limit(BLEEDS, to_base=True),
+        "contrast": Limit(HARD, to_base=True),
+        "skin": Limit(PLASTIC, to_base=True),
+        "proportions": Limit(MISSHAPEN, to_base=True),
+    }
+    found |= dict.fromkeys(("obedience", "light", "anatomy"), Limit(-max_drop, to_base=True))
+    return {name: limit for name, limit in found.items() if name in MEASURES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +127,21 @@ def best_cards(dossier: Dossier) -> list[Scorecard]:
 
 
 def marks(dossier: Dossier, card: Scorecard) -> dict[str, Mark]:
-    """The word on each measure of a cell that has a limit: a gate's, or one of LIMITS."""
-    base, found = dossier.base(card), {}
+    """The word on each measure of a cell that has a limit: a gate's, or by the limit itself."""
+    drop, base, found = settings.read(dossier.run).max_drop, dossier.base(card), {}
     known = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+    apart = {name: difference(by, zero, name) for name, (by, zero) in dossier.scored(card).items() if zero}
     if (held := held_out(dossier, card.step)).count:
         known[HELD_OUT] = held
-    for gate in gates(card, base, settings.read(dossier.run).max_drop) if base else ():
-        word: Word = "weak" if not gate.passed else "good" if gate.certain else "fair"
+    for name, limit in limits(drop).items():
+        score = apart.get(name) if limit.to_base else known.get(name)
+        if name in known and score and score.count:
+            found[name] = Mark(against(name, score, limit.value), told(name, known[name]))
+    for gate in gates(card, base, drop) if base else ():
         if gate.name in known:
+            word: Word = "weak" if not gate.passed else "good" if gate.certain else "fair"
             reason = told(gate.name, known[gate.name])
             found[gate.name] = Mark(word, f"{reason}: {gate.says}" if word == "weak" else reason)
-    for name, limit in LIMITS.items():
-        if name in known and name not in found:
-            found[name] = Mark(against(name, known[name], limit), told(name, known[name]))
     return found
 
 
@@ -123,13 +164,10 @@ def of_aspect(aspect: Aspect, known: Mapping[str, Mark]) -> Mark | None:
     return min(there, key=lambda mark: ORDER[mark.word], default=None)
 
 
-def limits(dossier: Dossier) -> list[tuple[str, str]]:
+def told_limits(dossier: Dossier) -> list[tuple[str, str]]:
     """Each respect with the limits that its words are by."""
-    drop = settings.read(dossier.run).max_drop
-    said = {
-        "agreement": f"falls by at most {figure(drop)} against the base",
-        "identity": "no less than the base's",
-        "likeness": f"at least {figure(LIMITS['likeness'])}",
-        HELD_OUT: "no more than the base's",
-    }
-    return [(a.name, "; ".join(f"{title(n)}: {said[n]}" for n in a.measures if n in said)) for a in ASPECTS]
+    known = limits(settings.read(dossier.run).max_drop)
+    return [
+        (aspect.name, "; ".join(f"{title(n)}: {known[n].says(n)}" for n in aspect.measures if n in known))
+        for aspect in ASPECTS
+    ]

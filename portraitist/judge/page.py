@@ -76,7 +76,7 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "aspects": [aspect.name for aspect in aspects.ASPECTS],
         "marked": aspects.matrix(dossier),
         "aspect_words": aspects.WORDS,
-        "limits": aspects.limits(dossier),
+        "limits": aspects.told_limits(dossier),
         "tradeoff": tradeoff.plot(dossier),
         "grid": matrix.matrix(dossier, "grid"),
         "screen": matrix.matrix(dossier, "screen"),
