@@ -159,8 +159,7 @@ class Votes:
         if chosen != measured:
             found = next(found for found, c in known if c == chosen)
             return (
-                f"{self.counted(chosen, measured)}: {span(found)} to what measures alone would choose,"
-                " and that decides"
+                f"{self.counted(chosen, measured)}: {span(found)} to what measures alone would choose, and that decides"
             )
         found, other = max(known, key=lambda pair: pair[0].share)
         if found.high < 0.5:
