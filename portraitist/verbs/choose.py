@@ -1,4 +1,4 @@
-"""Choose: scorecards, losses and votes to `choice.toml` - a checkpoint, a strength, what was second, and why in words."""
+"""Choose: scorecards, losses and votes to `choice.toml` - a checkpoint, a strength, the second, and why in words."""
 
 import math
 from dataclasses import dataclass, field
@@ -131,7 +131,7 @@ def overruling(run: RunFolder) -> Choice | None:
         choice = run.chosen()
     except PortraitistError:
         return None
-    return choice if choice is not None and choice.table.get("by") == "person" else None
+    return choice if choice is not None and choice.overruled else None
 
 
 def again(project: Project, run: RunFolder, choice: Choice) -> str:

@@ -167,6 +167,9 @@ def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_p
     assert found.seen[0].cell == ballot.singles[0].cell
     assert take(pairs={"pair-01": given | {"answer": "b"}}).taken == 1, "a changed mind"
 
+    pair = ballot.pairs[4]
+    votes.append(run, [votes.Vote(pair.b, pair.a, pair.text, pair.seed, "a", "Bo", "2026-01-13", "older", "pair-09")])
+    assert take(pairs={"pair-05": given}).taken == 1, "the same letter, of the other picture"
     before = votes.path(run).read_bytes()
     for changed, says in [
         ({"run": "q"}, "no run named 'q'"),
