@@ -80,7 +80,7 @@ def found(project: Project, names: Sequence[str]) -> list[tuple[Project, RunFold
 
 def one(project: Project, name: str) -> tuple[Project, RunFolder]:
     """A run of the project by its name, or of another project by its folder."""
-    path = Path(name).resolve()
-    if (path / "recipe.lock.toml").is_file() and not (project.runs / name / "recipe.lock.toml").is_file():
-        return Project.open(path.parent.parent), RunFolder(path)
+    run = RunFolder(Path(name).resolve())
+    if run.lock.is_file() and name not in (known.name for known in runs.all_runs(project)):
+        return Project.open(run.path.parent.parent), run
     return project, runs.find(project, name)
