@@ -1,8 +1,10 @@
 """The report: one page that holds what it shows, reads well by ear and by eye, and says what is missing."""
 
+import csv
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +119,54 @@ def test_the_machine_readable_report_holds_the_figures(whole):
     assert (figures["checkpoint"], figures["strength"]) == (values["checkpoint"], values["strength"])
     assert values["stage"] == "report"
     assert values["scores"]["identity"]["low"] <= values["scores"]["identity"]["chosen"]
+
+
+def test_every_card_is_a_row_of_the_table_and_of_the_facts(whole):
+    project, result, _ = whole
+    cards = {card.key[:4]: card for card in scorecard.read(RunFolder(next(project.runs.iterdir())))}
+    assert result.table.name == "scorecards.csv"
+    rows = list(csv.DictReader(result.table.read_text().splitlines()))
+    keys = [(int(row["step"]), float(row["strength"]), float(row["guidance"]), row["stage"]) for row in rows]
+    assert sorted(keys) == sorted(cards)
+    for key, row in zip(keys, rows, strict=True):
+        score = cards[key].scores["likeness"]
+        told = [float(row[f"likeness_{number}"]) for number in ("mean", "low", "high", "count")]
+        assert told == [score.mean, score.low, score.high, score.count]
+    assert {row["mark"] for row in rows} == {"base", "chosen", "runner-up", ""}
+    facts = json.loads(result.facts.read_text())["cards"]
+    assert [fact["scores"]["likeness"]["mean"] for fact in facts] == [float(row["likeness_mean"]) for row in rows]
+
+
+def test_the_front_is_drawn_with_what_is_out_hollow(whole):
+    project, _, found = whole
+    spots = [attributes["class"] for attributes in found.all("circle") if attributes["class"].startswith("spot")]
+    cards = [c for c in scorecard.read(RunFolder(next(project.runs.iterdir()))) if c.stage == "grid" and c.step]
+    assert len(spots) == len(cards)
+    assert spots.count("spot chosen") == 1
+    rows = [attributes for attributes in found.all("td") if attributes.get("class", "").startswith("gates")]
+    assert spots.count("spot out") == sum("out" in cell["class"] for cell in rows[: len(cards) + 1])
+
+
+def test_what_is_left_open_and_asked_of_a_person_is_said(whole):
+    text = whole[2].text
+    assert "Not distinguishable from the choice in likeness, by these pictures: step" in text
+    assert "Are the hands right, as far as they show? not asked yet" in text
+    assert "portraitist vote zorblax --run" in text
+
+
+def test_guidances_that_were_tried_stand_in_a_strip_of_their_own(tmp_path):
+    project = reported.project(tmp_path / "zorblax", count=3, held=0)
+    run = reported.trained(project, steps=60)
+    for step in (0, 50):
+        made = reported.card(run, step, float(step > 0), "grid", reported.PROMPTS, 1)
+    for guidance in (3.0, 4.0):
+        scorecard.append(run, replace(made, guidance=guidance))
+    durable.write_text(run.choice, "step = 50\nstrength = 1.0\nguidance = 4.0\nwhy = 'It is.'\n")
+    found = Page(report(project).report.read_text())
+    assert "Step 50 at strength 1 under each guidance that was tried" in found.text
+    assert "Step 50 at 1, guidance 4 chosen" in found.text
+    alts = [attributes["alt"] for attributes in found.all("img")]
+    assert f"Step 50 at 1, guidance 3: {reported.PROMPTS[0]}, seed 1" in alts
 
 
 def test_the_same_files_make_the_same_page(whole):
