@@ -9,6 +9,7 @@ from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, ignore
 from portraitist.judge import choosing, scorecard, settings
+from portraitist.judge.candidates import Candidate, Verdict
 from portraitist.judge.scorecard import BASE
 from portraitist.project import Project
 
@@ -19,8 +20,10 @@ FORMAT = 1
 class ChooseResult:
     """The choice.
 
+    guidance   to draw with; 0 is that of the recipe, else of the base
     passed     whether it keeps to every gate; otherwise it is what fails least
     runner_up  step, strength and likeness of the second; empty when there was only one to choose from
+    unsure     how many others could not be told from it
     """
 
     run: str
@@ -31,6 +34,8 @@ class ChooseResult:
     prefer: str
     scores: dict[str, float] = field(default_factory=dict)
     runner_up: dict[str, float] = field(default_factory=dict)
+    guidance: float = 0.0
+    unsure: int = 0
 
 
 def choose(
@@ -49,6 +54,7 @@ def choose(
         gone = {card.step for card in cards} - {BASE, *found.steps()}
         cards = [card for card in cards if card.step not in gone]
     base, candidates = choosing.latest(cards, "grid")
+    candidates = [card for card in candidates if card.strength in judging.strengths] or candidates
     if base is None or not candidates:
         base, candidates = choosing.latest(cards, "screen")
     if base is None or not candidates:
@@ -71,16 +77,19 @@ def choose(
         prefer=wanted,
         scores={name: got.mean for name, got in chosen.card.scores.items()},
         runner_up=summary(verdict.second) if verdict.second else {},
+        guidance=chosen.card.guidance,
+        unsure=len(verdict.unsure),
     )
 
 
-def table(verdict: choosing.Verdict, prefer: str) -> dict[str, Any]:
+def table(verdict: Verdict, prefer: str) -> dict[str, Any]:
     """What `choice.toml` holds. Equal scorecards make equal bytes: nothing of when or where."""
     chosen = verdict.chosen
     values: dict[str, Any] = {
         "format": FORMAT,
         "step": chosen.card.step,
         "strength": chosen.card.strength,
+        "guidance": chosen.card.guidance,
         "why": verdict.why,
         "prefer": prefer,
         "passed": chosen.passed,
@@ -103,14 +112,16 @@ def table(verdict: choosing.Verdict, prefer: str) -> dict[str, Any]:
     }
     if verdict.second:
         values["runner_up"] = summary(verdict.second)
-    if verdict.ties:
-        values["ties"] = [summary(candidate) for candidate in verdict.ties]
+    for name, some in (("ties", verdict.ties), ("unsure", verdict.unsure), ("front", verdict.front)):
+        if some:
+            values[name] = [summary(candidate) for candidate in some]
     return values
 
 
-def summary(candidate: choosing.Candidate) -> dict[str, float]:
-    """A candidate in short: step, strength, and the measures that decide."""
-    found = {
-        name: candidate.mean(name) for name in ("likeness", "identity", "agreement") if name in candidate.card.scores
-    }
-    return {"step": candidate.card.step, "strength": candidate.card.strength, **found}
+def summary(candidate: Candidate) -> dict[str, float]:
+    """A candidate in short: step, strength, guidance, and what decides; likeness as all pictures together tell it."""
+    found = {name: candidate.mean(name) for name in ("identity", "agreement") if name in candidate.card.scores}
+    free = {} if candidate.freedom is None else {"freedom": round(candidate.freedom, 6)}
+    card = candidate.card
+    place = {"step": card.step, "strength": card.strength, "guidance": card.guidance}
+    return {**place, "likeness": round(candidate.likeness, 6), **free, **found}
