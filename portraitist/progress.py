@@ -40,8 +40,10 @@ DOES = {
     "train": "training",
     "evaluate": "judging",
     "choose": "choosing",
+    "advise": "advising",
     "export": "exporting",
     "report": "writing the report",
+    "compare": "comparing runs",
     "recover": "making the recovery adapter",
 }
 

@@ -1,8 +1,12 @@
-"""Tables as TOML has them: read from text, changed at dotted keys, laid one over the other."""
+"""Tables as TOML has them: read from text, changed at dotted keys, laid one over the other, and in the text itself."""
 
+import copy
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import tomli_w
 
 from portraitist.errors import PortraitistError
 
@@ -78,3 +82,48 @@ def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def rewritten(text: str, changes: Mapping[str, Any]) -> tuple[str, bool]:
+    """TOML text with values put at dotted keys, and whether its comments and order are still there.
+
+    List items go by number. A key stands in one line, or is added to its table; text that does not bear that is
+    written anew from its values, without comments. Raises PortraitistError for text that is no TOML.
+    """
+    meant, edited = parse(text, "the file"), text
+    for dotted, value in changes.items():
+        place(meant, dotted.split("."), copy.deepcopy(value))
+        edited = put(edited, dotted, value)
+    try:
+        kept = tomllib.loads(edited) == meant
+    except tomllib.TOMLDecodeError:
+        kept = False
+    return (edited, True) if kept else (tomli_w.dumps(meant), False)
+
+
+def put(text: str, dotted: str, value: Any) -> str:
+    """TOML text with one line changed or added; what it then says is for the caller to see."""
+    *table, key = dotted.split(".")
+    header, turn = (".".join(table[:-1]), int(table[-1])) if table and table[-1].isdigit() else (".".join(table), None)
+    lines, said = text.splitlines(), tomli_w.dumps({key: value}).strip()
+    wanted = f"[[{header}]]" if turn is not None else f"[{header}]"
+    starts = [
+        i for i, line in enumerate(lines) if line.strip().startswith("[") and line.partition("#")[0].strip() == wanted
+    ]
+    if not header:
+        begin = 0
+    elif len(starts) > (turn or 0):
+        begin = starts[turn or 0] + 1
+    else:
+        return "\n".join([*lines, *[""] * bool(lines), wanted, said]) + "\n"
+    end = next((i for i in range(begin, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
+    for i in range(begin, end):
+        if match := re.match(rf"\s*(?:{re.escape(key)}|\"{re.escape(key)}\")\s*=[^#\n\"']*(#.*)?$", lines[i]):
+            lines[i] = f"{said}  {match[1]}" if match[1] else said
+            return "\n".join(lines) + "\n"
+        if re.match(rf"\s*{re.escape(key)}\s*=", lines[i]):
+            lines[i] = said
+            return "\n".join(lines) + "\n"
+    while end > begin and not lines[end - 1].strip():
+        end -= 1
+    return "\n".join([*lines[:end], said, *lines[end:]]) + "\n"

@@ -122,12 +122,42 @@ def report(
     return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
 
 
+@app.command(sort_key=10)
+def compare(
+    folder: Folder,
+    /,
+    *names: Annotated[
+        str, Parameter(help="Runs by name, or a run's folder anywhere; without any the two newest. At most four.")
+    ],
+    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it the folder.")] = None,
+    as_json: Json = False,
+) -> Work:
+    """Hold runs against each other: what differs in recipe, scores and pictures, and what chance could explain."""
+    from portraitist.verbs.compare import compare as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, names, out=out, emit=emit))
+
+
 @app.command(sort_key=11)
-def run(folder: Folder, /, *, changes: Changes = (), as_json: Json = False) -> Work:
+def run(
+    folder: Folder,
+    /,
+    *,
+    changes: Changes = (),
+    rounds: Annotated[
+        int | None,
+        Parameter(show_default=False, help="Take advice and run again, at most so often in all; the best is kept."),
+    ] = None,
+    as_json: Json = False,
+) -> Work:
     """Do all that is not yet done, from the pictures to the report. Run it again to go on after a stop."""
+    from portraitist.rounds import rounds as repeated
     from portraitist.run import run as verb
 
     project, recipe = opened(folder, changes)
+    if rounds is not None:
+        return Work(folder, lambda emit, stop: repeated(project, recipe, rounds, emit=emit, stop=stop), patient=True)
     return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop), patient=True)
 
 

@@ -1,0 +1,153 @@
+"""Symptoms of what is drawn: who comes unasked, what comes along, and how it looks. Pure.
+
+A measure that was not taken says nothing: its symptom is then not looked for, which is told (see signs.py).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from portraitist.judge.advising.evidence import AUDIT, CARDS, NONE, Fact, Seen, Symptom
+from portraitist.judge.advising.learning import REACHED, gate
+from portraitist.judge.measures import interval
+from portraitist.judge.scorecard import Drawn, Score
+
+LEAKS = 0.3
+"""Of the way from the base to the named pictures, from which on prompts without the trigger draw the character. Mini's
+plain runs go all of it; with `training.preserve` they go a quarter after 100 steps and none after 200
+(benchmarks/preservation.md)."""
+
+WAVERS = 0.25
+"""Spread of identity over seeds of one prompt (standard deviation), from which on the face drifts. Judged."""
+
+APART = 0.25
+"""Identity by which one framing falls behind the others before that counts as drift. Judged."""
+
+BLEEDS, HARD, PLASTIC, MISSHAPEN = 0.2, 3.0, 0.2, 0.2
+"""Of bleed, contrast, skin and proportions, beyond the base's own. Judged."""
+
+FEWEST = 3
+"""Pictures of a framing below which it is not compared."""
+
+
+def leak(seen: Seen) -> Symptom | None:
+    """Prompts that do not name the character draw it."""
+    found = seen.taken("leak")
+    if found is None or found[1].mean <= LEAKS or found[1].low <= 0:
+        return None
+    got = found[1]
+    says = f"Prompts without the trigger draw the character, {got.mean:.0%} of the way from the base"
+    fact = Fact.of_score("leak", got, LEAKS, f"step {found[0].step}, unnamed", CARDS)
+    return Symptom("leak", says, 0.45, got.low > LEAKS, (fact,))
+
+
+def nameless(seen: Seen) -> Symptom | None:
+    """The trigger does not call the character: named pictures are hardly like it, and no liker than unnamed ones, or
+    captions do not hold the trigger as they should."""
+    pair, leaks = seen.last(), seen.taken("leak")
+    identity = pair[0].scores.get("identity", NONE) if pair else NONE
+    if not identity.count or identity.high >= REACHED:
+        return None
+    facts = [Fact.of_score("identity", identity, REACHED, "prompts with the trigger", CARDS)]
+    found = list(seen.found("trigger_missing", "trigger_known", "trigger_late"))
+    alike = leaks is not None and leaks[1].low > 0.7
+    if leaks is not None and alike:
+        facts.append(Fact.of_score("leak", leaks[1], 0.7, "prompts without it", CARDS))
+    if not alike and not found:
+        return None
+    facts += [Fact.plain(one.check, len(one.pictures), 0, one.says, AUDIT) for one in found]
+    why = found[0].says if found else "without it they come as like"
+    names = tuple(dict.fromkeys(name for one in found for name in one.pictures))
+    says = f"The trigger hardly calls the character ({identity.mean:.0%} in identity): {why}"
+    return Symptom("nameless", says, 0.7, alike, tuple(facts), names)
+
+
+def bleed(seen: Seen) -> Symptom | None:
+    """Backgrounds of training pictures come along where others are asked."""
+    return surely(seen, "bleed", "bleed", BLEEDS, 0.4, "Backgrounds of training pictures come where others are asked")
+
+
+def burnt(seen: Seen) -> Symptom | None:
+    """Colours or contrast leave the references' range, beyond what the base's own do."""
+    facts, words, sure = [], [], False
+    colour = gate(seen, "saturation")
+    if colour and not colour.passed:
+        facts.append(Fact("saturation", colour.value, colour.low, colour.high, colour.limit, "less the base's", CARDS))
+        words.append(colour.says)
+        sure = colour.low > colour.limit
+    hard = seen.gained("contrast")
+    if hard.count and hard.mean > HARD and hard.low > 0:
+        facts.append(Fact.of_score("contrast", hard, HARD, "less the base's", CARDS))
+        words.append(f"contrast and edges leave the references' range by {hard.mean:.1f}")
+        sure = sure or hard.low > HARD
+    if not words:
+        return None
+    return Symptom("burnt", f"Pictures are overdone: {', and '.join(words)}", 0.5, sure, tuple(facts))
+
+
+def plastic(seen: Seen) -> Symptom | None:
+    """Skin has less of its fine detail than the realism set's."""
+    return surely(seen, "plastic", "skin", PLASTIC, 0.4, "Skin is smoother than in the realism set")
+
+
+def misshapen(seen: Seen) -> Symptom | None:
+    """Proportions leave those of the references."""
+    says = "Proportions are not those of the references"
+    return surely(seen, "misshapen", "proportions", MISSHAPEN, 0.45, says)
+
+
+def surely(seen: Seen, name: str, measure: str, limit: float, severity: float, says: str) -> Symptom | None:
+    """A symptom by one measure, less the base's of the same shots: its mean beyond the limit, and more than chance."""
+    got = seen.gained(measure)
+    if not got.count or got.mean <= limit or got.low <= 0:
+        return None
+    fact = Fact.of_score(measure, got, limit, "the last checkpoint less the base", CARDS)
+    return Symptom(name, f"{says} ({got.mean:.2f} beyond the base)", severity, got.low > limit, (fact,))
+
+
+def drift(seen: Seen) -> Symptom | None:
+    """The character changes from seed to seed, or in one framing."""
+    pair = seen.last()
+    if pair is None:
+        return None
+    facts, words = [], []
+    wobble, groups = over_seeds(pair[0].pictures)
+    if groups >= FEWEST and wobble > WAVERS:
+        facts.append(Fact.plain("identity", wobble, WAVERS, f"spread over seeds of {groups} prompts", CARDS))
+        words.append(f"its identity varies by {wobble:.2f} from seed to seed")
+    for framing, behind in sorted(framings(pair[0].pictures).items()):
+        if behind.mean > APART and behind.low > 0:
+            facts.append(Fact.of_score("identity", behind, APART, f"others less {framing}", CARDS))
+            words.append(f"in {framing} pictures it is less itself by {behind.mean:.2f}")
+    if not words:
+        return None
+    sure = any(fact.low > APART for fact in facts if fact.limit == APART)
+    return Symptom("drift", f"The character drifts: {', and '.join(words)}", 0.5, sure, tuple(facts))
+
+
+def over_seeds(pictures: Sequence[Drawn]) -> tuple[float, int]:
+    """Standard deviation of identity within prompts, and over how many prompts of two seeds or more."""
+    by_text = defaultdict(list)
+    for drawn in pictures:
+        if "identity" in drawn.scores:
+            by_text[drawn.text].append(drawn.scores["identity"])
+    spreads = [np.var(values, ddof=1) for values in by_text.values() if len(values) > 1]
+    return (float(np.sqrt(np.mean(spreads))), len(spreads)) if spreads else (0.0, 0)
+
+
+def framings(pictures: Sequence[Drawn]) -> dict[str, Score]:
+    """By framing, as prompts begin ("close-up of ..."), the identity of all other framings less its own."""
+    by_framing = defaultdict(list)
+    for drawn in pictures:
+        framing, of, _ = drawn.text.partition(" of ")
+        if of and "identity" in drawn.scores:
+            by_framing[framing].append(drawn.scores["identity"])
+    enough = {framing: values for framing, values in by_framing.items() if len(values) >= FEWEST}
+    found = {}
+    for framing, values in enough.items() if len(enough) > 1 else ():
+        others = np.concatenate([other for name, other in enough.items() if name != framing])
+        apart = others.mean() - np.asarray(values)  # the others' mean is over more pictures: its own chance is left out
+        low, high = interval(apart)
+        found[framing] = Score(float(apart.mean()), low, high, len(values))
+    return found

@@ -1,0 +1,135 @@
+"""Changes of a recipe that advice is made of, each held against the recipe's own preset. Pure."""
+
+from typing import Any
+
+from portraitist.judge.advising.changes import usual, usual_steps
+from portraitist.recipe import Recipe
+
+FAR = 1.5
+"""How many times the preset's value a setting is off before it is blamed. Judged: less is within what presets bore."""
+
+Blamed = dict[str, tuple[Any, str]]
+"""By key: the value to go back to, and why it is to blame."""
+
+
+def slower(recipe: Recipe, by: float) -> dict[str, Any]:
+    """A lower rate: the preset's where that is far below, else so many times lower. Prodigy, which finds its rate, is
+    given up."""
+    own, plain = recipe.training.rate, usual(recipe, "training.rate")
+    if recipe.training.optimiser == "prodigy":
+        return {"training.optimiser": usual(recipe, "training.optimiser"), "training.rate": plain}
+    return {"training.rate": plain if own > FAR * plain else significant(own / by)}
+
+
+def faster(recipe: Recipe, by: float) -> dict[str, Any]:
+    """A higher rate, at most 1; Prodigy finds its own."""
+    return (
+        {}
+        if recipe.training.optimiser == "prodigy"
+        else {"training.rate": significant(min(1.0, recipe.training.rate * by))}
+    )
+
+
+def steadier(recipe: Recipe) -> dict[str, Any]:
+    """Gradients clipped and a start that is warmed up, where they are not."""
+    found: dict[str, Any] = {} if recipe.training.max_gradient else {"training.max_gradient": 1.0}
+    return found if recipe.training.warmup else {**found, "training.warmup": max(1, recipe.steps // 20)}
+
+
+def wider(recipe: Recipe) -> dict[str, Any]:
+    """A precision with a longer range, in place of float16."""
+    return {"model.precision": "bfloat16"} if recipe.model.precision == "float16" else {}
+
+
+def longer(recipe: Recipe, run: str) -> dict[str, Any]:
+    """Half as many steps more: as a fork that starts from the run's end, or in the last stage where no run is named."""
+    last = len(recipe.stages) - 1
+    more = max(1, recipe.steps // 2)
+    if not run or recipe.adapter.start:
+        return {f"stages.{last}.steps": recipe.stages[-1].steps + more}
+    stage = recipe.stages[-1].model_copy(update={"steps": more})
+    alone = {"stages.0.steps": more} if not last else {"stages": [stage.model_dump(mode="json")]}
+    return {"parent": run, **alone}
+
+
+def apart(recipe: Recipe) -> dict[str, Any]:
+    """The noun held to the base; nothing where it is held already."""
+    return {} if recipe.training.preserve else {"training.preserve": 1.0}
+
+
+def guidance(recipe: Recipe) -> dict[str, Any]:
+    """The preset's guidance, where the recipe's is above it."""
+    plain = usual(recipe, "judging.guidance")
+    return {"judging.guidance": plain} if 0 < plain < recipe.judging.guidance else {}
+
+
+def weak(recipe: Recipe) -> Blamed:
+    """Settings that let a run learn far less than the preset would."""
+    how, found, steps = recipe.training, dict[str, tuple[Any, str]](), usual_steps(recipe)
+    rate = usual(recipe, "training.rate")
+    if how.optimiser == usual(recipe, "training.optimiser") and how.rate * FAR < rate:
+        found["training.rate"] = (rate, f"the rate {how.rate:g} is far below the preset's {rate:g}")
+    for i, stage in enumerate(recipe.stages):
+        if stage.rate * FAR < 1:
+            found[f"stages.{i}.rate"] = (1.0, f"the stage {stage.name!r} takes {stage.rate:g} of the rate")
+    last = len(recipe.stages) - 1
+    if recipe.steps * FAR < steps:
+        more = recipe.stages[-1].steps + steps - recipe.steps
+        found[f"stages.{last}.steps"] = (more, f"{recipe.steps} steps show far fewer pictures than the preset's")
+        found[f"stages.{last}.name"] = (
+            f"{recipe.stages[-1].name}-longer",
+            "it is to be another run, on its own schedule",
+        )
+    if how.warmup * 2 > recipe.steps:
+        found["training.warmup"] = (usual(recipe, "training.warmup"), f"the rate is warmed up for {how.warmup} steps")
+    if how.ema and 1 / (1 - how.ema) > recipe.steps:
+        found["training.ema"] = (usual(recipe, "training.ema"), f"an average of {how.ema:g} lags {recipe.steps} steps")
+    if recipe.data.dropout > 0.5:
+        found["data.dropout"] = (0.05, f"{recipe.data.dropout:.0%} of captions are left out")
+    return {**found, **small(recipe)}
+
+
+def small(recipe: Recipe) -> Blamed:
+    """An adapter that can hold far less than the preset's."""
+    adapter, found = recipe.adapter, dict[str, tuple[Any, str]]()
+    if adapter.kind == usual(recipe, "adapter.kind") == "lora":
+        rank = usual(recipe, "adapter.rank")
+        if adapter.rank * FAR < rank:
+            found["adapter.rank"] = (rank, f"rank {adapter.rank} is far below the preset's {rank}")
+        if adapter.alpha and adapter.alpha * FAR < adapter.rank:
+            found["adapter.alpha"] = (0.0, f"alpha {adapter.alpha:g} scales it to {adapter.alpha / adapter.rank:.2g}")
+        if adapter.dropout > 0.3:
+            found["adapter.dropout"] = (0.0, f"{adapter.dropout:.0%} of its inputs are dropped")
+    return found
+
+
+def strong(recipe: Recipe) -> Blamed:
+    """Settings that drive a run far harder than the preset would."""
+    how, adapter, found = recipe.training, recipe.adapter, dict[str, tuple[Any, str]]()
+    rate, steps, rank = usual(recipe, "training.rate"), usual_steps(recipe), usual(recipe, "adapter.rank")
+    if how.optimiser == usual(recipe, "training.optimiser") and how.rate > FAR * rate:
+        found["training.rate"] = (rate, f"the rate {how.rate:g} is far above the preset's {rate:g}")
+    if recipe.steps > FAR * steps and len(recipe.stages) == 1:
+        found["stages.0.steps"] = (steps, f"{recipe.steps} steps show far more pictures than the preset's")
+        found["stages.0.name"] = (f"{recipe.stages[0].name}-shorter", "it is to be another run, on its own schedule")
+    if adapter.kind == usual(recipe, "adapter.kind") == "lora":
+        if adapter.rank > FAR * rank:
+            found["adapter.rank"] = (rank, f"rank {adapter.rank} is far above the preset's {rank}")
+        if adapter.alpha > FAR * adapter.rank:
+            found["adapter.alpha"] = (0.0, f"alpha {adapter.alpha:g} scales it by {adapter.alpha / adapter.rank:.2g}")
+    return found
+
+
+def source(recipe: Recipe, blamed: Blamed) -> str:
+    """Where it stands that the preset's values are better: its own word on them; G1 where nothing is blamed."""
+    if not blamed:
+        return "guide: G1"
+    told = usual(recipe, "standing") or {}
+    plain = (".".join(part for part in key.split(".") if not part.isdigit()) for key in blamed)
+    words = [told[key] for key in plain if key in told]
+    return next((one for one in words if one.startswith("measured")), "judged: by the preset")
+
+
+def significant(value: float) -> float:
+    """A number with two digits that count."""
+    return float(f"{value:.2g}")

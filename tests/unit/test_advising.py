@@ -1,0 +1,248 @@
+"""Symptoms by planted numbers: each is seen where it was planted, and a healthy run is left in peace."""
+
+import random
+
+import pytest
+
+from portraitist.audit import Finding
+from portraitist.events import Failed, Finished, Overflowed, Stepped
+from portraitist.judge import measures
+from portraitist.judge.advising import signs, training
+from portraitist.judge.advising.evidence import Need, Seen
+from portraitist.judge.advising.signs import symptoms
+from portraitist.judge.scorecard import Drawn, Losses, Score, Scorecard
+from portraitist.recipe import Recipe
+
+STEPS = (50, 100, 150, 200, 250, 300)
+FRAMINGS = ("close-up", "half body", "full body", "portrait")
+HEALTHY = {"identity": 0.95, "signature": 0.45, "agreement": 0.85, "copying": 0.05, "saturation": 1.0, "contrast": 0.2}
+PLAIN = {"identity": 0.0, "signature": 0.05, "agreement": 0.87, "copying": 0.0, "saturation": 0.8, "contrast": 0.1}
+WOBBLE = (0.04, -0.03, 0.02, -0.03, 0.01, -0.01, 0.03, -0.03)
+
+
+def card(step, stage="screen", noise=1.0, **means):
+    """A card of eight pictures, two seeds of four framings, whose values lie closely around these means."""
+    facts = {**(HEALTHY if step else PLAIN), **means}
+    facts["likeness"] = (facts["identity"] + facts["signature"]) / 2
+    pictures = [
+        Drawn(f"p{i}", f"{FRAMINGS[i % 4]} of zorblax", i // 4 + 1, "",
+              {name: value + noise * WOBBLE[(i + len(name)) % 8] for name, value in facts.items()})
+        for i in range(8)
+    ]  # fmt: skip
+    return Scorecard(
+        step, 1.0 if step else 0.0, stage, measures.scores([one.scores for one in pictures]), "g", "e", pictures
+    )
+
+
+def of_set(step, **values):
+    """A card with measures that are of sets of pictures: mean and interval."""
+    return Scorecard(step, 1.0, "probe", {name: Score(*got, 8) for name, got in values.items()}, "g", "e")
+
+
+def losses(train, held=(), count=4):
+    """Losses of the base and of each step, as shares of the base's on `count` samples that differ a little."""
+    base = [0.5 + 0.02 * i for i in range(count)]
+    held = held or [None] * len(train)
+    found = [Losses(0, [0.5], [0.5], [0.5], base, base if held[0] else (), "y")]
+    for step, ours, theirs in zip(STEPS, train, held, strict=True):
+        shares = [1 + WOBBLE[i] / 4 for i in range(count)]
+        each = [b * ours * s for b, s in zip(base, shares, strict=True)]
+        kept = [b * theirs * s for b, s in zip(base, shares, strict=True)] if theirs else ()
+        found.append(Losses(step, [0.5], [0.5], [0.5], each, kept, "y"))
+    return found
+
+
+WELL = losses((0.9, 0.84, 0.8, 0.77, 0.73, 0.71), (0.99, 1.01, 1.04, 1.08, 1.12, 1.14))
+"""Losses of a run of 40 pictures by the preset, as one was measured."""
+
+
+def record(steps=300, jumps=(), by=9.0, seed=1):
+    """A record of training whose losses and gradients are as uneven as mini's, with jumps."""
+    draw = random.Random(seed)
+    found = []
+    for step in range(1, steps + 1):
+        factor = by if step in jumps else 1.0
+        loss, gradient = 0.24 * draw.lognormvariate(0, 0.15), 0.08 * draw.lognormvariate(0, 0.2)
+        found.append(Stepped(step=step, loss=loss * factor, gradient=gradient * factor, rate=3e-3, seconds=0.4))
+    return [*found, Finished(verb="train", seconds=1.0)]
+
+
+def run(last=None, **course):
+    """Cards of the base and of six checkpoints; `last` are the last one's means, `course` each step's by measure."""
+    found = [card(0)]
+    for i, step in enumerate(STEPS):
+        means = {name: values[i] for name, values in course.items()}
+        found.append(card(step, **(means | (last or {}) if step == STEPS[-1] else means)))
+    return found
+
+
+def names(cards=None, lost=WELL, events=None, **more):
+    """Names of the symptoms found, the first first."""
+    return [one.name for one in symptoms(None, run() if cards is None else cards, lost, events or record(), **more)]
+
+
+def test_a_healthy_run_is_left_in_peace():
+    assert names() == []
+    assert names(run(identity=(0.8, 0.9, 0.93, 0.94, 0.95, 0.95), signature=(0.2, 0.3, 0.4, 0.44, 0.45, 0.46))) == []
+    healthy = of_set(300, leak=(0.05, -0.05, 0.15), diversity=(0.95, 0.9, 1.0))
+    assert names([*run(), healthy]) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_uneven_but_even_tempered_record_has_no_spikes(seed):
+    assert training.spikes(Seen(events=record(seed=seed))) is None
+
+
+def test_what_was_not_measured_is_never_guessed():
+    assert symptoms(None, []) == []
+    assert set(signs.unknown(Seen())) == {sign.name for sign in signs.SIGNS}
+    seen = Seen(cards=run(), losses=WELL, events=record())
+    assert signs.unknown(seen) == ["memory", "leak", "bleed", "misshapen", "plastic"]
+
+
+DEAD = {"identity": 0.01, "signature": 0.05, "agreement": 0.87, "saturation": 0.8, "contrast": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("cards", "lost"),
+    [
+        (run(**{name: [value] * 6 for name, value in DEAD.items()}), losses([1.0] * 6, [1.0] * 6)),
+        (run(**{name: [value] * 6 for name, value in DEAD.items()}), ()),
+        ([], losses([1.0] * 6, [1.0] * 6)),
+    ],
+    ids=["both", "pictures alone", "losses alone"],
+)
+def test_a_dead_adapter_is_told_alone(cards, lost):
+    found = symptoms(None, cards, lost, record())
+    assert [one.name for one in found] == ["dead"]
+    assert found[0].certain == bool(cards and lost)
+
+
+def test_pictures_of_the_base_from_an_adapter_that_learnt_are_no_dead_one():
+    """A strength of nothing, say: its losses moved."""
+    assert "dead" not in names(run(**{name: [value] * 6 for name, value in DEAD.items()}))
+
+
+RISING = {"identity": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "signature": (0.1, 0.12, 0.14, 0.16, 0.2, 0.24)}
+FALLING = losses((0.99, 0.97, 0.95, 0.93, 0.91, 0.89), (0.99, 0.98, 0.97, 0.96, 0.95, 0.94))
+
+
+@pytest.mark.parametrize(
+    ("cards", "lost", "certain"),
+    [(run(**RISING), FALLING, True), (run(**RISING), (), True), (run(), FALLING, False)],
+    ids=["by both", "by pictures", "by losses"],
+)
+def test_a_run_that_ended_early(cards, lost, certain):
+    found = symptoms(None, cards, lost, record())
+    assert [one.name for one in found] == ["underfit"]
+    assert found[0].certain == certain
+
+
+def test_what_was_better_before_did_not_end_early():
+    falls = run(identity=(0.9, 0.9, 0.9, 0.85, 0.7, 0.6), signature=(0.5, 0.5, 0.5, 0.4, 0.3, 0.2))
+    assert "underfit" not in names(falls, lost=())
+
+
+FEW = losses((0.64, 0.39, 0.29, 0.24, 0.22, 0.21), (0.93, 1.11, 1.31, 1.52, 1.67, 1.77))
+"""Losses of a run of 8 pictures, as measured (benchmarks/mini.md)."""
+
+
+def test_learnt_by_heart_by_losses():
+    found = symptoms(None, run(), FEW, record())
+    assert [(one.name, one.certain) for one in found] == [("overfit", True)]
+    assert found[0].facts[0].value == pytest.approx(1.77, abs=0.01)
+    assert "1.77 times the base's" in found[0].says
+
+
+def test_one_held_out_picture_makes_it_likely_but_not_certain():
+    lost = losses((0.64, 0.39, 0.29, 0.24, 0.22, 0.21), (0.93, 1.11, 1.31, 1.52, 1.67, 1.77), count=1)
+    found = symptoms(None, run(), lost, record())
+    assert [(one.name, one.certain) for one in found] == [("overfit", False)]
+
+
+def test_without_held_out_pictures_the_trained_ones_tell():
+    assert names(lost=losses((0.64, 0.39, 0.29, 0.24, 0.22, 0.21))) == ["overfit"]
+    assert names(lost=losses((0.9, 0.84, 0.8, 0.77, 0.73, 0.71))) == []
+
+
+def test_learnt_by_heart_by_copies_and_by_sameness():
+    assert names(run(last={"copying": 0.8})) == ["overfit"]
+    assert names([*run(), of_set(300, diversity=(0.4, 0.3, 0.5))]) == ["overfit"]
+
+
+def test_prompts_that_are_no_longer_heard():
+    assert names(run(last={"agreement": 0.6})) == ["deaf"]
+
+
+@pytest.mark.parametrize(("leak", "seen"), [((0.9, 0.8, 1.0), ["leak"]), ((0.2, 0.1, 0.3), []), ((0.4, -0.1, 0.9), [])])
+def test_a_character_that_comes_unasked(leak, seen):
+    assert names([*run(), of_set(300, leak=leak)]) == seen
+
+
+def test_a_trigger_that_calls_nobody():
+    weak = run(last={"identity": 0.4, "signature": 0.2}, identity=[0.4] * 6, signature=[0.2] * 6)
+    assert "nameless" in names([*weak, of_set(300, leak=(1.0, 0.9, 1.1))])
+    missing = Finding("trigger_missing", "", "block", "no caption holds it", "Caption.", 0, ("a.png",))
+    found = {one.name: one for one in symptoms(None, weak, WELL, record(), findings=[missing])}
+    assert found["nameless"].pictures == ("a.png",)
+    waived = Finding("trigger_missing", "", "block", "no caption holds it", "Caption.", 0, ("a.png",), "", "so it is")
+    assert "nameless" not in names(weak, findings=[waived])
+    assert names(findings=[missing]) == [], "it calls the character all the same"
+
+
+@pytest.mark.parametrize("fault", [{"saturation": 20.0}, {"contrast": 9.0}])
+def test_burnt_pictures(fault):
+    assert names(run(last=fault)) == ["burnt"]
+
+
+def test_a_face_that_drifts_from_seed_to_seed_or_in_one_framing():
+    assert "drift" in names([*run()[:-1], card(300, noise=30.0)])
+    cards, last = run(), card(300)
+    behind = [
+        Drawn(d.prompt, d.text, d.seed, "", {**d.scores, "identity": d.scores["identity"] - 0.4 * ("full" in d.text)})
+        for d in [*last.pictures, *(Drawn(d.prompt, d.text, d.seed + 2, "", d.scores) for d in last.pictures)]
+    ]
+    cards[-1] = Scorecard(300, 1.0, "screen", measures.scores([d.scores for d in behind]), "g", "e", behind)
+    found = symptoms(None, cards, WELL, record())
+    assert [one.name for one in found] == ["drift"]
+    assert "in full body pictures" in found[0].says
+
+
+def test_spikes_are_seen_and_named():
+    found = symptoms(None, run(), WELL, record(jumps=(120, 180, 181, 240)))
+    assert [(one.name, one.certain) for one in found] == [("spikes", True)]
+    assert "steps 120, 180, 181, 240" in found[0].facts[0].of
+    assert names(events=record(jumps=(120,))) == [], "one is chance"
+    overflows = [*record(), *(Overflowed(step=5, scale=2.0**i) for i in range(6))]
+    assert names(events=overflows) == ["spikes"]
+
+
+def test_a_stop_that_is_not_finite_goes_before_all_else():
+    problem = "Step 137: loss nan, gradient norm 3.2; the weights were not touched"
+    stopped = [*record(steps=136)[:-1], Failed(verb="train", problem=problem, remedy="")]
+    found = symptoms(None, run(identity=[0.2] * 6), WELL, stopped)
+    assert [one.name for one in found] == ["stopped"]
+    assert found[0].facts[0].value == 137
+    assert names(events=[*stopped, *record()]) == [], "it went on after"
+    assert names(events=[*record(), Failed(verb="train", problem="No space", remedy="")]) == []
+
+
+@pytest.mark.parametrize("train", [(0.9, 0.95, 1.0, 1.1, 1.2, 1.3), (0.8, 0.75, 0.78, 0.8, 0.82, 0.84)])
+def test_training_that_undoes_what_it_did(train):
+    assert names(lost=losses(train, [1.0] * 6)) == ["diverged"]
+
+
+def test_a_card_without_room():
+    assert names(need=Need(30.0, 24.0)) == ["memory"]
+    assert names(need=Need(20.0, 24.0)) == []
+    assert symptoms(None, [], need=Need(30.0, 24.0))[0].severity == 1.0, "nothing was trained"
+
+
+def test_the_worst_and_surest_comes_first():
+    cards = [*run(last={"saturation": 20.0}), of_set(300, leak=(0.9, 0.8, 1.0))]
+    assert names(cards, lost=FEW) == ["overfit", "burnt", "leak"]
+
+
+def test_the_recipes_own_limit_counts():
+    lax = Recipe.model_validate({"judging": {"max_drop": 0.5}})
+    assert names(run(last={"agreement": 0.6}), recipe=lax) == []

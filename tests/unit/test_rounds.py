@@ -1,0 +1,173 @@
+"""Rounds: what is kept, what comes next, when it ends, and that a stop in between loses nothing."""
+
+import re
+
+import pytest
+import tomli_w
+
+from portraitist import durable, recipe, rounds, runs, show
+from portraitist.errors import PortraitistError
+from portraitist.judge import measures, scorecard
+from portraitist.judge.advising import gain
+from portraitist.judge.advising.advice import Action, Advice, Expected
+from portraitist.judge.advising.changes import Change
+from portraitist.judge.advising.evidence import Seen, Symptom
+from portraitist.judge.scorecard import Drawn, Score, Scorecard
+from portraitist.rounds import Plan, Round, Story
+from portraitist.runs import Choice
+from tests import reported
+
+WOBBLE = (0.02, -0.02, 0.01, -0.01)
+
+
+def card(likeness=0.6, grid="g", stage="grid", wobble=1.0, **means):
+    """The card of step 300 at full strength: eight pictures around these means."""
+    facts = {"likeness": likeness, "saturation": 1.0} | means
+    pictures = [
+        Drawn(f"p{i}", f"text {i}", 1, "", {n: v + wobble * WOBBLE[i % 4] for n, v in facts.items()}) for i in range(8)
+    ]
+    return Scorecard(300, 1.0, stage, measures.scores([d.scores for d in pictures]), grid, "e", pictures)
+
+
+def judged(*cards, passed=True, **seen):
+    """What is known of a run, and its choice."""
+    return Seen(cards=cards, **seen), Choice(300, 1.0, "so", {"passed": passed})
+
+
+def advice(settings=None, dataset=(), says="It ails", expects=("likeness", "up")):
+    """One advice."""
+    return Advice(
+        Symptom("ailing", says, 0.5, True, ()), ("so",), (Expected(*expects),), "judged",
+        tuple(Change(key, None, value) for key, value in (settings or {}).items()), dataset,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("new", "best", "kept", "says"),
+    [
+        (judged(card(0.7)), judged(card(0.6)), True, r"likeness \+0.10"),
+        (judged(card(0.6, wobble=-1)), judged(card(0.61)), False, "nothing gained"),
+        (judged(card(0.62, wobble=-9.0)), judged(card(0.6)), False, "it may be worse"),
+        (judged(card(0.4)), judged(card(0.6)), False, "it may be worse"),
+        (judged(card(0.7), passed=False), judged(card(0.6)), False, "no longer keeps to every gate"),
+        (judged(card(0.7), passed=False), judged(card(0.6), passed=False), True, "likeness"),
+        (judged(card(0.7, grid="h")), judged(card(0.6)), False, "do not compare"),
+        (judged(), judged(card(0.6)), False, "not judged"),
+        (judged(card(0.7, stage="screen")), judged(card(0.6)), True, "likeness"),
+    ],
+)
+def test_a_round_is_kept_when_it_is_surely_not_worse_and_brought_something(new, best, kept, says):
+    found = gain.held(new, best, [Expected("likeness", "up")])
+    assert found.kept == kept
+    assert re.search(says, found.says)
+
+
+def probe(leak):
+    """A card of what the character does unasked."""
+    return Scorecard(300, 1.0, "probe", {"leak": Score(leak, leak - 0.1, leak + 0.1, 4)}, "g", "e")
+
+
+def test_an_equal_likeness_is_kept_where_what_was_advised_has_moved():
+    expects = [Expected("leak", "down")]
+    cured, still = judged(card(0.59), probe(0.1)), judged(card(0.59), probe(0.9))
+    before = judged(card(0.6), probe(0.9))
+    assert gain.held(cured, before, expects).kept
+    assert not gain.held(still, before, expects).kept
+    burnt, calm = judged(card(0.6, saturation=12.0)), judged(card(0.6, saturation=2.0))
+    assert gain.held(calm, burnt, [Expected("saturation", "down")]).kept
+    assert not gain.held(burnt, calm, [Expected("saturation", "down")]).kept
+
+
+FIRST = Round("one", {"training.batch": 4}, "", 300, 1.0, {}, True, "the first")
+OWN = recipe.Recipe()
+
+
+def story(*done, **more):
+    """A story with rounds."""
+    return Story("s", "p", done or (FIRST,), None, **more)
+
+
+def test_the_first_advice_that_a_recipe_can_follow_comes_next_on_top_of_the_best():
+    wants = [
+        advice(dataset=(Action("add", "Add 9."),)),
+        advice({"judging.guidance": 1.5}),
+        advice({"training.rate": 1e-3}, says="It burns", expects=("saturation", "down")),
+        advice({"adapter.rank": 8}),
+    ]
+    found = rounds.planned(OWN, story(), wants)
+    assert found.next == Plan(
+        {"training.batch": 4, "training.rate": 1e-3}, "It burns", (Expected("saturation", "down"),)
+    )
+    assert (found.ended, found.todo) == ("", ("Add 9.",))
+
+
+@pytest.mark.parametrize(
+    ("wants", "ended", "todo"),
+    [
+        ([], "nothing measured calls for a change", ()),
+        ([advice(dataset=(Action("add", "Add 9."),))], "what is advised is not of the recipe", ("Add 9.",)),
+        ([advice({"training.batch": 4})], "the same recipe is advised again", ()),
+    ],
+)
+def test_it_ends_where_no_recipe_helps(wants, ended, todo):
+    found = rounds.planned(OWN, story(), wants)
+    assert (found.next, found.ended, found.todo) == (None, ended, todo)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with an audit and two runs, chosen and judged on the grid, the second a little better."""
+    made = reported.project(tmp_path / "zorblax", count=4, held=0)
+    for name, likeness in (("one", 0.6), ("two", 0.7), ("three", 0.5)):
+        run = runs.RunFolder(made.runs / name)
+        durable.write_text(run.lock, OWN.to_toml() + "\n[lock]\nformat = 1\n")
+        scorecard.append(run, card(likeness))
+        durable.write_text(run.choice, tomli_w.dumps({"step": 300, "strength": 1.0, "why": "so", "passed": True}))
+    return made
+
+
+def test_rounds_are_told_apart_kept_and_ended(project):
+    begun = Story("s", next=Plan({}))
+    one = rounds.follow(project, OWN, begun, "one", [advice({"training.rate": 1e-3}, says="It burns")])
+    assert one.next == Plan({"training.rate": 1e-3}, "It burns", (Expected("likeness", "up"),))
+    two = rounds.follow(project, OWN, one, "two", [advice({"adapter.rank": 8})])
+    assert (two.best.name, two.best.why) == ("two", "It burns")
+    assert two.best.against["mean"] == pytest.approx(0.1)
+    assert two.next.settings == {"training.rate": 1e-3, "adapter.rank": 8}
+    three = rounds.follow(project, OWN, two, "three", [advice({"adapter.rank": 4})])
+    assert three.best.name == "two"
+    assert three.next is None
+    assert three.ended.startswith("round 3 brought nothing: likeness -0.20")
+
+
+def test_a_story_goes_on_from_its_file_unless_recipe_or_pictures_changed(project):
+    begun = rounds.read(project, OWN)
+    assert (begun.rounds, begun.next) == ((), Plan({}))
+    found = rounds.follow(project, OWN, begun, "one", [advice({"training.rate": 1e-3, "data.sets": [{"name": "a"}]})])
+    rounds.write(project, found)
+    assert rounds.read(project, OWN) == found
+    assert rounds.read(project, recipe.Recipe.model_validate({"why": "words decide nothing"})) == found
+    assert rounds.read(project, recipe.Recipe.model_validate({"training": {"seed": 1}})).rounds == ()
+    (project.pictures / "new.txt").write_text("zorblax")
+    assert rounds.read(project, OWN).rounds == ()
+
+
+def test_what_is_done_is_told_without_running_anything(project):
+    """No base is at hand here: a run would refuse."""
+    begun = rounds.read(project, OWN)
+    rounds.write(project, rounds.follow(project, OWN, begun, "one", []))
+    found = rounds.rounds(project, OWN, 5)
+    assert (found.run, found.checkpoint, found.ended) == ("one", 300, "nothing measured calls for a change")
+    assert "ended    nothing measured calls for a change" in show.told(found)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_rounds_at_all_are_refused(project, count):
+    with pytest.raises(PortraitistError, match="at least one"):
+        rounds.rounds(project, OWN, count)
+
+
+def test_a_damaged_story_is_refused_with_a_remedy(project):
+    durable.write_json(project.folder / "rounds.json", {"format": 2})
+    with pytest.raises(PortraitistError, match=r"rounds\.json is damaged or of another version"):
+        rounds.read(project, OWN)
