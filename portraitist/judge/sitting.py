@@ -275,7 +275,9 @@ class Sitting:
         train, held = (
             caching.load_samples(self.project, self.family, self.base, self.recipe, split) for split in SPLITS
         )
-        rehearsal = overfit.Rehearsal.of(train, held, self.recipe.training.seed, self.recipe.model.precision)
+        rehearsal = overfit.Rehearsal.of(
+            train, held, self.recipe.training.seed, self.recipe.model.precision, self.recipe.judging.losses
+        )
         if step in self.losses and self.losses[step].yardstick == rehearsal.yardstick:
             return
         denoiser = self.sampler().denoiser
