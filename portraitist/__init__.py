@@ -7,8 +7,9 @@ __version__ = "0.1.0"
 
 VERBS = (
     "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "advise", "export", "report",
+    "compare",
     "extract", "inspect", "convert", "recover", "doctor", "import_config", "export_config", "consent", "verify",
-    "repair", "sheet", "generate",
+    "repair", "sheet", "generate", "vote", "feedback",
 )  # fmt: skip
 """Each is a function of its own file in `portraitist.verbs`; `portraitist.run.run` does those of a project in order."""
 

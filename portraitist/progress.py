@@ -43,6 +43,7 @@ DOES = {
     "advise": "advising",
     "export": "exporting",
     "report": "writing the report",
+    "compare": "comparing runs",
     "recover": "making the recovery adapter",
 }
 
@@ -111,7 +112,6 @@ class Progress:
 
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[details]}"))
             self.display = Bars(*columns, console=Console(stderr=True), refresh_per_second=4, redirect_stdout=False)
-            self.display.start()
         return self
 
     def __exit__(
@@ -189,6 +189,7 @@ class Progress:
         """Show a course: its bar, or a plain line now and then."""
         if self.display is not None:
             if course.bar is None:
+                self.display.start()  # with the first bar: before, a person may be asked something on the same line
                 course.bar = self.display.add_task(DOES.get(course.verb, course.verb), total=None, details="")
             counted = f"{course.done}/{course.total}" if course.total else (str(course.done) if course.done else "")
             details = "  ".join([counted, *course.details()])

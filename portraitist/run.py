@@ -74,7 +74,10 @@ def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = neve
         job.encode()
         found = job.train()
         job.judge(found)
-        choose(project, run=found.name, emit=heeding)
+        if settled(found):
+            job.skipped.append("choose")
+        else:
+            choose(project, run=found.name, emit=heeding)
         job.judge(found)  # the choice, by prompts and seeds that nobody chose by
         lora = job.export(found)
         page = report(project, run=found.name, emit=heeding)
@@ -264,6 +267,12 @@ class Job:
 def over(run: RunFolder, recipe: Recipe) -> bool:
     """Whether a run is trained to its end: the recipe's last step, or an earlier one by a stop file."""
     return run.lock.is_file() and bool(steps := run.steps()) and (steps[-1] >= recipe.steps or run.stop_file.is_file())
+
+
+def settled(run: RunFolder) -> bool:
+    """Whether a person has chosen, and their checkpoint is there: that is not measured over."""
+    choice = run.chosen()
+    return choice is not None and choice.overruled and choice.step in run.steps()
 
 
 def files(recipe: Recipe) -> list[tuple[str, int, int]]:

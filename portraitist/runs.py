@@ -33,6 +33,11 @@ class Choice:
     why: str
     table: Mapping[str, Any]
 
+    @property
+    def overruled(self) -> bool:
+        """Whether a person chose it over what was measured."""
+        return self.table.get("by") == "person"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:

@@ -143,13 +143,15 @@ def trained(made: Project, name: str = "mini-lora16-5b1e77a0", steps: int = STEP
     return run
 
 
-def card(run: RunFolder, step: int, strength: float, stage: str, texts: list[str], seeds: int) -> Scorecard:
-    """A judged checkpoint: its pictures on disk, its card in the record."""
-    likeness = 0.0 if step == 0 else min(1.0, (1 - 0.985**step) * (0.45 + 0.55 * strength))
+def card(
+    run: RunFolder, step: int, strength: float, stage: str, texts: list[str], seeds: int, talent: float = 1.0
+) -> Scorecard:
+    """A judged checkpoint: its pictures on disk, its card in the record; `talent` is how like it gets."""
+    likeness = 0.0 if step == 0 else talent * min(1.0, (1 - 0.985**step) * (0.45 + 0.55 * strength))
     first, drawn = (1001 if stage == "report" else 1), []
     for seed in range(first, first + seeds):
         for i, text in enumerate(texts):
-            chance = random.Random(f"{step} {strength} {text} {seed}")
+            chance = random.Random(f"{step} {strength} {text} {seed}" + (f" {talent}" if talent != 1 else ""))
             path = scorecard.renders(run, step, strength) / f"{stage}-brief-{i + 1}-{seed}.png"
             saved(path, character(text, likeness, seed))
             fall = 0.1 * (strength > 0.9) * (step / STEPS) + 0.04 * step / STEPS
@@ -169,7 +171,7 @@ def card(run: RunFolder, step: int, strength: float, stage: str, texts: list[str
     return made
 
 
-def judged(run: RunFolder, held: bool = True) -> None:
+def judged(run: RunFolder, held: bool = True, talent: float = 1.0) -> None:
     """Losses of every checkpoint, the screen of all, the full grid of three contenders."""
     levels = [(k + 0.5) / 8 for k in range(8)]
     for step in (0, *run.steps()):
@@ -178,14 +180,14 @@ def judged(run: RunFolder, held: bool = True) -> None:
         each = [sum(kept) / 8 * factor for factor in (0.9, 1.0, 1.15)]
         losses = Losses(step, levels, train, kept if held else [], each, each if held else [], "aa")
         scorecard.append_losses(run, losses)
-        card(run, step, 1.0 if step else 0.0, "screen", PROMPTS, 2)
+        card(run, step, 1.0 if step else 0.0, "screen", PROMPTS, 2, talent)
     card(run, 0, 0.0, "grid", PROMPTS, 2)
     for step in run.steps()[-4:-1]:
         for strength in STRENGTHS:
-            card(run, step, strength, "grid", PROMPTS, 2)
+            card(run, step, strength, "grid", PROMPTS, 2, talent)
 
 
-def chosen(run: RunFolder) -> choosing.Verdict:
+def chosen(run: RunFolder, talent: float = 1.0) -> choosing.Verdict:
     """The choice, as `choose` writes it, and its report pictures."""
     base, cards = choosing.latest(scorecard.read(run), "grid")
     assert base is not None
@@ -206,7 +208,7 @@ def chosen(run: RunFolder) -> choosing.Verdict:
         table["runner_up"] = {"step": second.card.step, "strength": second.card.strength}
     durable.write_text(run.choice, tomli_w.dumps(table))
     card(run, 0, 0.0, "report", LATER, 2)
-    card(run, place.step, place.strength, "report", LATER, 2)
+    card(run, place.step, place.strength, "report", LATER, 2, talent)
     return verdict
 
 

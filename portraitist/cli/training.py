@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened
+from portraitist.errors import PortraitistError
 from portraitist.project import Project
 
 
@@ -78,13 +79,22 @@ def choose(
         Literal["likeness", "freedom", ""],
         Parameter(show_default=False, help="What decides among what passes; without it as the recipe says."),
     ] = "",
+    step: Annotated[
+        int | None, Parameter(show_default=False, help="Your own choice, with --strength and --why: a checkpoint.")
+    ] = None,
+    strength: Annotated[float | None, Parameter(show_default=False, help="Its strength.")] = None,
+    guidance: Annotated[float, Parameter(show_default=False, help="Its guidance; without it that of judging.")] = 0.0,
+    why: Annotated[str, Parameter(show_default=False, help="Your reason: it is kept, and stands in the report.")] = "",
     as_json: Json = False,
 ) -> Work:
-    """Choose checkpoint and strength by the scorecards, and say why."""
+    """Choose checkpoint and strength by the scorecards and by people's votes, and say why; or as you say, and why."""
     from portraitist.verbs.choose import choose as verb
 
     project = Project.open(folder)
-    return Work(folder, lambda emit, stop: verb(project, run=run, prefer=prefer, emit=emit))
+    if (step is None) != (strength is None) or (guidance and step is None):
+        raise PortraitistError("--step and --strength go together", "Give both, and --why with your reason.")
+    place = None if step is None or strength is None else (step, strength, guidance)
+    return Work(folder, lambda emit, stop: verb(project, run=run, prefer=prefer, place=place, why=why, emit=emit))
 
 
 @app.command(sort_key=9)
@@ -110,6 +120,23 @@ def report(
 
     project = Project.open(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
+
+
+@app.command(sort_key=10)
+def compare(
+    folder: Folder,
+    /,
+    *names: Annotated[
+        str, Parameter(help="Runs by name, or a run's folder anywhere; without any the two newest. At most four.")
+    ],
+    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it the folder.")] = None,
+    as_json: Json = False,
+) -> Work:
+    """Hold runs against each other: what differs in recipe, scores and pictures, and what chance could explain."""
+    from portraitist.verbs.compare import compare as verb
+
+    project = Project.open(folder)
+    return Work(folder, lambda emit, stop: verb(project, names, out=out, emit=emit))
 
 
 @app.command(sort_key=11)

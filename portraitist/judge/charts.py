@@ -10,8 +10,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 360, 236
+WIDTH, HEIGHT, TALL = 360, 236, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 14, 34
+ROOM = 24
+"""Pixels above a scatter's frame, where the upright axis has its name."""
+
+LETTER, LINE = 6.4, 13.0
+"""About the width of a letter and the height of a line in a chart, in pixels: by them labels keep clear."""
+
 MOST_POINTS = 240
 """Columns a long line is thinned to; each keeps its least and its most, so that no spike is lost."""
 
@@ -139,17 +145,17 @@ def chart(
     return Markup(f"{opening}{body}</svg>")  # every word in it is escaped
 
 
-def axes(across: Scale, down: Scale, x_name: str) -> list[str]:
+def axes(across: Scale, down: Scale, x_name: str, height: int = HEIGHT) -> list[str]:
     """Ruled y ticks, x ticks, and the name of the x axis."""
     parts = []
     for value in ticks(down.low, down.high, 5):
         y = down(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="tick y" x="{LEFT - 7}" y="{y + 3.5:.1f}">{number(value)}</text>')
-    base = HEIGHT - BOTTOM
+    base = height - BOTTOM
     for value in ticks(across.low, across.high, 4):
         parts.append(f'<text class="tick x" x="{across(value)}" y="{base + 15}">{number(value)}</text>')
-    parts.append(f'<text class="tick x" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}">{escape(x_name)}</text>')
+    parts.append(f'<text class="tick x" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height - 4}">{escape(x_name)}</text>')
     return parts
 
 
@@ -190,3 +196,92 @@ def gauge(low: float, value: float, high: float, base: float | None, ends: Point
     parts.append(f'<circle class="value" cx="{scale(value)}" cy="11" r="5"/>')
     opening = f'<svg class="gauge" viewBox="0 0 240 22" role="img" aria-label="{escape(says)}">'
     return Markup(f"{opening}{''.join(parts)}</svg>")
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One point of a scatter.
+
+    kind   a class of the page: chosen, front, out (hollow), or "" for any other
+    label  what stands beside it where there is room; says: what it is, when it is pointed at or heard
+    across, upright  the interval of x and of y; () where none is drawn
+    """
+
+    x: float
+    y: float
+    says: str
+    label: str = ""
+    kind: str = ""
+    across: Point | tuple[()] = ()
+    upright: Point | tuple[()] = ()
+
+
+def scatter(spots: Sequence[Spot], front: Sequence[Point], *, x_name: str, y_name: str, says: str) -> Markup:
+    """Points over two axes of which more is better on both, with the front as a line through points (x, y)."""
+    if not spots:
+        return Markup("")
+    xs = [x for spot in spots for x in (spot.x, *spot.across)]
+    ys = [y for spot in spots for y in (spot.y, *spot.upright)]
+    across = Scale(*roomy(min(xs), max(xs)), LEFT, WIDTH - RIGHT)
+    down = Scale(*roomy(min(ys), max(ys)), TALL - BOTTOM, ROOM)
+    parts = [*axes(across, down, x_name, TALL), f'<text class="tick" x="4" y="12">{escape(y_name)}</text>']
+    for spot in spots:
+        x, y = across(spot.x), down(spot.y)
+        if spot.across:
+            parts.append(whisker(across(spot.across[0]), y, across(spot.across[1]), y))
+        if spot.upright:
+            parts.append(whisker(x, down(spot.upright[0]), x, down(spot.upright[1])))
+    if len(front) > 1:
+        path = " ".join(f"{across(x)},{down(y)}" for x, y in front)
+        parts.append(f'<polyline class="line a" points="{path}"/>')
+    for spot in sorted(spots, key=lambda spot: spot.kind == "chosen"):  # the chosen last: nothing lies over it
+        size = 5.5 if spot.kind == "chosen" else 4
+        parts.append(
+            f'<circle class="spot {escape(spot.kind)}" cx="{across(spot.x)}" cy="{down(spot.y)}" r="{size}">'
+            f"<title>{escape(spot.says)}</title></circle>"
+        )
+    parts += labels([(across(spot.x), down(spot.y), spot) for spot in spots])
+    opening = f'<svg viewBox="0 0 {WIDTH} {TALL}" role="img" aria-label="{escape(says)}">'
+    return Markup(f"{opening}{''.join(parts)}</svg>")
+
+
+def whisker(x1: float, y1: float, x2: float, y2: float) -> str:
+    """An interval."""
+    return f'<line class="whisker" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
+
+
+def roomy(low: float, high: float) -> Point:
+    """A range with some room at both ends, also where it is a single value."""
+    room = (high - low) * 0.08 or max(abs(high) * 0.05, 0.01)
+    return low - room, high + room
+
+
+def labels(placed: Sequence[tuple[float, float, Spot]]) -> list[str]:
+    """Labels (x, y, spot) beside their points, each where it covers neither a point nor another label, nor leaves the
+    frame; one that finds no place is left out, the chosen's never."""
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _ in placed]
+    parts = []
+    for x, y, spot in sorted(placed, key=lambda p: p[2].kind != "chosen"):
+        if not spot.label:
+            continue
+        wide = LETTER * len(spot.label)
+        places = [(x + 9, y + 4), (x - wide / 2, y - 9), (x - wide / 2, y + 17), (x - 9 - wide, y + 4)]
+        places = [(min(max(a, LEFT), WIDTH - wide), b) for a, b in places]
+        boxes = [(a, b - LINE + 3, a + wide, b + 3) for a, b in places]
+        free = [i for i, box in enumerate(boxes) if box[1] > ROOM - 12 and box[3] < TALL - BOTTOM and clear(box, taken)]
+        if not free and spot.kind != "chosen":
+            continue
+        chosen = free[0] if free else 0
+        taken.append(boxes[chosen])
+        a, b = places[chosen]
+        style = "marked" if spot.kind == "chosen" else "tick"
+        parts.append(f'<text class="{style}" x="{a:.1f}" y="{b:.1f}">{escape(spot.label)}</text>')
+    return parts
+
+
+Box = tuple[float, float, float, float]
+
+
+def clear(box: Box, taken: Sequence[Box]) -> bool:
+    """Whether a box (left, top, right, bottom) overlaps none of those taken."""
+    return all(box[2] <= t[0] or box[0] >= t[2] or box[3] <= t[1] or box[1] >= t[3] for t in taken)

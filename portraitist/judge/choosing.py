@@ -71,11 +71,7 @@ def choose(
 
     Where nothing passes, what fails least is taken, and the words say so.
     """
-    surface, free = Surface.of(cards, "likeness", rule.fit), freedom(base, cards, rule.fit)
-    candidates = [
-        Candidate(card, gates(card, base, max_drop), surface.mean(place(card)), free.get(place(card)))
-        for card in sorted(cards, key=place)
-    ]
+    candidates = weighed(base, cards, max_drop, rule)
     passing = [candidate for candidate in candidates if candidate.passed]
     edge: list[Candidate] = []
     if passing:
@@ -93,6 +89,15 @@ def choose(
     failing = [candidate for candidate in candidates if not candidate.passed]
     verdict = Verdict(chosen, second, ties, base, "", tuple(edge), unsure)
     return replace(verdict, why=words.reason(verdict, failing, prefer) + words.alarm(chosen, losses))
+
+
+def weighed(base: Scorecard, cards: Sequence[Scorecard], max_drop: float, rule: Rule = RULE) -> list[Candidate]:
+    """Cards as what may be chosen: gates, likeness and freedom of each, by step, strength and guidance."""
+    surface, free = Surface.of(cards, "likeness", rule.fit), freedom(base, cards, rule.fit)
+    return [
+        Candidate(card, gates(card, base, max_drop), surface.mean(place(card)), free.get(place(card)))
+        for card in sorted(cards, key=place)
+    ]
 
 
 def best(

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jinja2
-
 from portraitist.audit import Finding, Severity
 from portraitist.audit.framing import shown
+from portraitist.judge import templates
 from portraitist.judge.album import Album, Shown
 from portraitist.pictures import Picture
 from portraitist.project import Project
@@ -66,22 +65,16 @@ def page(
     counts = {
         severity: sum(f.severity == severity and not f.waived for f in findings) for severity in ORDER if severity
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("portraitist", "judge"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("contact.html").render(
-        name=project.facts.name,
-        folder=project.folder.name,
-        counts=counts,
-        table=table,
-        findings=of_set,
-        tiles=tiles,
-        left=len(pictures) - len(tiles),
-    )
+    values = {
+        "name": project.facts.name,
+        "folder": project.folder.name,
+        "counts": counts,
+        "table": table,
+        "findings": of_set,
+        "tiles": tiles,
+        "left": len(pictures) - len(tiles),
+    }
+    return templates.rendered("contact.html", values)
 
 
 def tile(

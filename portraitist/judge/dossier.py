@@ -10,13 +10,22 @@ from portraitist.audit import Finding
 from portraitist.audit.survey import read_findings
 from portraitist.events import Event
 from portraitist.judge import scorecard
-from portraitist.judge.scorecard import BASE, Losses, Scorecard, Stage
+from portraitist.judge.scorecard import BASE, OWN, Losses, Scorecard, Stage
 from portraitist.pictures import Picture
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.runs import Choice, RunFolder
 
 FIGURES = "figures.json"
+
+BEST: tuple[Stage, ...] = ("report", "grid", "screen")
+"""Stages of pictures that name the character, the one that says most of a cell first."""
+
+BESIDE: tuple[Stage, ...] = ("probe", "companion")
+"""Stages of pictures for other purposes: what they measure stands beside a cell's own scores."""
+
+Cell = tuple[int, float, float]
+"""Step, strength and guidance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +57,53 @@ class Dossier:
     lora: Path | None
 
     def stage(self, stage: Stage) -> list[Scorecard]:
-        """The cards of a stage, by step and strength."""
-        return sorted((c for c in self.cards if c.stage == stage), key=lambda c: (c.step, c.strength))
+        """The cards of a stage, by step, strength and guidance."""
+        return sorted((c for c in self.cards if c.stage == stage), key=lambda c: (c.step, c.strength, c.guidance))
 
-    def card(self, stage: Stage, step: int, strength: float) -> Scorecard | None:
-        """One card of a stage; the base is step 0."""
-        found = (c for c in self.cards if c.stage == stage and c.step == step)
-        return next((c for c in found if step == BASE or abs(c.strength - strength) < 1e-9), None)
+    def card(self, stage: Stage, step: int, strength: float, guidance: float = OWN) -> Scorecard | None:
+        """One card of a stage; the base is step 0 at any strength."""
+        found = (c for c in self.cards if c.stage == stage and c.step == step and near(c.guidance, guidance))
+        return next((c for c in found if step == BASE or near(c.strength, strength)), None)
 
-    def judged(self, step: int, strength: float) -> tuple[Scorecard, Scorecard | None] | None:
+    def base(self, card: Scorecard) -> Scorecard | None:
+        """The base's card beside a card: of its stage, drawn at its guidance, or at the grid's own."""
+        return self.card(card.stage, BASE, 0.0, card.guidance) or self.card(card.stage, BASE, 0.0)
+
+    def judged(self, step: int, strength: float, guidance: float = OWN) -> tuple[Scorecard, Scorecard | None] | None:
         """The card of a checkpoint at a strength from the best stage that has one, with the base's of that stage."""
-        stages: tuple[Stage, ...] = ("report", "grid", "screen")
-        for stage in stages:
-            if card := self.card(stage, step, strength):
-                return card, self.card(stage, BASE, 0.0)
+        for stage in BEST:
+            if card := self.card(stage, step, strength, guidance):
+                return card, self.base(card)
         return None
+
+    def chosen(self) -> tuple[Scorecard, Scorecard | None] | None:
+        """The chosen cell's card from the best stage that has one, with the base's; None before there is a choice."""
+        return self.judged(*self.cell) if self.cell else None
+
+    @property
+    def cell(self) -> Cell | None:
+        """Step, strength and guidance of the choice."""
+        return cell(self.choice.table) if self.choice else None
+
+    def scored(self, card: Scorecard) -> dict[str, tuple[Scorecard, Scorecard | None]]:
+        """By measure the card that has it, and the base's: the card itself, else that of the same cell which judged
+        what the card's pictures cannot tell, as what is drawn without the trigger."""
+        found: dict[str, tuple[Scorecard, Scorecard | None]] = {}
+        for other in (card, *(self.card(stage, card.step, card.strength, card.guidance) for stage in BESIDE)):
+            for name, score in other.scores.items() if other else ():
+                if other and score.count and name not in found:
+                    found[name] = other, self.base(other)
+        return found
+
+    def mark(self, card: Scorecard) -> str:
+        """What a card's cell is: base, chosen, runner-up, or "" for nothing of these."""
+        here = (card.step, card.strength, card.guidance)
+        if card.step == BASE:
+            return "base"
+        if same(here, self.cell):
+            return "chosen"
+        second = self.choice.table.get("runner_up") if self.choice else None
+        return "runner-up" if isinstance(second, Mapping) and second and same(here, cell(second)) else ""
 
     def of(self, kind: type[Event], verb: str = "") -> list[Any]:
         """The run's events of a kind, and of a verb where the kind has one."""
@@ -94,6 +135,21 @@ def gather(project: Project, name: str = "") -> Dossier:
         findings=read_findings(project) if project.findings.is_file() else (),
         lora=exported(project, run),
     )
+
+
+def cell(table: Mapping[str, Any]) -> Cell:
+    """The cell that a table of choice.toml names."""
+    return int(table.get("step", 0)), float(table.get("strength", 0.0)), float(table.get("guidance", OWN))
+
+
+def same(one: Cell, other: Cell | None) -> bool:
+    """Whether two cells are one."""
+    return other is not None and one[0] == other[0] and near(one[1], other[1]) and near(one[2], other[2])
+
+
+def near(one: float, other: float) -> bool:
+    """Whether two strengths or guidances are one, however they were rounded."""
+    return abs(one - other) < 1e-9
 
 
 def one_yardstick(cards: Sequence[Scorecard]) -> tuple[list[Scorecard], int]:

@@ -11,10 +11,10 @@ from portraitist.audit import Finding
 from portraitist.audit.terms import reason
 from portraitist.events import Finished, Started, Warned
 from portraitist.judge.album import Album, Shown
+from portraitist.judge.curves import steps_taken
 from portraitist.judge.dossier import Dossier
-from portraitist.judge.evidence import NAMES
-from portraitist.judge.matrix import steps_taken
 from portraitist.judge.measures import CONFIDENCE, MEASURES, RESAMPLES
+from portraitist.judge.telling import END
 from portraitist.pictures import Picture, framing_word
 
 THUMB = 144
@@ -25,8 +25,6 @@ MOST_PICTURES = 240
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 Fact = tuple[str, str]
-
-END = {"high": "higher", "low": "lower"}
 
 KINDS = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
 
@@ -244,7 +242,7 @@ def measures() -> list[tuple[str, str, str, str]]:
     """Each measure: name, definition, range and better end, blind spots."""
     return [
         (
-            NAMES.get(measure.name, measure.name),
+            measure.title,
             measure.says,
             f"{measure.range[0]:g} to {measure.range[1]:g}, {END[measure.better]} is better",
             measure.blind,

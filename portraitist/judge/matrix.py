@@ -1,21 +1,15 @@
-"""The scoring matrix and the curves of a run, as a page shows them."""
+"""Every measure of every cell that was judged, as a page shows it: means, intervals, and which gate put a cell out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from portraitist.events import Stepped
-from portraitist.judge import charts, settings
-from portraitist.judge.charts import Line
+from portraitist.judge import settings
 from portraitist.judge.dossier import Dossier
-from portraitist.judge.evidence import HELD_OUT, NAMES, held_out, named, one_a_step, span, written
-from portraitist.judge.gates import gates
+from portraitist.judge.evidence import HELD_OUT, held_out
+from portraitist.judge.gates import Gate, gates
 from portraitist.judge.measures import MEASURES
-from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
-
-BANDS = (("fine detail", 0.0, 1 / 3, "a"), ("middle", 1 / 3, 2 / 3, "b"), ("composition", 2 / 3, 1.01, "c"))
-"""Noise levels in thirds: what a denoiser decides there, and the line it is drawn as."""
+from portraitist.judge.scorecard import BASE, Score, Scorecard, Stage
+from portraitist.judge.telling import END, called, span, title, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +42,34 @@ class Matrix:
     pictures: int
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A chart with its title, its legend (label, style) and a sentence."""
-
-    title: str
-    chart: Markup
-    legend: Sequence[tuple[str, str]]
-    says: str
-
-
 def matrix(dossier: Dossier, stage: Stage) -> Matrix | None:
     """Everything that was judged at a stage against every measure that could be taken there."""
     cards = dossier.stage(stage)
     if not cards:
         return None
     scored = {card.key: all_scores(dossier, card) for card in cards}
-    names = [name for name in MEASURES if any(got[name].count for got in scored.values() if name in got)]
+    names = [name for name in MEASURES if any(name in got for got in scored.values())]
     rows = [row(dossier, card, names, scored[card.key], list(scored.values())) for card in cards]
-    heads = [(NAMES[name], "higher" if MEASURES[name].better == "high" else "lower") for name in names]
+    heads = [(title(name), END[MEASURES[name].better]) for name in names]
     return Matrix(heads, rows, max(len(card.pictures) for card in cards))
 
 
 def all_scores(dossier: Dossier, card: Scorecard) -> dict[str, Score]:
-    """A card's scores; in the screen with the held-out loss, which is measured once a checkpoint, at full strength."""
-    found = dict(card.scores)
-    if card.stage == "screen" and (got := held_out(dossier, card.step)).count:
-        found[HELD_OUT] = got
-    return found
+    """A cell's scores that could be taken, by measure; in the screen with the held-out loss, which is measured once a
+    checkpoint, at full strength."""
+    if card.stage == "screen":
+        found = {name: score for name, score in card.scores.items() if score.count}
+        held = held_out(dossier, card.step)
+        return found | ({HELD_OUT: held} if held.count else {})
+    return {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+
+
+def failed(dossier: Dossier, card: Scorecard) -> list[Gate]:
+    """The gates that a card does not pass; none for the base, and none without the base's card beside it."""
+    base = dossier.base(card)
+    if base is None or card.step == BASE:
+        return []
+    return [gate for gate in gates(card, base, settings.read(dossier.run).max_drop) if not gate.passed]
 
 
 def row(
@@ -86,143 +80,17 @@ def row(
     column: Sequence[dict[str, Score]],
 ) -> Judged:
     """One row; `column` holds the scores of all rows, which each cell is set against."""
-    base = dossier.card(card.stage, BASE, 0.0)
-    limit = settings.read(dossier.run).max_drop
-    failing = [gate for gate in gates(card, base, limit) if not gate.passed] if base and card.step != BASE else []
+    failing = failed(dossier, card)
     at_fault = {gate.name for gate in failing}
     cells: list[Cell | None] = []
     for name in names:
         score = scores.get(name)
-        if score is None or not score.count:
+        if score is None:
             cells.append(None)
             continue
-        others = [got[name].mean for got in column if name in got and got[name].count]
+        others = [got[name].mean for got in column if name in got]
         wide = max(others) - min(others)
         share = (score.mean - min(others)) / wide if wide else 0.5
         share = share if MEASURES[name].better == "high" else 1 - share
         cells.append(Cell(written(name, score.mean), span(name, score), round(share, 3), name in at_fault))
-    return Judged(named(card.step, card.strength), mark(dossier, card), cells, "; ".join(g.says for g in failing))
-
-
-def mark(dossier: Dossier, card: Scorecard) -> str:
-    """What a card is: base, chosen, runner-up, or nothing of these."""
-    if card.step == BASE:
-        return "base"
-    choice = dossier.choice
-    if choice is None:
-        return ""
-    if (card.step, card.strength) == (choice.step, choice.strength):
-        return "chosen"
-    second = choice.table.get("runner_up") or {}
-    return "runner-up" if (card.step, card.strength) == (second.get("step"), second.get("strength")) else ""
-
-
-def curves(dossier: Dossier) -> list[Curve]:
-    """Training loss, held-out loss by noise level, and likeness over steps: those that there is something of."""
-    found = [training_loss(dossier), banded_loss(dossier), likeness(dossier)]
-    return [curve for curve in found if curve is not None]
-
-
-def steps_taken(dossier: Dossier) -> list[Stepped]:
-    """The run's steps, ascending; of a step taken again after a cut the latest counts."""
-    return [event for _, event in sorted({event.step: event for event in dossier.of(Stepped)}.items())]
-
-
-def training_loss(dossier: Dossier) -> Curve | None:
-    """The loss of each step, faint, and smoothed over a twentieth of the run."""
-    points = [(float(event.step), event.loss) for event in steps_taken(dossier)]
-    if not points:
-        return None
-    span = max(5, round(len(points) / 20))
-    lines = [Line("each step", points, "faint"), Line(f"mean over about {span} steps", charts.smoothed(points, span))]
-    says = "Each step sees other noise and pictures: only the smoothed line can be read."
-    return drawn(dossier, "Training loss", lines, says)
-
-
-def banded_loss(dossier: Dossier) -> Curve | None:
-    """Loss on held-out pictures by noise level as a ratio to the base; on training pictures where none are held out."""
-    losses = list(dossier.losses)
-    base = next((one for one in losses if one.step == BASE), None)
-    if base is None or len(losses) < 2:
-        return None
-    held = bool(base.held_out)
-    lines = [line for band in BANDS if (line := banded(losses, base, held, *band)) is not None]
-    if held and (beside := banded(losses, base, False, "training pictures, all levels", 0.0, 1.01, "d")):
-        lines.append(beside)
-    whose = "held-out" if held else "training"
-    says = (
-        "The same noise for every checkpoint. A line that turns upwards while the training pictures' goes on falling is"
-        " learning by heart."
-        if held
-        else "No picture was held out: these are losses on training pictures, which fall even when learning by heart."
-    )
-    return drawn(dossier, f"Loss on {whose} pictures, relative to the base", lines, says, rule=1.0, rule_name="base")
-
-
-def banded(
-    losses: Sequence[Losses], base: Losses, held: bool, label: str, low: float, high: float, style: str
-) -> Line | None:
-    """One band's loss over the base's, by step; None when no level lies in the band."""
-
-    def mean(one: Losses) -> float:
-        values = one.held_out if held else one.train
-        within = [value for level, value in zip(one.levels, values, strict=True) if low <= level < high]
-        return sum(within) / len(within) if within else 0.0
-
-    zero = mean(base)
-    points = [(float(one.step), mean(one) / zero) for one in losses] if zero else []
-    return Line(label, points, style, dots=True) if points else None
-
-
-def likeness(dossier: Dossier) -> Curve | None:
-    """Identity with its interval, agreement and copying over the checkpoints, as the screen saw them."""
-    stage: Stage = "screen" if dossier.stage("screen") else "grid"
-    cards = one_a_step(dossier, stage)
-    if len(cards) < 2:
-        return None
-    lines = [line for name, style in (("identity", "a"), ("agreement", "b"), ("copying", "c"))
-             if (line := measured(cards, name, style)).points]  # fmt: skip
-    if not lines:
-        return None
-    lines[0] = replace(lines[0], band=interval(cards, "identity"))
-    return drawn(dossier, "Scores over training", lines, "As the screen saw them, at one strength; step 0 is the base.")
-
-
-def measured(cards: Sequence[Scorecard], name: str, style: str) -> Line:
-    """A measure's means by step."""
-    points = [(float(c.step), c.scores[name].mean) for c in cards if name in c.scores and c.scores[name].count]
-    return Line(NAMES[name].lower(), points, style, dots=True)
-
-
-def interval(cards: Sequence[Scorecard], name: str) -> list[tuple[float, float, float]]:
-    """A measure's intervals by step."""
-    found = ((c.step, c.scores[name]) for c in cards if name in c.scores and c.scores[name].count)
-    return [(float(step), score.low, score.high) for step, score in found]
-
-
-def drawn(
-    dossier: Dossier, title: str, lines: Sequence[Line], says: str, rule: float | None = None, rule_name: str = ""
-) -> Curve:
-    """A curve with the chosen step marked."""
-    choice = dossier.choice
-    ends = ", ".join(f"{line.label} {line.points[0][1]:.3g} to {line.points[-1][1]:.3g}" for line in lines)
-    last = max(x for line in lines for x, _ in line.points)
-    chart = charts.chart(
-        lines,
-        says=f"{title} from step {min(line.points[0][0] for line in lines):.0f} to {last:.0f}: {ends}.",
-        rule=rule,
-        rule_name=rule_name,
-        mark=float(choice.step) if choice else None,
-        mark_name="chosen",
-    )
-    return Curve(title, chart, [(line.label, line.style) for line in lines], says)
-
-
-def numbers(dossier: Dossier) -> Iterator[tuple[int, str, str]]:
-    """What the curves show at each checkpoint, in numbers: step, smoothed training loss, held-out loss ratio."""
-    points = [(float(event.step), event.loss) for event in steps_taken(dossier)]
-    smooth = dict(charts.smoothed(points, max(5, round(len(points) / 20))))
-    for step in dossier.run.steps():
-        ratio = held_out(dossier, step)
-        loss = smooth.get(float(step))
-        yield step, "" if loss is None else f"{loss:.4f}", f"{ratio.mean:.3f}" if ratio.count else ""
+    return Judged(called(card), dossier.mark(card), cells, "; ".join(gate.says for gate in failing))

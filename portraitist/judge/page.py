@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
-
-from portraitist.judge import evidence, material, matrix, settings
+from portraitist.judge import (
+    aspects,
+    curves,
+    doubts,
+    evidence,
+    material,
+    matrix,
+    settings,
+    spreadsheet,
+    strips,
+    telling,
+    templates,
+    tradeoff,
+)
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
-
-LIMIT = 4_000_000
-"""Most bytes of a page: it is to be mailed and opened on a phone."""
-
-SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
-"""Picture sizes that are tried, largest first, until the page keeps to its limit."""
 
 TRUTHS = {
     "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
@@ -35,22 +40,8 @@ class Truth:
 
 
 def page(dossier: Dossier) -> str:
-    """The page of a dossier, with pictures as large as the limit on its bytes allows."""
-    text = ""
-    for scale in SCALES:
-        text = rendered(dossier, Album(scale))
-        if len(text.encode("utf-8", "replace")) <= LIMIT:
-            break
-    return text
-
-
-def rendered(dossier: Dossier, album: Album) -> str:
-    """The page with pictures from an album."""
-    loader = jinja2.PackageLoader("portraitist", "judge")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html").render(told(dossier, album))
+    """The page of a dossier."""
+    return templates.fitted("report.html", lambda album: told(dossier, album))
 
 
 def told(dossier: Dossier, album: Album) -> dict[str, Any]:
@@ -64,7 +55,8 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "run": dossier.run.name,
         "date": material.dated(dossier),
         "choice": choice,
-        "why": in_two(choice.why) if choice else [],
+        "by": choice.table.get("by", "measures") if choice else "",
+        "why": evidence.in_two(choice.why) if choice else [],
         "lora": dossier.lora.name if dossier.lora else "",
         "lora_folder": dossier.lora.parent.name if dossier.lora else "",
         "waits": "" if choice else waits(dossier)[0],
@@ -74,17 +66,27 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         else [n for n, g in gate_table(dossier).items() if not g.get("passed", True)],
         "pairs": pairs,
         "from_where": from_where,
+        "doubts": list(doubts.doubts(dossier)),
+        "people": list(doubts.people(dossier)),
+        "asked": doubts.asked(dossier),
+        "vote": f"portraitist vote {dossier.project.folder.name} --run {dossier.run.name}",
         "tiles": evidence.tiles(dossier),
         "interval_words": material.interval_words(),
         "truths": truths(dossier.figures),
         "costs": costs(dossier.figures),
-        "strip": evidence.strip(dossier, album),
-        "checkpoints": evidence.checkpoints(dossier, album),
+        "strip": strips.strengths(dossier, album),
+        "guidances": strips.guidances(dossier, album),
+        "checkpoints": strips.checkpoints(dossier, album),
+        "aspects": [aspect.name for aspect in aspects.ASPECTS],
+        "marked": aspects.matrix(dossier),
+        "aspect_words": aspects.WORDS,
+        "limits": aspects.told_limits(dossier),
+        "tradeoff": tradeoff.plot(dossier),
         "grid": matrix.matrix(dossier, "grid"),
         "screen": matrix.matrix(dossier, "screen"),
         "max_drop": settings.read(dossier.run).max_drop,
-        "curves": matrix.curves(dossier),
-        "numbers": list(matrix.numbers(dossier)),
+        "curves": curves.curves(dossier),
+        "numbers": list(curves.numbers(dossier)),
         "sheet": material.sheet(dossier, album),
         "audited": dossier.audited,
         "findings": material.findings(dossier),
@@ -99,12 +101,6 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         these = ", ".join(album.missing[:5]) + (f" and {len(album.missing) - 5} more" if len(album.missing) > 5 else "")
         values["unmeasured"].append(f"Pictures that could not be read and are not shown: {these}.")
     return values
-
-
-def in_two(words: str) -> list[str]:
-    """A reason's first sentence, and the rest if there is any."""
-    first, stop, rest = words.partition(". ")
-    return [f"{first}.", rest] if stop and rest else [words]
 
 
 def gate_table(dossier: Dossier) -> Mapping[str, Any]:
@@ -147,24 +143,22 @@ def costs(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def amount(value: Any) -> str:
     """A figure as people read it."""
-    return evidence.figure(value) if isinstance(value, int | float) else str(value)
+    return telling.figure(value) if isinstance(value, int | float) else str(value)
 
 
 def summary(dossier: Dossier) -> dict[str, Any]:
     """The page for machines: what report.json holds.
 
     figures  as figures.json has them, with checkpoint and strength; scores: the chosen's by measure beside the base's
+    cards    all that was judged: the rows of scorecards.csv
     """
-    choice = dossier.choice
-    judged = dossier.judged(choice.step, choice.strength) if choice else None
+    choice, judged = dossier.choice, dossier.chosen()
     scores: dict[str, Any] = {}
     if judged is not None:
-        card, base = judged
-        for name, score in card.scores.items():
-            if score.count:
-                zero = base.scores.get(name) if base else None
-                held = {"base": zero.mean} if zero and zero.count else {}
-                scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
+        for name, (card, base) in dossier.scored(judged[0]).items():
+            score, zero = card.scores[name], base.scores.get(name) if base else None
+            held = {"base": zero.mean} if zero and zero.count else {}
+            scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
     figures = dict(dossier.figures)
     if choice is not None:
         figures = {**figures, "checkpoint": choice.step, "strength": choice.strength}
@@ -178,4 +172,5 @@ def summary(dossier: Dossier) -> dict[str, Any]:
         "stage": judged[0].stage if judged else "",
         "scores": scores,
         "figures": figures,
+        "cards": spreadsheet.cards(dossier),
     }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist.judge import charts
-from portraitist.judge.charts import Line, Scale
+from portraitist.judge.charts import Line, Scale, Spot
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -108,3 +108,37 @@ def test_a_gauge_widens_its_range_to_hold_what_lies_beyond():
 def test_a_scale_ends_where_it_is_told():
     scale = Scale(2.0, 4.0, 10.0, 0.0)
     assert [scale(v) for v in (2.0, 3.0, 4.0, 9.0)] == [10.0, 5.0, 0.0, 0.0]
+
+
+shares = st.floats(0, 1)
+
+
+@given(st.lists(st.tuples(shares, shares), min_size=1, max_size=30))
+def test_every_point_of_a_scatter_and_every_label_is_inside_the_frame(points):
+    spots = [Spot(x, y, "it", label=f"{i} at 0.85", kind="" if i else "chosen") for i, (x, y) in enumerate(points)]
+    svg = charts.scatter(spots, points[:2], x_name="x", y_name="y", says="it")
+    for x, y in zip(numbers(svg, "circle", "cx"), numbers(svg, "circle", "cy"), strict=True):
+        assert charts.LEFT <= x <= charts.WIDTH - charts.RIGHT
+        assert charts.ROOM <= y <= charts.TALL - charts.BOTTOM
+    assert len(numbers(svg, "circle", "cx")) == len(points)
+    words = [element for element in ElementTree.fromstring(svg).iter("text") if " at 0.85" in (element.text or "")]
+    assert words[0].text == "0 at 0.85"
+    for word in words:
+        assert charts.LEFT <= float(word.get("x")) <= charts.WIDTH - charts.LETTER * len(word.text)
+
+
+def test_labels_keep_clear_of_points_and_of_each_other():
+    """Five points on one spot have room for four labels around them; far apart each has its own."""
+    spots = [Spot(0.5, 0.5, "it", label="the same") for _ in range(9)]
+    close = charts.scatter([*spots, Spot(0, 0, "it"), Spot(1, 1, "it")], (), x_name="x", y_name="y", says="it")
+    assert close.count("the same") == 4
+    apart = [Spot(i / 8, i / 8, "it", label="the same") for i in range(9)]
+    assert charts.scatter(apart, (), x_name="x", y_name="y", says="it").count("the same") == 9
+
+
+def test_more_is_further_up_and_further_right():
+    svg = charts.scatter([Spot(0.1, 0.2, "a"), Spot(0.3, 0.9, "b")], (), x_name="x", y_name="y", says="it")
+    (left, right), (low, high) = numbers(svg, "circle", "cx"), numbers(svg, "circle", "cy")
+    assert left < right
+    assert high < low
+    assert [title.text for title in ElementTree.fromstring(svg).iter("title")] == ["a", "b"]

@@ -1,0 +1,62 @@
+"""What the pictures of a run leave open, and what people said of them."""
+
+from collections.abc import Iterator, Mapping
+
+from portraitist.judge import settings, tradeoff, votes
+from portraitist.judge.dossier import Dossier, cell
+from portraitist.judge.gates import gates
+from portraitist.judge.measures import MEASURES, difference
+from portraitist.judge.telling import named, title
+
+MOST_LEVEL = 8
+"""Cells that are named as not distinguishable from the choice; of more the number is told."""
+
+
+def doubts(dossier: Dossier) -> Iterator[str]:
+    """What the pictures of the chosen cell leave open: what is not distinguishable from it, and it from the base."""
+    if level := tradeoff.level(dossier):
+        more = f" and {len(level) - MOST_LEVEL} more" if len(level) > MOST_LEVEL else ""
+        cells = ", ".join(word.lower() for word in level[:MOST_LEVEL])
+        yield f"Not distinguishable from the choice in likeness, by these pictures: {cells}{more}."
+    judged = dossier.chosen()
+    if judged is None:
+        return
+    same = []
+    for name, (card, base) in dossier.scored(judged[0]).items():
+        change = difference(card, base, name) if base else None
+        if change and change.count and change.low <= 0 <= change.high and name in MEASURES:
+            same.append(title(name).lower())
+    if same:
+        yield f"Not distinguishable from the base: {', '.join(same)}."
+    held = gates(*judged, settings.read(dossier.run).max_drop) if judged[1] else ()
+    if unsure := [title(gate.name).lower() for gate in held if not gate.certain]:
+        yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."
+
+
+def asked(dossier: Dossier) -> list[tuple[str, str]]:
+    """What no eye sees, as questions to a person, and what people answered about the chosen cell's pictures."""
+    if dossier.cell is None:
+        return []
+    answers = votes.read(dossier.run).sights(dossier.cell)
+    return [
+        (question, "yes for {} of {} pictures".format(*answers[name]) if name in answers else "not asked yet")
+        for name, question in votes.ASKED.items()
+    ]
+
+
+def people(dossier: Dossier) -> Iterator[str]:
+    """How people's votes bore on the choice, and which measures they side with, as choice.toml has it."""
+    table = dossier.choice.table if dossier.choice else {}
+    measured, said = table.get("measured"), table.get("people")
+    if isinstance(measured, Mapping):
+        whose = "A person's" if table.get("by") == "person" else "By people's votes, not the measures'"
+        named_cell = named(*cell(measured))
+        yield f"{whose} choice: by measures alone it would be {named_cell[0].lower()}{named_cell[1:]}."
+    if not isinstance(said, Mapping) or not said.get("comparisons"):
+        return
+    yield f"{said['comparisons']} comparisons by people count, {said.get('votes', 0)} of them blind votes."
+    for name, found in said.get("agreement", {}).items():
+        yield (
+            f"{title(name)} puts the picture higher that people preferred {found['share']:.0%} of the time"
+            f" ({found['low']:.0%} to {found['high']:.0%}, {found['count']} decisions; 50% is chance)."
+        )
