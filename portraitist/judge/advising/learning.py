@@ -1,7 +1,7 @@
 """Symptoms of what was learnt: nothing, too little, or the training pictures by heart. Pure."""
 
-from portraitist.judge import gates
 from portraitist.judge.advising.evidence import CARDS, LOSSES, NONE, Fact, Seen, Symptom
+from portraitist.judge.gates import Gate, gates
 from portraitist.judge.measures import difference
 from portraitist.judge.scorecard import Score
 
@@ -129,10 +129,10 @@ def deaf(seen: Seen) -> Symptom | None:
     return Symptom("deaf", f"It does less of what prompts ask: {lost.says}", 0.55, True, (fact,))
 
 
-def gate(seen: Seen, name: str) -> gates.Gate | None:
+def gate(seen: Seen, name: str) -> Gate | None:
     """One of the choice's own conditions, on the last checkpoint at full strength."""
     pair = seen.last()
-    found = gates.gates(*pair, seen.recipe.judging.max_drop) if pair else ()
+    found = gates(*pair, seen.recipe.judging.max_drop) if pair else ()
     return next((one for one in found if one.name == name), None)
 
 
