@@ -38,9 +38,9 @@ class Choice:
     guidance: float = 0.0
 
     @property
-    def overruled(self) -> bool:
-        """Whether a person chose it over what was measured."""
-        return self.table.get("by") == "person"
+    def by(self) -> str:
+        """What chose: measures, people's votes over them, or a person over both."""
+        return str(self.table.get("by", "measures"))
 
 
 @dataclass(frozen=True, slots=True)

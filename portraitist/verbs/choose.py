@@ -147,7 +147,7 @@ def overruling(run: RunFolder) -> Choice | None:
         choice = run.chosen()
     except PortraitistError:
         return None
-    return choice if choice is not None and choice.overruled else None
+    return choice if choice is not None and choice.by == "person" else None
 
 
 def again(project: Project, run: RunFolder, choice: Choice) -> Warned:
