@@ -142,13 +142,18 @@ class Rendered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored(Event):
-    """A checkpoint at a strength has a scorecard; `scores` holds the means by measure."""
+    """A checkpoint at a strength has a scorecard; `scores` holds the means by measure.
+
+    guidance  that it was drawn with, 0 for the grid's own; beside: the second LoRA and its strength, as in scorecards
+    """
 
     kind: ClassVar[str] = "scored"
     step: int
     strength: float
     stage: str
     scores: dict[str, float]
+    guidance: float = 0.0
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,13 @@ class Sights:
             eyes.names(self.eyes) if self.eyes else "",
         ]
 
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """The same of what drawn pictures are measured through; empty without any model."""
+        paths = self.recognition, self.embedding, self.pose
+        found = [faces.names(self.faces) if self.faces else "", *(onnx.digest(Path(p)) if p else "" for p in paths)]
+        return tuple(found) if any(found) else ()
+
 
 def sights(recipe: Recipe, folder: Path) -> Sights:
     """What a recipe's `[sight]` asks for, paths counted from the character's folder.

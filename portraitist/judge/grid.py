@@ -1,15 +1,22 @@
-"""The grid: which prompts are drawn from which seeds, to choose by and, apart from those, to report by."""
+"""The grid: which prompts are drawn from which seeds, to choose by and, apart from those, to report by and to probe.
+
+What probes has a purpose of its own. unnamed: the noun stands for the trigger, and what is drawn must be what the base
+draws. paraphrase: the same asks in other words. restyled: style, outfit and scene that no caption names. All that
+chooses and reports is `named`.
+"""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 from portraitist.dataset import minors
 from portraitist.family import Profile, PromptSpec
-from portraitist.judge import prompts
+from portraitist.judge import probes, prompts
 from portraitist.judge.measures import MEASURES, READABLE
-from portraitist.judge.scorecard import Stage
+from portraitist.judge.scorecard import OWN, Purpose, Stage
 from portraitist.pictures import Picture
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
@@ -18,12 +25,39 @@ REPORTING = 1000
 """Seeds to choose by count from 1; those to report by from here, so that the two never meet."""
 
 
+T = TypeVar("T")
+
+BLOCK = 8
+"""Pictures by which a grid may be drawn bit by bit, after those of the screen."""
+
+COMPANIONS = 4
+"""Pictures that are drawn again beside a second LoRA, at each of its strengths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture to be drawn: its noise is a function of the seed and the prompt's text, whatever draws it."""
+    """One picture to be drawn: its noise is a function of the seed and a text, whatever draws it.
+
+    twin  text of the named prompt that this one probes, and whose noise it takes; "" for its own
+    """
 
     prompt: PromptSpec
     seed: int
+    purpose: Purpose = "named"
+    twin: str = ""
+
+    @property
+    def noise(self) -> str:
+        """The text that decides its noise."""
+        return self.twin or self.prompt.text
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the sampler draws: guidance, and steps."""
+
+    guidance: float
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +68,9 @@ class Grid:
     screened             how many of `choosing`, from its start, the cheap screen draws
     kinds                known attribute values, which asked ones are held against
     guidance, steps      of the sampler; width, height in pixels
+    probing              unnamed, reworded and restyled ones; changed: what restyled asks are held against
     references           SHA-256 of the reference pictures that every picture is drawn with
+    models               what names those of `[sight]` that measures look through
     """
 
     choosing: tuple[Shot, ...]
@@ -45,17 +81,48 @@ class Grid:
     steps: int
     width: int
     height: int
+    probing: tuple[Shot, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
-    def shots(self, stage: Stage) -> tuple[Shot, ...]:
-        """The pictures of a stage."""
-        return {"screen": self.choosing[: self.screened], "grid": self.choosing, "report": self.reporting}[stage]
+    def shots(self, stage: Stage, count: int = 0) -> tuple[Shot, ...]:
+        """The pictures of a stage, or the first `count` of them, rounded up to what is drawn side by side."""
+        found: tuple[Shot, ...] = {
+            "screen": self.choosing[: self.screened],
+            "grid": self.choosing,
+            "report": self.reporting,
+            "probe": self.probing,
+            "companion": self.reporting[:COMPANIONS],
+        }[stage]
+        return found if not count else tuple(shot for part in self.parts(found, stage, count) for shot in part)
+
+    def parts(self, found: Sequence[T], stage: Stage, count: int = 0) -> list[Sequence[T]]:
+        """What is drawn for a stage, in parts that do not depend on how many are wanted: the screen's, then BLOCK at a
+        time; of the other stages all. With a count, only those that reach it."""
+        if stage not in ("screen", "grid"):
+            return [found]
+        starts = [0, *range(self.screened, len(found), BLOCK)]
+        ends = [*starts[1:], len(found)]
+        whole = list(zip(starts, ends, strict=True))
+        return [found[a:b] for a, b in whole if not count or a < count]
+
+    @property
+    def twins(self) -> tuple[Shot, ...]:
+        """What the probes are compared with: the choosing pictures of the prompts that they probe, from every seed."""
+        probed = {shot.twin for shot in self.probing}
+        return tuple(shot for shot in self.choosing if shot.prompt.text in probed)
+
+    def manner(self, guidance: float = OWN) -> Manner:
+        """How pictures are drawn at a guidance; OWN is the grid's."""
+        return Manner(self.guidance if guidance == OWN else guidance, self.steps)
 
     @property
     def digest(self) -> str:
         """Names the grid, and what is measured on it, in scorecards: equal digests mean that numbers compare."""
         own = asdict(self)
         own |= {} if own.pop("references") == () else {"references": self.references}
+        own |= {} if own.pop("models") == () else {"models": self.models}
         parts = {"grid": own, "measures": [*MEASURES, READABLE]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 
@@ -70,7 +137,10 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
     judging = recipe.judging
     known = prompts.kinds(facts, pictures)
     choosing, reporting = texts(facts, judging.prompts, pictures)
-    said = {f"The prompt {text!r}": f"{text}, {facts.noun}" for text in (*choosing, *reporting)}
+    named = [prompts.specified(name, text, known) for text, name in choosing.items()]
+    probing, changed = probed(facts, recipe, profile, pictures, named, known)
+    every = (*choosing, *reporting, *(shot.prompt.text for shot in probing))
+    said = {f"The prompt {text!r}": f"{text}, {facts.noun}" for text in every}
     minors.refuse(said, real=facts.subject == "real")
     side = (recipe.data.resolution or profile.resolution) // multiple * multiple
 
@@ -87,7 +157,30 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
         steps=judging.sampling_steps or profile.sampling_steps,
         width=side,
         height=side,
+        probing=probing,
+        changed=changed,
     )
+
+
+def probed(
+    facts: Facts,
+    recipe: Recipe,
+    profile: Profile,
+    pictures: Sequence[Picture],
+    named: Sequence[PromptSpec],
+    known: prompts.Kinds,
+) -> tuple[tuple[Shot, ...], prompts.Kinds]:
+    """The probes, from the noise of the named pictures that they probe; and what restyled asks are held against."""
+    judging = recipe.judging
+    plain = probes.unnamed(named, facts, profile)
+    restyled, changed = probes.restyled(facts, known, profile, pictures, judging.restyled)
+    found = [
+        Shot(spec, seed, "unnamed", text) for text, spec, seed in probes.turns(plain, judging.seeds, judging.unnamed)
+    ]
+    reworded = itertools.islice(probes.paraphrases(named, facts, profile), judging.paraphrases)
+    found += [Shot(spec, 1, "paraphrase", text) for text, spec in reworded]
+    found += [Shot(spec, 1, "restyled") for spec in restyled]
+    return tuple(found), changed
 
 
 def texts(facts: Facts, asked: Sequence[str], pictures: Sequence[Picture]) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,12 +12,18 @@ from portraitist.judge import overfit
 from portraitist.judge.measuring.agreement import READABLE, Agreement, Readable
 from portraitist.judge.measuring.anatomy import Anatomy
 from portraitist.judge.measuring.bleed import Bleed
+from portraitist.judge.measuring.companion import Companion
 from portraitist.judge.measuring.contrast import Contrast
 from portraitist.judge.measuring.copying import Copying
 from portraitist.judge.measuring.definition import Measure, Taken
+from portraitist.judge.measuring.diversity import Diversity
 from portraitist.judge.measuring.identity import Identity
+from portraitist.judge.measuring.leak import Leak
 from portraitist.judge.measuring.light import Light
 from portraitist.judge.measuring.likeness import Likeness
+from portraitist.judge.measuring.moved import Moved
+from portraitist.judge.measuring.obedience import Obedience
+from portraitist.judge.measuring.paraphrase import Paraphrase
 from portraitist.judge.measuring.proportions import Proportions
 from portraitist.judge.measuring.saturation import Saturation
 from portraitist.judge.measuring.signature import Signature
@@ -32,8 +38,12 @@ RESAMPLES = 1000
 TAKEN: tuple[type[Taken], ...] = (
     Likeness, Identity, Signature, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light, Proportions, Skin,
     Anatomy,
+    Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
 )  # fmt: skip
-"""The measures of pictures, in the order that they are told in."""
+"""The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""
+
+PROBED = ("leak", "moved", "paraphrase", "obedience")
+"""What the pictures of other purposes are scored by: as one, since each measure passes over what is not its own."""
 
 MEASURES: dict[str, Measure] = {
     about.name: about for about in (*(kind.about for kind in TAKEN if kind is not Readable), overfit.ABOUT)

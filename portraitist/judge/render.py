@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from portraitist.dataset.cache import Cache, prompt_key
 from portraitist.dataset.draws import generator
 from portraitist.dataset.encoding import require_finite, to_tensor
 from portraitist.family import Base, Encoder, Family, Prompt, collate
-from portraitist.judge.grid import Grid, Shot
+from portraitist.judge.grid import Grid, Manner, Shot
 from portraitist.learn import memory
 from portraitist.pictures import Crop, Opened
 
@@ -90,7 +90,7 @@ class Sampler:
 
     def noise(self, shot: Shot) -> Tensor:
         """The unit noise (C, h, w) of a picture: the same for every checkpoint, strength and batch."""
-        draw = generator(shot.seed, f"render {shot.prompt.text}", 0)
+        draw = generator(shot.seed, f"render {shot.noise}", 0)
         return torch.randn(self.latent, generator=draw)
 
 
@@ -159,6 +159,8 @@ class Artist:
 
     sampler  loaded when it is first needed; so is
     encoder  of pictures, for their decoder
+    shelf    folder of the base's pictures by their marks: runs of one project share them
+    drawn    how many have been drawn, and not taken from the shelf
     """
 
     family: Family
@@ -168,43 +170,66 @@ class Artist:
     encoder: Callable[[], Encoder]
     prompts: Prompts
     precision: str
+    shelf: Path
     kept_references: list[Tensor] | None = None
+    drawn: int = 0
 
-    def mark(self, shot: Shot, adapter: str, strength: float) -> str:
+    def mark(self, shot: Shot, adapter: str, strength: float, manner: Manner | None = None) -> str:
         """Digest of all that decides a picture; `adapter` is the SHA-256 of the adapter's file, "" for the base."""
+        how = manner or self.grid.manner()
         parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
-        parts += [self.grid.guidance, self.grid.steps, self.grid.width, self.grid.height, self.family.name]
+        parts += [how.guidance, how.steps, self.grid.width, self.grid.height, self.family.name]
         parts += self.grid.references
+        parts += [f"noise of {shot.twin}"] if shot.twin else []
         parts += [self.base.quantised] if self.base.quantised else []
         parts += [self.base.recovered] if self.base.recovered else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def draw(
-        self, shots: Sequence[tuple[Shot, Path]], adapter: str, strength: float, adapted: Adapted
+        self,
+        shots: Sequence[tuple[Shot, Path]],
+        adapter: str,
+        strength: float,
+        adapted: Adapted,
+        manner: Manner,
+        *,
+        shelved: bool,
     ) -> Iterator[int]:
         """Draw each shot that its path does not hold yet; yields how many pictures each batch brought.
 
+        adapter  as in `mark`
         adapted  within it the denoiser is the checkpoint at the strength. Batches are the same whether or not one was
         cut short: when one of its pictures is missing, all are drawn again.
+        shelved  whether they come from the shelf where they are there, and go there where not
         """
         side_by_side = max(1, PIXELS // (self.grid.width * self.grid.height))
         for at in range(0, len(shots), side_by_side):
             batch = shots[at : at + side_by_side]
-            marks = [self.mark(shot, adapter, strength) for shot, _ in batch]
+            marks = [self.mark(shot, adapter, strength, manner) for shot, _ in batch]
             if all(marked(path) == mark for (_, path), mark in zip(batch, marks, strict=True)):
                 continue
-            sampler = self.sampler()
-            given, negative = (
-                [self.prompts(s.prompt.text) for s, _ in batch],
-                self.prompts(self.family.profile.negative),
-            )
-            noise = torch.stack([sampler.noise(shot) for shot, _ in batch])
-            shown = [one.expand(len(batch), *one.shape) for one in self.references()]
-            with adapted():
-                latents = sampler.latents(given, negative, noise, shown)
-            for (_, path), mark, pixels in zip(batch, marks, self.pixels(latents), strict=True):
-                durable.write_bytes(path, png(pixels, mark))
+            places = [self.shelf / f"{mark}.png" for mark in marks] if shelved else []
+            if places and all(marked(place) == mark for place, mark in zip(places, marks, strict=True)):
+                made = [place.read_bytes() for place in places]
+            else:
+                pictures = self.rendered([shot for shot, _ in batch], adapted, manner)
+                made = [png(pixels, mark) for pixels, mark in zip(pictures, marks, strict=True)]
+                for place, data in zip(places, made, strict=False):
+                    durable.write_bytes(place, data)
+                self.drawn += len(batch)
+            for (_, path), data in zip(batch, made, strict=True):
+                durable.write_bytes(path, data)
             yield len(batch)
+
+    def rendered(self, shots: Sequence[Shot], adapted: Adapted, manner: Manner) -> np.ndarray:
+        """Shots side by side: (B, H, W, 3) uint8."""
+        given = [self.prompts(shot.prompt.text) for shot in shots]
+        negative = self.prompts(self.family.profile.negative)
+        sampler = replace(self.sampler(), guidance=manner.guidance, steps=manner.steps)
+        noise = torch.stack([sampler.noise(shot) for shot in shots])
+        shown = [one.expand(len(shots), *one.shape) for one in self.references()]
+        with adapted():
+            return self.pixels(sampler.latents(given, negative, noise, shown))
 
     @torch.no_grad()
     def references(self) -> list[Tensor]:

@@ -176,7 +176,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def renders(run: RunFolder, step: int, strength: float, guidance: float = OWN) -> Path:
-    """Where the pictures of a checkpoint at a strength and a guidance lie."""
+def renders(run: RunFolder, step: int, strength: float, guidance: float = OWN, beside: float = 0.0) -> Path:
+    """Where the pictures of a checkpoint at a strength and a guidance lie; beside: the strength of a second LoRA."""
     apart = f"-guided-{guidance:g}" if guidance != OWN else ""
+    apart += f"-beside-{beside:g}" if beside else ""
     return run.evaluation / "renders" / f"step-{step:06d}-at-{strength:g}{apart}"

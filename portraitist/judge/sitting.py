@@ -3,8 +3,8 @@
 Models are loaded when the first picture is missing; where all is judged nothing heavy is touched.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,19 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from portraitist import durable
 from portraitist.adapters import files, inject
+from portraitist.audit.content import sights
 from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Rendered, Scored, Warned
 from portraitist.family import Base, Encoder, Family
-from portraitist.judge import measures, overfit, render, scorecard
+from portraitist.judge import companions, measures, overfit, render, scorecard
 from portraitist.judge.grid import Grid, Shot
 from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.references import References
 from portraitist.judge.panel import Panel
 from portraitist.judge.render import Artist, Prompts, Sampler
-from portraitist.judge.scorecard import BASE, WHOLE, Drawn, Losses, Scorecard, Stage
+from portraitist.judge.scorecard import BASE, OWN, WHOLE, Drawn, Losses, Score, Scorecard, Stage
 from portraitist.learn import encoders, memory, offload
 from portraitist.pictures import Opened
 from portraitist.project import Project
@@ -48,10 +50,10 @@ class Sitting:
     record: Emit
     stop: Stop
     references: Sequence[Opened] = ()
-    drawn: int = 0
-    cards: dict[tuple[int, float, Stage], Scorecard] = field(default_factory=dict)
+    cards: dict[scorecard.Key, Scorecard] = field(default_factory=dict)
     losses: dict[int, Losses] = field(default_factory=dict)
     adapter: tuple[int, str, dict[str, Tensor]] = (BASE, "", {})
+    second: tuple[str, dict[str, Tensor]] = ("", {})
     kept_sampler: Sampler | None = None
     kept_encoder: Encoder | None = None
     kept_artist: Artist | None = None
@@ -59,71 +61,164 @@ class Sitting:
     kept_base: dict[Stage, list[np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        companions.path(self.project, self.recipe.judging)  # refuses before anything is drawn
         for card in scorecard.read(self.run):
             if (card.grid, card.eyes) == (self.grid.digest, self.looks.digest):
-                self.cards[card.step, card.strength, card.stage] = card
+                self.cards[card.key] = card
         self.losses = {found.step: found for found in scorecard.read_losses(self.run)}
 
-    def has(self, step: int, strength: float, stage: Stage) -> bool:
-        """Whether a card is there."""
-        return (step, strength, stage) in self.cards
+    @property
+    def drawn(self) -> int:
+        """Pictures that were drawn, and not only taken from where another run has left them."""
+        return self.kept_artist.drawn if self.kept_artist else 0
+
+    def card(
+        self, step: int, strength: float, stage: Stage, guidance: float = OWN, beside: str = ""
+    ) -> Scorecard | None:
+        """The card of a cell on a stage, where it has been judged."""
+        return self.cards.get((step, strength, guidance, stage, self.grid.digest, self.looks.digest, beside))
+
+    def has(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> bool:
+        """Whether a card is there, of so many pictures (0: all of the stage's)."""
+        card = self.card(step, strength, stage, guidance)
+        return card is not None and len(card.pictures) >= len(self.grid.shots(stage, count))
 
     def of_stage(self, stage: Stage) -> list[Scorecard]:
         """The checkpoints' cards of a stage, without the base's."""
-        return [card for (step, _, kind), card in self.cards.items() if kind == stage and step != BASE]
+        return [card for card in self.cards.values() if card.stage == stage and card.step != BASE]
 
-    def judge(self, step: int, strength: float, stage: Stage) -> Scorecard:
+    def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> Scorecard:
         """The card of a checkpoint (BASE at strength 0: the base) on a stage's pictures; made if it is not there.
 
+        guidance  of the sampler; the base's pictures that it is compared with are those at the grid's own
+        count     of the stage's pictures, from its start, rounded up as `Grid.shots` says; 0 takes all. A card of
+                  more pictures takes the place of one of fewer; its first pictures are the same
         Raises Interrupted when a stop is asked for: whole pictures stay. Raises PortraitistError for an adapter that
         is damaged or of another base.
         """
-        if self.has(step, strength, stage):
-            return self.cards[step, strength, stage]
+        found = self.card(step, strength, stage, guidance)
+        if found is not None and self.has(step, strength, stage, guidance, count):
+            return found
         self.take(step)
-        if strength in (0.0, WHOLE):
+        whole = strength in (0.0, WHOLE) and guidance == OWN and stage != "probe"
+        if whole:
             self.rehearse(step)
-        panel = self.panel()
-        shots = self.grid.shots(stage)
-        base = self.of_base(stage)
-        paths = self.draw(step, strength, stage)
-        drawn = Pictures(shots, [render.read(path) for path in paths], base)
-        values = panel.measure(drawn)
-        pictures = [
-            Drawn(shot.prompt.name, shot.prompt.text, shot.seed, str(path.relative_to(self.run.path)), got)
-            for shot, path, got in zip(shots, paths, values, strict=True)
-        ]
-        scores = measures.scores(values)
-        if strength in (0.0, WHOLE) and (ratios := self.ratios(step)):
+        panel, shots, base = self.panel(), self.grid.shots(stage, count), self.of_base(stage)
+        paths = self.draw(step, strength, stage, guidance, count)
+        drawn = Pictures(shots, [render.read(path) for path in paths], base[: len(shots)])
+        if stage == "probe":  # measured beside what they probe
+            values = panel.measure(self.joined(drawn, step, strength, guidance))[: len(shots)]
+            scores = {name: got for name, got in measures.scores(values).items() if name in measures.PROBED}
+        else:
+            values = panel.measure(drawn)
+            scores = measures.scores(values)
+        if whole and (ratios := self.ratios(step)):
             scores["held_out"] = measures.score(ratios)
-        card = Scorecard(step, strength, stage, scores, self.grid.digest, self.looks.digest, pictures)
+        return self.put_down(step, strength, stage, guidance, "", self.told(shots, paths, values), scores)
+
+    def beside(self, step: int, strength: float, guidance: float = OWN) -> list[Scorecard]:
+        """The cards of a checkpoint beside the second LoRA, one at each of its strengths; none without one.
+
+        Its first reporting pictures are drawn again so; what the base draws beside the second LoRA stands for the base.
+        """
+        file, found = companions.path(self.project, self.recipe.judging), []
+        digest = durable.digest(file) if file else ""
+        shots = self.grid.shots("companion")
+        for much in self.recipe.judging.companion_strengths if file else ():
+            name = f"{digest}@{much:g}"
+            card = self.card(step, strength, "companion", guidance, name)
+            if card is None:
+                panel = self.panel()
+                base, plain = self.of_base("report")[: len(shots)], self.read(step, strength, "report", guidance)
+                alone = Pictures(shots, plain[: len(shots)], base)
+                self.take(BASE)
+                base = [
+                    render.read(path) for path in self.draw(BASE, 0.0, "companion", guidance, beside=(digest, much))
+                ]
+                self.take(step)
+                paths = self.draw(step, strength, "companion", guidance, beside=(digest, much))
+                values = panel.measure(Pictures(shots, [render.read(path) for path in paths], base, alone))
+                pictures, scores = self.told(shots, paths, values), measures.scores(values)
+                card = self.put_down(step, strength, "companion", guidance, name, pictures, scores)
+            found.append(card)
+        return found
+
+    def joined(self, probes: Pictures, step: int, strength: float, guidance: float) -> Pictures:
+        """Probes of a checkpoint, and after them the named pictures that they are compared with."""
+        twins = [i for i, shot in enumerate(self.grid.choosing) if shot in self.grid.twins]
+        named, base = self.read(step, strength, "grid", guidance), self.of_base("grid")
+        return Pictures(
+            [*probes.shots, *(self.grid.choosing[i] for i in twins)],
+            [*probes.pictures, *(named[i] for i in twins)],
+            [*probes.base, *(base[i] for i in twins)],
+        )
+
+    def told(
+        self, shots: Sequence[Shot], paths: Sequence[Path], values: Sequence[Mapping[str, float]]
+    ) -> tuple[Drawn, ...]:
+        """Pictures as cards have them."""
+        return tuple(
+            Drawn(s.prompt.name, s.prompt.text, s.seed, str(path.relative_to(self.run.path)), got, s.purpose)
+            for s, path, got in zip(shots, paths, values, strict=True)
+        )
+
+    def put_down(
+        self,
+        step: int,
+        strength: float,
+        stage: Stage,
+        guidance: float,
+        beside: str,
+        pictures: tuple[Drawn, ...],
+        scores: dict[str, Score],
+    ) -> Scorecard:
+        """Write a card, and tell of it."""
+        own = (self.grid.digest, self.looks.digest)
+        card = Scorecard(step, strength, stage, scores, *own, pictures, guidance, beside)
         scorecard.append(self.run, card)
-        self.cards[step, strength, stage] = card
+        self.cards[card.key] = card
         means = {name: got.mean for name, got in scores.items()}
-        self.record(Scored(step=step, strength=strength, stage=stage, scores=means))
+        self.record(Scored(step=step, strength=strength, stage=stage, scores=means, guidance=guidance, beside=beside))
         return card
 
-    def draw(self, step: int, strength: float, stage: Stage) -> list[Path]:
+    def read(self, step: int, strength: float, stage: Stage, guidance: float) -> list[np.ndarray]:
+        """The pictures of a cell, drawn where they are not there."""
+        self.take(step)
+        return [render.read(path) for path in self.draw(step, strength, stage, guidance)]
+
+    def draw(
+        self,
+        step: int,
+        strength: float,
+        stage: Stage,
+        guidance: float = OWN,
+        count: int = 0,
+        beside: tuple[str, float] = ("", 0.0),
+    ) -> list[Path]:
         """See that a stage's pictures lie there; returns their paths in the grid's order.
 
-        The screen's pictures are the first of the full grid at full strength: they are drawn once.
+        beside  SHA-256 of a second LoRA, and its strength
+        The screen's pictures are the first of the full grid at full strength: they are drawn once. What is drawn side
+        by side does not depend on `count`.
         """
-        folder = scorecard.renders(self.run, step, strength)
-        shots, shared = self.grid.shots(stage), 0
-        if stage == "grid" and strength in (0.0, WHOLE):
-            shared = self.grid.screened
+        folder = scorecard.renders(self.run, step, strength, guidance, beside[1])
+        shared = self.grid.screened if strength in (0.0, WHOLE) and guidance == OWN and stage == "grid" else 0
+        placed = [
+            (shot, folder / f"{'screen' if i < shared else stage}-{shot.prompt.name}-{shot.seed}.png")
+            for i, shot in enumerate(self.grid.shots(stage, count))
+        ]
+        mark = self.adapter[1] + (f"+{beside[0]}@{beside[1]:g}" if beside[0] else "")
+        how = self.grid.manner(guidance)
 
-        def placed(some: Sequence[Shot], kind: Stage) -> list[tuple[Shot, Path]]:
-            return [(shot, folder / f"{kind}-{shot.prompt.name}-{shot.seed}.png") for shot in some]
+        def adapted() -> AbstractContextManager[None]:
+            return self.adapted(strength, beside)
 
-        parts = [placed(shots[:shared], "screen"), placed(shots[shared:], stage)]
-        for part in parts:
-            for count in self.artist().draw(part, self.adapter[1], strength, lambda: self.adapted(strength)):
-                self.drawn += count
+        for part in self.grid.parts(placed, stage):
+            for many in self.artist().draw(part, mark, strength, adapted, how, shelved=step == BASE):
                 place = str(folder.relative_to(self.run.path))
-                self.record(Rendered(step=step, strength=strength, pictures=count, path=place))
+                self.record(Rendered(step=step, strength=strength, pictures=many, path=place))
                 self.heed()
-        return [path for part in parts for _, path in part]
+        return [path for _, path in placed]
 
     def heed(self) -> None:
         """Leave when a stop is asked for; all files are whole here."""
@@ -154,11 +249,25 @@ class Sitting:
                 f"Put its file back, or delete {path.parent} and train again.",
             )
 
-    def adapted(self, strength: float) -> AbstractContextManager[object]:
-        """Within: the denoiser is the checkpoint at hand, at a strength."""
-        if self.adapter[0] == BASE:
-            return nullcontext()
-        return inject.loaded(self.sampler().denoiser, self.family, self.adapter[2], strength)
+    @contextmanager
+    def adapted(self, strength: float, beside: tuple[str, float] = ("", 0.0)) -> Iterator[None]:
+        """Within: the denoiser is the checkpoint at hand, at a strength, and what lies beside it."""
+        with ExitStack() as stack:
+            if self.adapter[0] != BASE:
+                stack.enter_context(inject.loaded(self.sampler().denoiser, self.family, self.adapter[2], strength))
+            if beside[0]:
+                stack.enter_context(inject.loaded(self.sampler().denoiser, self.family, self.companion(), beside[1]))
+            yield
+
+    def companion(self) -> dict[str, Tensor]:
+        """The parts of the second LoRA."""
+        file = companions.path(self.project, self.recipe.judging)
+        if file is None:
+            return {}
+        if self.second[0] != str(file):
+            layers = inject.layers(self.sampler().denoiser)
+            self.second = (str(file), companions.read(file, self.family, layers))
+        return self.second[1]
 
     def rehearse(self, step: int) -> None:
         """Take the losses of the checkpoint at hand, and before them the base's, unless they are there."""
@@ -200,7 +309,10 @@ class Sitting:
             base, facts = self.of_base("grid"), self.project.facts
             references = References.of(self.project, self.project.read_manifest(), self.grid.width, self.grid.height)
             zero = Pictures(self.grid.choosing, base, base)
-            self.kept_panel = Panel.of(Case(references, zero, self.looks, self.grid.kinds, facts.trigger, facts.noun))
+            kinds, changed = self.grid.kinds, self.grid.changed
+            seen_by = sights(self.recipe, self.project.folder)
+            case = Case(references, zero, self.looks, kinds, facts.trigger, facts.noun, changed, seen_by)
+            self.kept_panel = Panel.of(case)
             for note in () if self.cards else self.kept_panel.notes:
                 self.record(Warned(says=note))
         return self.kept_panel
@@ -212,7 +324,16 @@ class Sitting:
             cache = Cache.of(self.project, self.family.name, self.base)
             prompts = Prompts(self.family, self.base, cache, self.words, crop, self.references)
             precision = self.recipe.model.precision
-            self.kept_artist = Artist(self.family, self.base, self.grid, self.sampler, self.encoder, prompts, precision)
+            self.kept_artist = Artist(
+                self.family,
+                self.base,
+                self.grid,
+                self.sampler,
+                self.encoder,
+                prompts,
+                precision,
+                cache.folder / "drawn",
+            )
         return self.kept_artist
 
     def device(self) -> torch.device:
@@ -239,7 +360,7 @@ class Sitting:
             device = self.device()
             memory.autocast(device, self.recipe.model.precision)  # refuses before anything is loaded
             offload.check(device, self.recipe.model.offload)
-            shots = [*self.grid.choosing, *self.grid.reporting]
+            shots = [*self.grid.choosing, *self.grid.reporting, *self.grid.probing]
             self.artist().prompts.prepare([shot.prompt.text for shot in shots] + [self.family.profile.negative])
             entry = caching.load_index(self.project, self.recipe, self.base)[0]
             latents = Cache.of(self.project, self.family.name, self.base).read_sample(entry.key).latents

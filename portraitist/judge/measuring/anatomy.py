@@ -39,7 +39,7 @@ class Anatomy:
 
     @classmethod
     def of(cls, case: Case) -> "Anatomy | None":
-        """None without `sight.pose`: a person is asked then; the notes say where it sees no joints in the references."""
+        """None without `sight.pose`: a person is asked then. Where it sees no joints in references, notes say so."""
         if not case.sights.pose:
             return None
         found = seen(case)

@@ -37,8 +37,11 @@ class Tones:
 
 
 def traits(pixels: np.ndarray) -> np.ndarray:
-    """Contrast (standard deviation of luma, grey levels), clipping (percent of luma at 2 and below or at 253 and above)
-    and detail (log of the audit's sharpness: the variance of the Laplacian in the sharpest parts), of (H, W, 3) uint8."""
+    """Contrast, clipping and detail of (H, W, 3) uint8: (3,).
+
+    Standard deviation of luma in grey levels; percent of luma at 2 and below or 253 and above; log of the audit's
+    sharpness, the variance of the Laplacian in the sharpest parts.
+    """
     luma = grey(pixels)
     clipped = ((luma <= 2) | (luma >= 253)).mean()
     return np.array([luma.std(), 100 * clipped, np.log1p(sharpness(luma))])

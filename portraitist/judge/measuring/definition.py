@@ -52,17 +52,24 @@ class Pictures:
     shots     prompts with what they ask for, and seeds
     pictures  pixels (H, W, 3) uint8, all of one size
     base      what the base drew from the same shots; of the base its own pictures
+    alone     of pictures that were drawn beside a second LoRA: the same without it
     """
 
     shots: Sequence[Shot]
     pictures: Sequence[np.ndarray]
     base: Sequence[np.ndarray]
+    alone: Pictures | None = None
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def prompts(self) -> list[PromptSpec]:
         """The shots' prompts."""
         return [shot.prompt for shot in self.shots]
+
+    @property
+    def of_base(self) -> Pictures:
+        """The base's pictures, to be measured likewise."""
+        return self.once("base", lambda: Pictures(self.shots, self.base, self.base))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What several measures need of these pictures, such as embeddings: made by the first that asks."""
@@ -80,6 +87,7 @@ class Case:
     base     the base's pictures of the prompts that choose: the zero line
     looks    the family's eyes, or the plain ones
     kinds    known values of each kind of attribute: what an asked one is held against
+    changed  the same of what restyled pictures ask for
     trigger  the character's word; noun: what eyes are told in its place
     sights   models on this machine that look at pictures too: faces, whole pictures, poses; "" where there is none
     notes    what could not be taken or is not to be trusted, in sentences: measures add to them while they are set up
@@ -91,6 +99,7 @@ class Case:
     kinds: Mapping[str, Sequence[str]]
     trigger: str
     noun: str
+    changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sights: Sights = field(default_factory=Sights)
     notes: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)

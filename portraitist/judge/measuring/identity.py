@@ -1,6 +1,6 @@
 """Identity: how near a picture is to the character's own, by every eye that can be shown to tell it. Learned."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -87,35 +87,40 @@ class Sight:
         """By what it sees in the references and in the base's pictures; a framing apart where it has FEW references."""
         shown = eye.see(alone(case) if eye.alone else case.references.shown)
         base = eye.see(alone(case, case.base) if eye.alone else case.base.pictures)
-        framings = np.asarray(case.references.framings or [""] * len(shown))
-        asked = np.asarray([framing(prompt.text) for prompt in case.base.prompts])
+        told = np.asarray(case.references.framings or [""] * len(shown))
+        there = told[np.isfinite(shown).all(1)].tolist()
+        apart = sorted(name for name in {*there} - {""} if there.count(name) >= FEW)
+        used = held_against(case.base, apart)
         scales, skills = {}, {}
-        for name in ("", *sorted({*framings.tolist()} - {""})):
-            mine, zero = of_framing(shown, framings, name), of_framing(base, asked, name)
-            if name and len(mine) < FEW:
-                continue
-            zero = zero if len(zero) >= FEW else of_framing(base, asked, "")
-            skills[name] = round(skill(mine, zero), 4)
+        for name in ("", *apart):
+            mine = seen(shown if name == "" else shown[told == name])
+            zero = seen(base[used == name])
+            skills[name] = round(skill(mine, zero if len(zero) >= FEW else seen(base)), 4)
             if skills[name] >= SKILL:
-                scales[name] = Scale.of(mine, zero)
+                scales[name] = Scale.of(mine, zero if len(zero) else seen(base))
         return cls(eye, scales, skills)
 
     def __call__(self, case: Case, drawn: Pictures) -> np.ndarray:
         """(N,): nan where it sees nobody, and at framings where it is not to be trusted."""
         found = self.eye.see(alone(case, drawn) if self.eye.alone else drawn.pictures)
-        told = [framing(prompt.text) for prompt in drawn.prompts]
-        used = np.asarray([name if name in self.skills else "" for name in told])
-        values, seen = np.full(len(found), np.nan), np.isfinite(found).all(1)
+        used = held_against(drawn, self.skills)
+        values, there = np.full(len(found), np.nan), np.isfinite(found).all(1)
         for name, scale in self.scales.items():
-            those = seen & (used == name)
+            those = there & (used == name)
             if those.any():
                 values[those] = scale(found[those])
         return values
 
 
-def of_framing(rows: np.ndarray, framings: np.ndarray, name: str) -> np.ndarray:
-    """The rows (N, d) of a framing, "" for all, without those where nobody was seen."""
-    return rows[np.isfinite(rows).all(1) & ((framings == name) | (name == ""))]
+def held_against(drawn: Pictures, apart: Collection[str]) -> np.ndarray:
+    """The framing whose references each picture is held against: its prompt's where that is apart, else ""; (N,)."""
+    told = [framing(prompt.text) for prompt in drawn.prompts]
+    return np.asarray([name if name in apart else "" for name in told])
+
+
+def seen(rows: np.ndarray) -> np.ndarray:
+    """The rows (N, d) in which somebody was seen."""
+    return rows[np.isfinite(rows).all(1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from portraitist.judge.measuring.definition import Case, Pictures, embedded
+from portraitist.pictures import fit, resize
 from portraitist.sight import embed, faces, masks
 from portraitist.sight.eyes import Plain
 
 GREY = 128
 """What stands for the background where an eye is shown the subject alone."""
+
+OUTLINE, ROUNDS = 96, 2
+"""Longer side in pixels at which outlines are looked for, and GrabCut's rounds: of forty drawn figures they overlap the
+truth as well (0.89) as at 128 with five rounds, in a third of the time."""
 
 LEAST, MOST = 0.02, 0.9
 """Shares of a picture between which what was found is taken for a subject."""
@@ -67,8 +73,11 @@ def subjects(case: Case, drawn: Pictures | None = None) -> list[np.ndarray]:
 
 def subject(pixels: np.ndarray, finder: str) -> np.ndarray:
     """Where the subject is by GrabCut, around faces where there is a finder of them: (H, W) bool."""
-    boxes = [face.box for face in faces.found(pixels, finder)] if finder else []
-    inside = masks.subject(pixels, [(round(x), round(y), round(w), round(h)) for x, y, w, h in boxes]) > 127
+    height, width = pixels.shape[:2]
+    size = fit(width, height, OUTLINE)
+    boxes = [[round(v * size[0] / width) for v in face.box] for face in faces.found(pixels, finder)] if finder else []
+    found = masks.subject(resize(pixels, *size), [(x, y, w, h) for x, y, w, h in boxes], ROUNDS)
+    inside = np.asarray(Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)) > 127
     return inside if LEAST <= inside.mean() <= MOST else np.zeros_like(inside)
 
 

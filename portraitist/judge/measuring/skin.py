@@ -37,7 +37,7 @@ class Skin:
         (0, 6),
         "low",
         "Only with a set of role realism, and on pictures with enough bare skin of a human colour. Noise is taken for "
-        "texture; skin of the right texture and the wrong colour or light is not seen, and soft focus counts as plastic.",
+        "texture, soft focus for plastic; skin of the right texture and the wrong colour or light is not seen.",
         "Ours; skin's colours of Chai and Ngan 1999.",
     )
     case: Case
