@@ -2,11 +2,13 @@
 
 from collections.abc import Collection
 
+from pydantic import ValidationError
+
 from portraitist import rules
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.judging import short
-from portraitist.recipe import Recipe, shipped
+from portraitist.recipe import Recipe, over, shipped
 from portraitist.tables import value_at
 
 TRAINED = "sdxl, flux, qwen-image, qwen-image-edit, z-image and z-image-turbo"
@@ -51,6 +53,19 @@ def fit(carrying: Carrying) -> None:
             drop(carrying, key, why)
             held[key] = value
     idle(carrying)
+
+
+def bound(carrying: Carrying) -> None:
+    """Take out what lies outside its range here, each with a word; the preset's own stands in its place."""
+    merged = over(shipped(carrying.recipe["preset"]), Carried(carrying.recipe).tables())
+    try:
+        Recipe.model_validate(merged)
+    except ValidationError as error:
+        for one in error.errors():
+            where = ".".join(map(str, one["loc"]))
+            for key in [key for key in carrying.recipe if where == key or where.startswith(f"{key}.")]:
+                drop(carrying, key, f"it is out of range here: {short(one['msg'])}")
+                del carrying.recipe[key]
 
 
 def idle(carrying: Carrying) -> None:
