@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened
-from portraitist.project import Project
+from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened, project_of
 
 
 @app.command(sort_key=4)
@@ -83,7 +82,7 @@ def choose(
     """Choose checkpoint and strength by the scorecards, and say why."""
     from portraitist.verbs.choose import choose as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, prefer=prefer, emit=emit))
 
 
@@ -92,7 +91,7 @@ def export(folder: Folder, /, *, run: RunName = "", as_json: Json = False) -> Wo
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
     from portraitist.verbs.export import export as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit))
 
 
@@ -108,7 +107,7 @@ def report(
     """Write report.html, one page that needs nothing else: pictures, findings, curves, scores, the choice and why."""
     from portraitist.verbs.report import report as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
 
 

@@ -1,8 +1,10 @@
 """diffusion-pipe's settings to ours, and ours to its main and dataset TOML."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
@@ -20,8 +22,10 @@ from portraitist.interop.keeping import (
     refuse_written,
 )
 from portraitist.interop.unlike import NO_AVERAGE, NO_SEED, held_out, remarked
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 OPTIMISERS = {

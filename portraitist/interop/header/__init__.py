@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from portraitist.interop import onetrainer
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, rules
 from portraitist.interop.document import Document
 from portraitist.interop.header.run import OT, RATES, effective, family, of_onetrainer, ranked, where
@@ -55,6 +54,8 @@ def inside(judging: Judging, run: Effective) -> Diagnosis:
         reason = "it is cut short or nested too deeply"
         judging.say("config-not-read", OT, reason=reason)
         return judging.diagnosis(run)
+    from portraitist.interop import onetrainer
+
     other = onetrainer.diagnose(config)
     judging.remarks += [moved(remark) for remark in other.remarks if remark.rule.rpartition("/")[2] not in UNSEEN]
     mine = judging.diagnosis(run)

@@ -1,7 +1,6 @@
 """What of a LoRA file's header our project and recipe can hold."""
 
 from portraitist.errors import PortraitistError
-from portraitist.interop import onetrainer
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diagnosis import Effective
 from portraitist.interop.document import Document
@@ -19,6 +18,8 @@ OPTIMISERS = {
 def carried(document: Document) -> Carried:
     """What of the run our project and recipe can hold: of a file with OneTrainer's config, that config."""
     if (config := of_onetrainer(document)) is not None and config.value:
+        from portraitist.interop import onetrainer
+
         return onetrainer.carried(config)
     run, keeping = effective(document), Carrying(document)
     if not run.family:

@@ -1,9 +1,11 @@
 """SimpleTuner's settings to ours, and ours to its config.json and multidatabackend.json."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from pathlib import Path as File
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
@@ -27,8 +29,10 @@ from portraitist.interop.simpletuner.reading import (
     options,
 )
 from portraitist.interop.unlike import held_out
-from portraitist.project import Facts
-from portraitist.recipe import Recipe
+
+if TYPE_CHECKING:
+    from portraitist.project import Facts
+    from portraitist.recipe import Recipe
 
 PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "no": "float32"}
 HELD = {"int8": "int8-quanto", "fp8": "fp8-quanto", "nf4": "nf4-bnb"}
