@@ -5,9 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from portraitist.cli.words import AdapterFile, Json, OfFamily, RunName, Work, app
+from portraitist.cli.words import AdapterFile, Json, OfFamily, RunName, Work, app, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=12)
@@ -37,7 +36,7 @@ def extract(
             raise PortraitistError(
                 "--out, --family and --overwrite go with --base", "Leave them out: it goes into a run."
             )
-        project = Project.open(model)
+        project = project_of(model)
         return Work(model, lambda emit, stop: verb(project, run, step, rank))
     if out is None or not family or run or step:
         raise PortraitistError(
