@@ -157,7 +157,7 @@ def metadata(
 ) -> dict[str, str]:
     """What is written into the file: ModelSpec for managers, `ss_*` for A1111 and kohya's tools, and where it is from.
 
-    Nothing of when or where: no date, no path, no caption, no reason in a person's words. Equal exports are equal files.
+    Nothing of when or where: no date, no path, no caption, no reason of a person. Equal exports are equal files.
     """
     step, strength = choice.step, choice.strength
     trigger, name, training = project.facts.trigger, family.name, recipe.training
