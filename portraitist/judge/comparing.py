@@ -57,6 +57,7 @@ def told(found: Comparison, album: Album) -> dict[str, Any]:
         "scores": scores(found),
         "recipe": found.recipe,
         "made_of": found.made_of,
+        "other_data": comparison.RECORDED["data"] in dict(found.made_of),
         "pictures": pictures(found, album),
         "curves": [curve for curve in (losses(found), held(found), likeness(found)) if curve],
         "interval_words": material.interval_words(),

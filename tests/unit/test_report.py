@@ -13,7 +13,7 @@ from PIL import Image
 from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
 from portraitist.events import Finished, Started
-from portraitist.judge import scorecard, templates
+from portraitist.judge import aspects, scorecard, templates
 from portraitist.judge.scorecard import Score, Scorecard
 from portraitist.runs import RunFolder
 from portraitist.verbs.report import report
@@ -134,6 +134,10 @@ def test_every_card_is_a_row_of_the_table_and_of_the_facts(whole):
         assert told == [score.mean, score.low, score.high, score.count]
     assert {row["mark"] for row in rows} == {"base", "chosen", "runner-up", ""}
     facts = json.loads(result.facts.read_text())["cards"]
+    values = json.loads(result.facts.read_text())
+    assert values["guidance"] == 0.0
+    assert {word for row in values["words"].values() for word in row} == {aspect.name for aspect in aspects.ASPECTS}
+    assert all(sentence in whole[2].text for sentence in values["open"])
     assert [fact["scores"]["likeness"]["mean"] for fact in facts] == [float(row["likeness_mean"]) for row in rows]
 
 
