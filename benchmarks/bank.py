@@ -4,9 +4,9 @@ python -m benchmarks.bank make --keep FOLDER [--group choice] [--part 0/2]
 python -m benchmarks.bank measure --keep FOLDER [--group choice]
 
 `make` trains each run that FOLDER lacks and draws its checkpoints: what judging draws, and pictures of other prompts
-and seeds that the truth is taken on and no judge sees. `measure` has the product's own panel measure what was drawn, and
-writes benchmarks/runs/NAME.json: scores picture by picture, losses, the truth. What is there, made by the same base,
-recipe and code of the measures, is not done again.
+and seeds that the truth is taken on and no judge sees. `measure` has the product's own panel measure what was drawn
+and writes benchmarks/runs/NAME.json: scores picture by picture, losses, the truth. What is there, made by the same
+base, recipe and code of the measures, is not done again.
 """
 
 import argparse
