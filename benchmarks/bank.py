@@ -31,6 +31,7 @@ from portraitist.judge.scorecard import BASE, WHOLE, Scorecard
 from portraitist.judge.sitting import Sitting
 from portraitist.mini import probe, truth
 from portraitist.mini.characters import unseen
+from portraitist.mini.corpus import to_pixels
 from portraitist.mini.evaluate import WEIGHTS, drawn, encoder, sampler, to_bytes
 from portraitist.mini.scenes import NOBODY
 from portraitist.project import Facts, Project
@@ -157,11 +158,23 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
         "setup": dataclasses.asdict(setup),
         "grid": sitting.grid.digest,
         "truths": told["truths"],
+        "drawings": drawings(setup),
         "seconds": told["seconds"] | {"measuring": round(time.process_time() - began, 1)},
         "cards": [compact(card) for card in cards],
         "losses": [dataclasses.asdict(losses) for losses in sitting.losses.values()],
         "training": [[event.step, event.loss] for event in run.log.events() if isinstance(event, Stepped)],
     }
+
+
+def drawings(setup: Setup) -> float:
+    """What the probe reads right in true drawings of the character, of what the truth's prompts ask."""
+    asked, reader = truth.prompts(unseen(setup.who), TRIGGER), probe.load(WEIGHTS / "probe")
+    found = [
+        right(prompt, read)
+        for prompt in asked
+        for read in reader.read(to_pixels([drawing.pixels for drawing in prompt.drawings]))
+    ]
+    return round(float(np.mean(found)), 4)
 
 
 def compact(card: Scorecard) -> dict[str, Any]:
