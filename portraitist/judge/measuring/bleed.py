@@ -53,7 +53,7 @@ class Bleed:
         others = np.asarray([[bool(ask) and place != ask for place in self.places] for ask in asks])
         others &= np.isfinite(self.vectors).all(1)
         ours, theirs = (self.closeness(around(some), others) for some in (drawn.pictures, drawn.base))
-        return ours - theirs
+        return np.asarray(ours - theirs)
 
     def closeness(self, found: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Mean overlap of backgrounds (N, d) with the nearest of those that count, (N, M) bool: (N,), nan for none."""

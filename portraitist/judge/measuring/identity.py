@@ -120,7 +120,7 @@ def held_against(drawn: Pictures, apart: Collection[str]) -> np.ndarray:
 
 def seen(rows: np.ndarray) -> np.ndarray:
     """The rows (N, d) in which somebody was seen."""
-    return rows[np.isfinite(rows).all(1)]
+    return np.asarray(rows[np.isfinite(rows).all(1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +155,11 @@ class Identity:
         sights = tuple(Sight.of(eye, case) for eye in eyes(case))
         if any(sight.scales for sight in sights):
             for sight in sights:
-                blind = [SPOKEN[name] for name in sight.skills if name not in sight.scales]
-                if blind:
-                    where = ", ".join(blind)
-                    case.notes.append(
-                        f"{sight.eye.name} cannot tell this character {where}: identity leaves it out there"
-                    )
+                used = dict.fromkeys(held_against(case.base, sight.skills).tolist())
+                if blind := ", ".join(SPOKEN[name] for name in used if name not in sight.scales):
+                    case.notes.append(f"{sight.eye.name} cannot tell this character {blind}: it is not used there")
             return cls(case, tuple(sight for sight in sights if sight.scales))
-        case.notes.append(
-            "No eye can be shown to tell this character from what the base draws: judge identity by looking"
-        )
+        case.notes.append("No eye can be shown to tell this character from what the base draws: look for yourself")
         eye = own(case)
         scale = Scale.of(eye.see(case.references.shown), eye.see(case.base.pictures))
         return cls(case, (Sight(eye, {"": scale}, {}),))
