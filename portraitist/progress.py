@@ -14,6 +14,7 @@ from portraitist.events import (
     Emit,
     Encoded,
     Event,
+    Factored,
     Failed,
     Fetched,
     Finished,
@@ -43,6 +44,7 @@ DOES = {
     "export": "exporting",
     "report": "writing the report",
     "recover": "making the recovery adapter",
+    "extract": "extracting",
 }
 
 
@@ -148,7 +150,7 @@ class Progress:
                 course.began = time.monotonic()  # they are not counted as pictures, and neither is their time
             case Fetched():
                 course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
-            case Recovered():
+            case Recovered() | Factored():
                 course.done, course.total, course.says = event.done, event.total, event.what
             case Stepped():
                 course.done, course.says = event.step, f"loss {event.loss:.4f}"
@@ -172,8 +174,8 @@ class Progress:
                 verb = "encode"
             case Fetched():
                 verb = "fetch"
-            case Recovered():
-                verb = "recover"
+            case Recovered() | Factored():
+                verb = self.current
             case Stepped():
                 verb = "train"
             case Rendered() | Scored():
