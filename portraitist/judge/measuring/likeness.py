@@ -18,8 +18,8 @@ class Likeness:
     about: ClassVar[Measure] = Measure(
         "likeness",
         "Likeness",
-        "Mean of identity, portrayal and signature, the last only where the character has colours of its own. It "
-        "decides.",
+        "Mean of identity, of signature where the character has colours of its own, and of portrayal where the prompt "
+        "is the caption of a known picture. It decides.",
         (0, 1),
         "high",
         "Identity is learned and soon content, portrayal is coarse, signature is fooled by blobs: what all miss, it "
@@ -36,4 +36,4 @@ class Likeness:
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,), usually in [0, 1]."""
-        return np.asarray(np.mean([drawn.value(part) for part in self.parts], axis=0))
+        return np.asarray(np.nanmean([drawn.value(part) for part in self.parts], axis=0))
