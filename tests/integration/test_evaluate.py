@@ -281,7 +281,7 @@ def test_probes_are_scored_by_what_they_probe_and_the_base_leaks_nothing(uncut, 
     assert set(card.scores) == {"leak", "moved"}, "seeds are single, and these eyes do not read"
     assert all({"identity", "copying"} <= set(drawn.scores) for drawn in card.pictures)
     assert sitting.judge(result.contenders[0], 1.0, "probe") is card
-    assert scorecard.read(made.run)[-1] == card
+    assert card in scorecard.read(made.run)
     assert all(("zorblax" in drawn.text) == (drawn.purpose != "unnamed") for drawn in card.pictures)
 
 
