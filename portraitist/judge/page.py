@@ -20,6 +20,7 @@ from portraitist.judge import (
 )
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
+from portraitist.judge.scorecard import OWN
 
 TRUTHS = {
     "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
@@ -55,6 +56,7 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "run": dossier.run.name,
         "date": material.dated(dossier),
         "choice": choice,
+        "guidance": dossier.cell[2] if dossier.cell else OWN,
         "by": choice.table.get("by", "measures") if choice else "",
         "why": evidence.in_two(choice.why) if choice else [],
         "lora": dossier.lora.name if dossier.lora else "",
@@ -169,7 +171,7 @@ def summary(dossier: Dossier) -> dict[str, Any]:
         "run": dossier.run.name,
         "checkpoint": choice.step if choice else 0,
         "strength": choice.strength if choice else 0.0,
-        "guidance": dossier.cell[2] if dossier.cell else 0.0,
+        "guidance": dossier.cell[2] if dossier.cell else OWN,
         "why": choice.why if choice else waits(dossier)[0],
         "stage": judged[0].stage if judged else "",
         "scores": scores,
