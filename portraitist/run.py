@@ -272,7 +272,7 @@ def over(run: RunFolder, recipe: Recipe) -> bool:
 def settled(run: RunFolder) -> bool:
     """Whether a person has chosen, and their checkpoint is there: that is not measured over."""
     choice = run.chosen()
-    return choice is not None and choice.overruled and choice.step in run.steps()
+    return choice is not None and choice.by == "person" and choice.step in run.steps()
 
 
 def files(recipe: Recipe) -> list[tuple[str, int, int]]:

@@ -26,17 +26,21 @@ CHECKPOINT = re.compile(r"step-(\d{6,})")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What choice.toml says: checkpoint, strength, why in words; `table` is the whole of it."""
+    """What choice.toml says: checkpoint, strength, why in words; `table` is the whole of it.
+
+    guidance  to draw with; 0 is that of the recipe, else of the base
+    """
 
     step: int
     strength: float
     why: str
     table: Mapping[str, Any]
+    guidance: float = 0.0
 
     @property
-    def overruled(self) -> bool:
-        """Whether a person chose it over what was measured."""
-        return self.table.get("by") == "person"
+    def by(self) -> str:
+        """What chose: measures, people's votes over them, or a person over both."""
+        return str(self.table.get("by", "measures"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,8 @@ class RunFolder:
             return None
         try:
             table = tomllib.loads(durable.read_text(self.choice))
-            return Choice(int(table["step"]), float(table["strength"]), str(table.get("why", "")), table)
+            guidance = float(table.get("guidance", 0.0))
+            return Choice(int(table["step"]), float(table["strength"]), str(table.get("why", "")), table, guidance)
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise PortraitistError(
                 f"{self.choice} names no checkpoint and strength: {error}",

@@ -256,12 +256,14 @@ class Sight(Section):
     recognition  of faces, SFace or shaped like ArcFace (`.onnx`), to tell whose they are; needs YuNet's points; "" is
                  none
     embedding    of whole pictures, such as DINOv2 or CLIP (`.onnx`); "" is none
+    pose         of bodies, such as RTMPose or ViTPose (`.onnx`), which judging counts joints with; "" is none
     eyes         family: the family's own eyes, where it has any (mini), tell framing and who it is; loads torch. Or off
     """
 
     faces: str = "auto"
     recognition: str = ""
     embedding: str = ""
+    pose: str = ""
     eyes: Literal["off", "family"] = "off"
 
 
@@ -280,6 +282,7 @@ class Judging(Section):
     side            pixels along a picture's side; 0 takes that of training, or less where the budget asks for it
     budget          most that judging may cost, as a share of what training does, by the forecast: what is drawn is cut
                     down to that, as `plan` says; 0 is no limit
+    losses          held-out samples, at most, on which each checkpoint's loss is taken, and as many trained on
     max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
                     read of the character's own pictures where that is less; a larger one passes while its interval
                     leaves it open that nothing was lost
@@ -306,6 +309,7 @@ class Judging(Section):
     sampling_steps: int = Field(0, ge=0, le=200)
     side: int = Field(0, ge=0, le=4096)
     budget: float = Field(0.0, ge=0, le=100)
+    losses: int = Field(16, ge=1, le=256)
     max_drop: float = Field(0.05, ge=0, le=1)
     prefer: Literal["likeness", "freedom"] = "likeness"
     patience: int = Field(0, ge=0, le=100)

@@ -172,7 +172,7 @@ def first_of_each_prompt(
     found: Mapping[tuple[str, int], Drawn], chance: np.random.Generator
 ) -> Iterator[tuple[tuple[str, int], Drawn]]:
     """EACH pictures of different prompts, where there are so many."""
-    by_prompt = {text: (text, seed) for text, seed in reversed(found)}
+    by_prompt = {text: (text, seed) for text, seed in reversed(list(found))}
     texts = list(by_prompt)
     for i in chance.permutation(len(texts))[:EACH]:
         key = by_prompt[texts[int(i)]]

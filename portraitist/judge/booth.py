@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from portraitist.errors import PortraitistError
-from portraitist.judge.album import Album, Shown
+from portraitist.judge import templates
+from portraitist.judge.album import Album
 from portraitist.judge.ballot import Ballot
-from portraitist.judge.page import LIMIT, SCALES
 from portraitist.judge.votes import ASKED
 from portraitist.pictures import framing_word, open_upright, resize
 from portraitist.project import Project
@@ -85,41 +84,26 @@ def tall(path: Path, height: int) -> np.ndarray | None:
 
 def page(project: Project, run: RunFolder, ballot: Ballot) -> str:
     """The page of a ballot, with pictures as large as the limit on its bytes allows."""
-    text = ""
-    for scale in SCALES:
-        text = rendered(project, run, ballot, Album(scale))
-        if len(text.encode("utf-8", "replace")) <= LIMIT:
-            break
-    return text
+    return templates.fitted("ballot.html", lambda album: told(project, run, ballot, album))
 
 
-def rendered(project: Project, run: RunFolder, ballot: Ballot, album: Album) -> str:
-    """The page with pictures from an album; what cannot be read is not asked about."""
+def told(project: Project, run: RunFolder, ballot: Ballot, album: Album) -> dict[str, Any]:
+    """Everything the template shows, with pictures from an album; what cannot be read is not asked about."""
 
     def shown(path: str) -> str:
         found = album.show(run.path / path, LARGE)
         return found.uri if found else ""
 
     pairs = [
-        {"name": pair.name, "text": pair.text, "a": shown(pair.a_path), "b": shown(pair.b_path)}
-        for pair in ballot.pairs
+        {"name": one.name, "text": one.text, "a": shown(one.a_path), "b": shown(one.b_path)} for one in ballot.pairs
     ]
     singles = [{"name": one.name, "text": one.text, "a": shown(one.path)} for one in ballot.singles]
-    beside: list[Shown] = [found for path in references(project) if (found := album.show(path, THUMB)) is not None]
-    values: dict[str, Any] = {
+    beside = [found for path in references(project) if (found := album.show(path, THUMB)) is not None]
+    asked = {
         "run": ballot.run,
         "ballot": ballot.digest,
         "asked": list(ASKED.items()),
         "pairs": [pair for pair in pairs if pair["a"] and pair["b"]],
         "pictures": [one for one in singles if one["a"]],
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("portraitist", "judge"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("ballot.html").render(
-        name=project.facts.name, folder=project.folder.name, references=beside, ballot=values
-    )
+    return {"name": project.facts.name, "folder": project.folder.name, "references": beside, "ballot": asked}

@@ -45,16 +45,23 @@ class Rule:
 RULE = Rule()
 
 GAIN = 0.01
-"""Later checkpoints whose likeness is surely not better by this much are not worth their time."""
+"""Likeness that is worth the time of later checkpoints, and of more pictures."""
 
 
 def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, list[Scorecard]]:
-    """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last."""
+    """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last.
+
+    What probes of the same cells found stands among their scores.
+    """
     of_stage = [card for card in cards if card.stage == stage]
     if not of_stage:
         return None, []
     last = of_stage[-1]
-    same = [card for card in of_stage if (card.grid, card.eyes) == (last.grid, last.eyes)]
+    alike = [card for card in cards if (card.grid, card.eyes) == (last.grid, last.eyes)]
+    probed = {place(card): card.scores for card in alike if card.stage == "probe"}
+    same = [
+        replace(card, scores={**card.scores, **probed.get(place(card), {})}) for card in alike if card.stage == stage
+    ]
     base = next((card for card in same if card.step == BASE), None)
     return base, sorted((card for card in same if card.step != BASE), key=place)
 
@@ -160,6 +167,13 @@ def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop
 
     ranked = sorted(cards, key=lambda card: (lost(card), -surface.mean(place(card)), card.step))
     return sorted(card.step for card in ranked[:count])
+
+
+def alive(cards: Sequence[Scorecard]) -> list[Scorecard]:
+    """Those that may still be the likest: not surely less like the character than the likest, by more than GAIN."""
+    surface = Surface.of(cards, "likeness")
+    top = min(cards, key=lambda card: (-surface.mean(place(card)), place(card)))
+    return [card for card in cards if difference(top, card, "likeness").low <= GAIN]
 
 
 def plateau(cards: Sequence[Scorecard], patience: int) -> int:

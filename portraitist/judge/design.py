@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portraitist.judge.grid import BLOCK
+from portraitist.judge.grid import BLOCK, Grid
 from portraitist.judge.scorecard import WHOLE
 from portraitist.sections import Judging
 
@@ -39,31 +39,31 @@ class Design:
     beside: int
 
     @classmethod
-    def of(
-        cls, judging: Judging, checkpoints: int, texts: int, reporting: int, *, probing: int, beside: int
-    ) -> "Design":
-        """From the settings and the number of prompts to choose by and to report by; the other two are pictures."""
-        contenders, full = min(judging.contenders, checkpoints), texts * judging.seeds
+    def of(cls, judging: Judging, grid: Grid, checkpoints: int) -> "Design":
+        """From the settings, and the grid that was made by them."""
+        contenders = min(judging.contenders, checkpoints)
         return cls(
             checkpoints=checkpoints,
             contenders=contenders,
             finalists=min(judging.finalists, contenders),
-            screen=min(judging.screen, full),
-            full=full,
+            screen=grid.screened,
+            full=len(grid.choosing),
             strengths=len(set(judging.strengths) - {WHOLE}),
-            guidances=len(judging.guidances),
-            probing=probing,
-            reporting=reporting * judging.seeds,
-            beside=beside * len(judging.companion_strengths) if judging.companion else 0,
+            guidances=len(set(judging.guidances) - {grid.guidance}),
+            probing=len(grid.probing),
+            reporting=len(grid.reporting),
+            beside=len(grid.shots("companion")) * len(judging.companion_strengths) if judging.companion else 0,
         )
 
     def rounds(self) -> Iterator[tuple[int, int]]:
         """Checkpoints that are left, and the pictures that each of them then has, round by round after the screen."""
         left, pictures = self.checkpoints, self.screen
-        while pictures < self.full or left > self.contenders:
+        while True:
             pictures = min(self.full, pictures + max(BLOCK, BLOCK * (pictures // BLOCK)))
             left = self.contenders if pictures == self.full else max(self.contenders, math.ceil(left / 2))
             yield left, pictures
+            if pictures == self.full:
+                return
 
     def pictures(self, *, reports: bool) -> int:
         """Pictures in all where no round ends early, the base's among them; each is drawn once.

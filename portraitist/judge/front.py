@@ -14,16 +14,17 @@ character, one prompt in several ways, and scenes other than those trained on.""
 def freedom(base: Scorecard, cards: Sequence[Scorecard], fit: Fit) -> dict[Place, float]:
     """How free each cell is, 1 as the base: one less the mean of what it loses of each part, on the measure's range.
 
-    Only parts that were taken of every cell count, so that no cell is freer for not having been asked. Empty where
-    none was.
+    Only parts that are known of every cell count, so that no cell is freer for not having been asked. Empty where
+    none is.
     """
-    parts = [part for part in LOSES if part in MEASURES and all(part in card.scores for card in cards)]
     lost = {place(card): 0.0 for card in cards}
-    for part in parts:
-        measure, levels = MEASURES[part], level(cards, part, fit)
+    known = {part: level(cards, part, fit) for part in LOSES if part in MEASURES}
+    parts = {part: levels for part, levels in known.items() if levels.keys() == lost.keys()}
+    for part, levels in parts.items():
+        measure = MEASURES[part]
         least, most = measure.range
-        own = base.scores[part].mean if part in base.scores else measure.range[measure.better == "high"]
         sign = 1 if measure.better == "high" else -1
+        own = base.scores[part].mean if part in base.scores else measure.range[sign > 0]
         for at, found in levels.items():
             ours, theirs = (min(max(value, least), most) for value in (found, own))
             lost[at] += sign * (theirs - ours) / (most - least) / len(parts)
@@ -31,11 +32,21 @@ def freedom(base: Scorecard, cards: Sequence[Scorecard], fit: Fit) -> dict[Place
 
 
 def level(cards: Sequence[Scorecard], measure: str, fit: Fit) -> dict[Place, float]:
-    """A measure of each cell: by the surface where it is taken picture by picture, else as the card has it."""
+    """A measure of each cell of which it is known: by the surface where it is taken picture by picture.
+
+    What was probed at one strength alone counts for the weaker ones of that checkpoint too: a LoRA loses no more at
+    less of itself.
+    """
     if all(any(measure in drawn.scores for drawn in card.pictures) for card in cards):
         surface = Surface.of(cards, measure, fit)
         return {at: surface.mean(at) for at in surface.places}
-    return {place(card): card.scores[measure].mean for card in cards}
+    own = {place(card): card.scores[measure].mean for card in cards if measure in card.scores}
+    found = dict(own)
+    for at in map(place, cards):
+        above = [cell for cell in own if cell[0] == at[0] and cell[1] >= at[1]]
+        if at not in own and above:
+            found[at] = own[min(above, key=lambda cell: (cell[1], cell[2] != at[2], cell))]
+    return found
 
 
 def front(both: dict[Place, tuple[float, float]], allowed: Collection[Place]) -> list[Place]:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 LEVELS = 8
 """Noise levels at which a loss is taken, all in one forward pass."""
 
-MOST = 16
-"""Samples of a split whose loss is taken: the interval then is narrow enough, and a checkpoint costs seconds."""
-
 FEWEST = 8
 
 ABOUT = Measure(
@@ -46,10 +43,12 @@ class Rehearsal:
     precision: str
 
     @classmethod
-    def of(cls, train: Sequence["Sample"], held_out: Sequence["Sample"], seed: int, precision: str) -> "Rehearsal":
-        """At most MOST held-out samples, and as many of those trained on (FEWEST when none is held out)."""
-        kept = lot(held_out, MOST)
-        return cls(lot(train, len(kept) or FEWEST), kept, seed, precision)
+    def of(
+        cls, train: Sequence["Sample"], held_out: Sequence["Sample"], seed: int, precision: str, most: int
+    ) -> "Rehearsal":
+        """At most so many held-out samples, and as many of those trained on (FEWEST when none is held out)."""
+        kept = lot(held_out, most)
+        return cls(lot(train, len(kept) or min(FEWEST, most)), kept, seed, precision)
 
     @property
     def yardstick(self) -> str:

@@ -83,7 +83,7 @@ def information(games: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """Fisher's information (K, K) of the strengths: the Laplacian of a graph whose edges weigh games x p x (1 - p)."""
     chance = logistic(strengths[:, None] - strengths)
     edges = games * chance * (1 - chance)
-    return np.diag(edges.sum(1)) - edges
+    return np.asarray(np.diag(edges.sum(1)) - edges)
 
 
 def likelihood(won: np.ndarray, strengths: np.ndarray) -> float:

@@ -61,11 +61,14 @@ SYNONYMS = {
 }  # fmt: skip
 """Other words for what prompts commonly ask for."""
 
+KNOWN = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(SYNONYMS, key=len, reverse=True)))})(?!\w)")
+
 
 def unnamed(named: Sequence[PromptSpec], facts: Facts, profile: Profile) -> dict[str, PromptSpec]:
     """By the text of a prompt with the trigger: the same with the noun in its place, and the same asks."""
     noun = facts.noun if profile.captions == "tags" else article(facts.noun)
-    told = {spec.text: by_noun(spec.text, facts.trigger, noun) for spec in named}
+    twice = re.compile(rf"({re.escape(facts.trigger)}),? {re.escape(facts.noun)}(?!\w)")
+    told = {spec.text: by_noun(twice.sub(r"\1", spec.text), facts.trigger, noun) for spec in named}
     return {
         spec.text: PromptSpec(f"unnamed-{spec.name}", told[spec.text], spec.asks) for spec in named if told[spec.text]
     }
@@ -103,14 +106,9 @@ def moved(text: str, trigger: str) -> str:
     return ", ".join([*told, *rest])
 
 
-def synonymous(text: str, trigger: str) -> str:
-    """Each phrase by another word for it, where one is known; the trigger stays."""
-    words = sorted(SYNONYMS, key=len, reverse=True)
-    pattern = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, words))})(?!\w)")
-    parts = re.split(rf"((?<!\w){re.escape(trigger)}(?!\w))", text)
-    return "".join(
-        part if part == trigger else pattern.sub(lambda found: SYNONYMS[found.group()], part) for part in parts
-    )
+def synonymous(text: str, _trigger: str) -> str:
+    """Each phrase by another word for it, where one is known."""
+    return KNOWN.sub(lambda found: SYNONYMS[found.group()], text)
 
 
 MEANS: Mapping[str, tuple[Callable[[str, str], str], ...]] = {

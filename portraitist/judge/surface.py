@@ -11,8 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from portraitist.judge.measures import score
-from portraitist.judge.scorecard import Score, Scorecard
+from portraitist.judge.scorecard import Scorecard
 
 Fit = Literal["smooth", "unimodal", "plain"]
 FIT: Fit = "smooth"
@@ -55,12 +54,6 @@ class Surface:
     def mean(self, at: Place) -> float:
         """The measure of a cell; 0 where it was not taken."""
         return float(self.values[self.places.index(at)].mean()) if at in self.places else 0.0
-
-    def apart(self, at: Place, other: Place) -> Score:
-        """By how much the first exceeds the second, over the same shots. Count 0 where one was not taken."""
-        if at not in self.places or other not in self.places:
-            return Score(0.0, 0.0, 0.0, 0)
-        return score(list(self.values[self.places.index(at)] - self.values[self.places.index(other)]))
 
 
 def filled(table: np.ndarray) -> np.ndarray:

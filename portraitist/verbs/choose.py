@@ -10,10 +10,12 @@ from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Warned, ignore
 from portraitist.judge import choosing, people, scorecard, settings, votes
-from portraitist.judge.scorecard import BASE
+from portraitist.judge.candidates import Candidate, Verdict
+from portraitist.judge.scorecard import BASE, Scorecard
 from portraitist.judge.surface import Place
 from portraitist.project import Project
 from portraitist.runs import Choice, RunFolder
+from portraitist.sections import Judging
 
 FORMAT = 1
 
@@ -22,9 +24,11 @@ FORMAT = 1
 class ChooseResult:
     """The choice.
 
+    guidance   to draw with; 0 is that of the recipe, else of the base
     by         measures, votes, or person
     passed     whether it keeps to every gate; otherwise it is what fails least, or what a person chose
     runner_up  step, strength and likeness of the second; empty when there was only one to choose from
+    unsure     how many others could not be told from it
     """
 
     run: str
@@ -36,6 +40,8 @@ class ChooseResult:
     prefer: str
     scores: dict[str, float] = field(default_factory=dict)
     runner_up: dict[str, float] = field(default_factory=dict)
+    guidance: float = 0.0
+    unsure: int = 0
 
 
 def choose(
@@ -58,39 +64,18 @@ def choose(
         refuse_unfit(found, place, why)
     judging = settings.read(found)
     wanted = prefer or judging.prefer
-    cards, losses = scorecard.read(found), scorecard.read_losses(found)
-    if found.checkpoints.is_dir():
-        gone = {card.step for card in cards} - {BASE, *found.steps()}
-        cards = [card for card in cards if card.step not in gone]
-    base, candidates = choosing.latest(cards, "grid")
-    if base is None or not candidates:
-        base, candidates = choosing.latest(cards, "screen")
-    if base is None or not candidates:
-        raise PortraitistError(
-            f"Run {found.name} has not been judged: there is nothing to choose from",
-            f"Run: portraitist evaluate {project.folder} --run {found.name}",
-        )
+    base, cards = judged(project, found, judging)
+    measured = choosing.choose(base, cards, scorecard.read_losses(found), wanted, judging.max_drop)
     said = votes.read(found)
-    measured = choosing.choose(base, candidates, losses, wanted, judging.max_drop)
     verdict = people.weighed(measured, said)
-    by = "votes" if verdict.chosen.place != measured.chosen.place else "measures"
     if place is not None:
-        verdict, by = people.overruled(verdict, candidates, place, why, judging.max_drop), "person"
+        verdict = people.overruled(verdict, cards, place, why, judging.max_drop)
     elif given_up := overruling(found):
-        emit(
-            Warned(
-                says=f"A person's choice, step {given_up.step} at strength {given_up.strength:g}, is given up for the"
-                " measured one",
-                remedy=again(project, found, given_up),
-            )
-        )
+        emit(again(project, found, given_up))
     chosen = verdict.chosen
-    values = table(verdict, wanted) | {"by": by}
-    if by != "measures":
-        values["measured"] = summary(measured.chosen) | {"why": measured.why}
-    if by == "person":
-        values["reason"] = why
-    if told := people.table(said, measured, chosen, candidates):
+    whose = by(measured, verdict, why)
+    values = table(verdict, wanted) | whose
+    if told := people.table(said, measured, chosen, cards):
         values["people"] = told
     durable.write_text(found.choice, tomli_w.dumps(values))
     event = Chosen(step=chosen.card.step, strength=chosen.card.strength, why=verdict.why)
@@ -101,12 +86,43 @@ def choose(
         step=chosen.card.step,
         strength=chosen.card.strength,
         why=verdict.why,
-        by=by,
+        by=whose["by"],
         passed=chosen.passed and bool(chosen.card.scores),
         prefer=wanted,
         scores={name: got.mean for name, got in chosen.card.scores.items()},
         runner_up=summary(verdict.second) if verdict.second else {},
+        guidance=chosen.card.guidance,
+        unsure=len(verdict.unsure),
     )
+
+
+def judged(project: Project, run: RunFolder, judging: Judging) -> tuple[Scorecard, list[Scorecard]]:
+    """The base's card and those to choose from, of checkpoints that are there.
+
+    Raises PortraitistError when there are none.
+    """
+    cards = scorecard.read(run)
+    if run.checkpoints.is_dir():
+        gone = {card.step for card in cards} - {BASE, *run.steps()}
+        cards = [card for card in cards if card.step not in gone]
+    base, found = choosing.latest(cards, "grid")
+    found = [card for card in found if card.strength in judging.strengths] or found
+    if base is None or not found:
+        base, found = choosing.latest(cards, "screen")
+    if base is None or not found:
+        raise PortraitistError(
+            f"Run {run.name} has not been judged: there is nothing to choose from",
+            f"Run: portraitist evaluate {project.folder} --run {run.name}",
+        )
+    return base, found
+
+
+def by(measured: Verdict, verdict: Verdict, why: str) -> dict[str, Any]:
+    """By what it was chosen, and where it was not by measures alone, what they would have chosen; `why`: a person's."""
+    if not why and verdict.chosen.place == measured.chosen.place:
+        return {"by": "measures"}
+    found = {"by": "person", "reason": why} if why else {"by": "votes"}
+    return {**found, "measured": summary(measured.chosen) | {"why": measured.why}}
 
 
 def refuse_unfit(run: RunFolder, place: Place | None, why: str) -> None:
@@ -131,26 +147,28 @@ def overruling(run: RunFolder) -> Choice | None:
         choice = run.chosen()
     except PortraitistError:
         return None
-    return choice if choice is not None and choice.overruled else None
+    return choice if choice is not None and choice.by == "person" else None
 
 
-def again(project: Project, run: RunFolder, choice: Choice) -> str:
-    """How to make a person's choice again."""
+def again(project: Project, run: RunFolder, choice: Choice) -> Warned:
+    """That a person's choice is given up, and how to have it again."""
     guided = f" --guidance {choice.table['guidance']:g}" if choice.table.get("guidance") else ""
     words = str(choice.table.get("reason", "")).replace('"', "'")
-    return (
-        f"To have it again: portraitist choose {project.folder} --run {run.name} --step {choice.step}"
-        f' --strength {choice.strength:g}{guided} --why "{words}"'
+    return Warned(
+        says=f"A person's choice, step {choice.step} at strength {choice.strength:g}, is given up: measures choose",
+        remedy=f"To have it again: portraitist choose {project.folder} --run {run.name} --step {choice.step}"
+        f' --strength {choice.strength:g}{guided} --why "{words}"',
     )
 
 
-def table(verdict: choosing.Verdict, prefer: str) -> dict[str, Any]:
+def table(verdict: Verdict, prefer: str) -> dict[str, Any]:
     """What `choice.toml` holds. Equal scorecards make equal bytes: nothing of when or where."""
     chosen = verdict.chosen
     values: dict[str, Any] = {
         "format": FORMAT,
         "step": chosen.card.step,
         "strength": chosen.card.strength,
+        "guidance": chosen.card.guidance,
         "why": verdict.why,
         "prefer": prefer,
         "passed": chosen.passed and bool(chosen.card.scores),
@@ -173,14 +191,16 @@ def table(verdict: choosing.Verdict, prefer: str) -> dict[str, Any]:
     }
     if verdict.second:
         values["runner_up"] = summary(verdict.second)
-    if verdict.ties:
-        values["ties"] = [summary(candidate) for candidate in verdict.ties]
+    for name, some in (("ties", verdict.ties), ("unsure", verdict.unsure), ("front", verdict.front)):
+        if some:
+            values[name] = [summary(candidate) for candidate in some]
     return values
 
 
-def summary(candidate: choosing.Candidate) -> dict[str, float]:
-    """A candidate in short: step, strength, and the measures that decide."""
-    found = {
-        name: candidate.mean(name) for name in ("likeness", "identity", "agreement") if name in candidate.card.scores
-    }
-    return {"step": candidate.card.step, "strength": candidate.card.strength, **found}
+def summary(candidate: Candidate) -> dict[str, float]:
+    """A candidate in short: step, strength, guidance, and what decides; likeness as all pictures together tell it."""
+    found = {name: candidate.mean(name) for name in ("identity", "agreement") if name in candidate.card.scores}
+    free = {} if candidate.freedom is None else {"freedom": round(candidate.freedom, 6)}
+    card = candidate.card
+    place = {"step": card.step, "strength": card.strength, "guidance": card.guidance}
+    return {**place, "likeness": round(candidate.likeness, 6), **free, **found}

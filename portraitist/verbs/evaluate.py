@@ -1,21 +1,24 @@
 """Evaluate: every checkpoint drawn and measured, the base as zero line; beside a training, or after it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
+from portraitist.audit.content import sights
 from portraitist.dataset import references
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
+from portraitist.forecast import judging as costs
 from portraitist.judge import choosing, settings
+from portraitist.judge.design import Design
 from portraitist.judge.following import Training
-from portraitist.judge.grid import Grid, grid
-from portraitist.judge.scorecard import BASE, WHOLE
+from portraitist.judge.grid import grid
+from portraitist.judge.scorecard import BASE, OWN, WHOLE, Scorecard
 from portraitist.pictures import open_upright
 from portraitist.project import Project
 from portraitist.recipe import Recipe
-from portraitist.sections import Judging
 from portraitist.stopping import Stop, never
 
 if TYPE_CHECKING:
@@ -53,8 +56,9 @@ def evaluate(
 ) -> EvaluateResult:
     """Judge the checkpoints of a run (the newest for ""), and once there is a choice, the choice by other prompts.
 
-    All are screened, the contenders go through the full grid at every strength. What has been judged by the same grid
-    and eyes is not judged again. With `follow` it waits for checkpoints until the training is over, and asks for an
+    All are screened; in rounds fewer are left and get more pictures; the finalists go through every strength, and the
+    best through other guidances. What is drawn keeps to `judging.budget`. What has been judged by the same grid and
+    eyes is not judged again. With `follow` it waits for checkpoints until the training is over, and asks for an
     early end when `judging.patience` of them brought no better likeness. It shares nothing with the trainer but files.
     `stop` is asked between two batches: whole files stay, and Interrupted is raised.
     """
@@ -68,9 +72,9 @@ def evaluate(
 
     with durable.lock(found.evaluation):
         durable.sweep(found.evaluation)
-        settings.write(found, recipe.judging)
         try:
             sitting = seated(project, recipe, found, record, stop)
+            settings.write(found, sitting.recipe.judging)
             record(started(sitting, follow))
             early = screened(sitting, follow)
             full = contest(sitting)
@@ -88,7 +92,10 @@ def evaluate(
 
 
 def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, stop: Stop) -> "Sitting":
-    """The panel before its first look: family, base, grid, eyes; no model is loaded yet."""
+    """The panel before its first look: family, base, grid, eyes; no model is loaded yet.
+
+    Judging is cut to its budget by the run's own training, whatever else the recipe now says of that.
+    """
     from portraitist.judge.sitting import Sitting
     from portraitist.learn import memory, recovery
     from portraitist.sight import eyes
@@ -103,9 +110,19 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
         )
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
+    cost = costs.fitted(
+        run.recipe().model_copy(update={"judging": recipe.judging}),
+        project.facts,
+        family.profile,
+        family.pixel_multiple,
+        pictures,
+        saves(run),  # and not those that are there, lest judging be designed anew while they land
+    )
+    recipe = recipe.model_copy(update={"judging": cost.recipe.judging})
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)
     shown = [open_upright(path) for path in references.fixed(project, recipe)]
-    shots = replace(shots, references=tuple(opened.digest for opened in shown))
+    seen_by = sights(recipe, project.folder)  # refuses before anything is drawn
+    shots = replace(shots, references=tuple(opened.digest for opened in shown), models=seen_by.judging)
     looks = eyes.load(family.name) or eyes.Plain()
     return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
 
@@ -120,23 +137,20 @@ def refuse_other_bits(recipe: Recipe, run: runs.RunFolder) -> None:
         )
 
 
+def saves(run: runs.RunFolder) -> int:
+    """Checkpoints that the whole training saves."""
+    trained = run.recipe()
+    return -(-trained.steps // trained.training.save_every)
+
+
 def started(sitting: "Sitting", follow: bool) -> Started:
-    """The event of the start: pictures to be drawn in all, and those that have been."""
-    recipe, shots = sitting.recipe, sitting.grid
-    expected = -(-recipe.steps // recipe.training.save_every) if follow else 0
-    total = planned(shots, recipe.judging, max(expected, len(sitting.run.steps())), reports=choice(sitting) is not None)
+    """The event of the start: pictures to be drawn in all, if no round ends early, and those that have been."""
+    shots, judging = sitting.grid, sitting.recipe.judging
+    checkpoints = max(saves(sitting.run) if follow else 0, len(sitting.run.steps()))
+    total = Design.of(judging, shots, checkpoints).pictures(reports=choice(sitting) is not None)
     there = {drawn.path for card in sitting.cards.values() for drawn in card.pictures}
     facts = {"run": sitting.run.name, "grid": shots.digest, "eyes": sitting.looks.digest}
     return Started(verb="evaluate", total=max(total, len(there)), done=len(there), facts=facts)
-
-
-def planned(shots: Grid, judging: Judging, checkpoints: int, *, reports: bool) -> int:
-    """Pictures that judging so many checkpoints draws, the base's among them; each is drawn once."""
-    full, few = len(shots.choosing), shots.screened
-    strengths = len(judging.strengths)
-    per_contender = strengths * full - (few if WHOLE in judging.strengths else 0)
-    found = full + checkpoints * few + min(judging.contenders, checkpoints) * per_contender
-    return found + (2 * len(shots.reporting) if reports else 0)
 
 
 def screened(sitting: "Sitting", follow: bool) -> str:
@@ -185,33 +199,64 @@ def take_over_threads(sitting: "Sitting") -> None:
 
 
 def contest(sitting: "Sitting") -> list[int]:
-    """Put the contenders through the full grid at every strength; returns their steps."""
+    """Give fewer and fewer checkpoints more and more pictures, and the best of them other strengths and guidances;
+    returns the steps that have the full grid."""
     judging = sitting.recipe.judging
     there = sitting.run.steps()  # of a whole denoiser not every checkpoint that was judged is kept
     cards = [card for card in sitting.of_stage("screen") if card.step in there]
     if not cards:
         return []
     base = sitting.judge(BASE, 0.0, "screen")
-    steps = choosing.contenders(base, cards, judging.contenders, judging.max_drop)
-    sitting.judge(BASE, 0.0, "grid")
-    for step in steps:
+    for left, pictures in Design.of(judging, sitting.grid, len(cards)).rounds():
+        base = sitting.judge(BASE, 0.0, "grid")
+        steps = choosing.contenders(base, choosing.alive(cards), left, judging.max_drop)
+        cards = [sitting.judge(step, WHOLE, "grid", count=pictures) for step in steps]
+        sitting.heed()
+    probed(sitting, [card.step for card in cards])
+    for step in choosing.contenders(base, cards, judging.finalists, judging.max_drop):
         for strength in judging.strengths:
             sitting.judge(step, strength, "grid")
             sitting.heed()
-    return steps
+    guided(sitting, base)
+    return [card.step for card in cards]
+
+
+def probed(sitting: "Sitting", steps: Sequence[int]) -> None:
+    """Draw what tells how free contenders are: without the trigger, in other words, in other styles and scenes."""
+    if sitting.grid.probing:
+        sitting.judge(BASE, 0.0, "probe")
+        for step in steps:
+            sitting.judge(step, WHOLE, "probe")
+            sitting.heed()
+
+
+def guided(sitting: "Sitting", base: Scorecard) -> None:
+    """Try other guidances on the best cell so far."""
+    judging = sitting.recipe.judging
+    others = [guidance for guidance in judging.guidances if guidance != sitting.grid.guidance]
+    if not others:
+        return
+    cards = [card for card in sitting.of_stage("grid") if card.guidance == OWN]
+    best = choosing.choose(base, cards, list(sitting.losses.values()), judging.prefer, judging.max_drop).chosen.card
+    for guidance in others:
+        sitting.judge(best.step, best.strength, "grid", guidance)
+        sitting.heed()
 
 
 def report(sitting: "Sitting") -> bool:
-    """Draw the choice, and the base beside it, by the prompts and seeds that nobody chose by; whether there is one."""
+    """Draw the choice, and the base beside it, by the prompts and seeds that nobody chose by, and beside a second LoRA
+    where the recipe names one; whether there is a choice."""
     chosen = choice(sitting)
     if chosen is None:
         return False
+    step, strength, guidance = chosen
     sitting.judge(BASE, 0.0, "report")
-    sitting.judge(*chosen, "report")
+    sitting.judge(step, strength, "report", guidance)
+    sitting.beside(step, strength, guidance)
     return True
 
 
-def choice(sitting: "Sitting") -> tuple[int, float] | None:
-    """Step and strength that were chosen, if they have been and the checkpoint is there."""
+def choice(sitting: "Sitting") -> tuple[int, float, float] | None:
+    """Step, strength and guidance that were chosen, if they have been and the checkpoint is there."""
     found = sitting.run.chosen()
-    return (found.step, found.strength) if found and found.step in sitting.run.steps() else None
+    return (found.step, found.strength, found.guidance) if found and found.step in sitting.run.steps() else None

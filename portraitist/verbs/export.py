@@ -40,6 +40,7 @@ class ExportResult:
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
     run, step  which checkpoint of which run it is
+    chosen_by  measures, votes, or person
     modules    layers it changes; of a whole denoiser its tensors
     megabytes  of the file, 1e6 bytes
     """
@@ -49,6 +50,7 @@ class ExportResult:
     strength: float
     run: str
     step: int
+    chosen_by: str
     modules: int
     megabytes: float
 
@@ -81,7 +83,7 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
     family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
-    facts = metadata(project, folder, recipe, family, step, strength)
+    facts = metadata(project, folder, recipe, family, choice)
     with durable.lock(target.parent):
         durable.sweep(target.parent)
         if recipe.adapter.kind == "full":
@@ -90,7 +92,9 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
             modules = write_adapter(target, family, tensors, facts)
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
-    return ExportResult(str(target), project.facts.trigger, strength, folder.name, step, modules, round(size, 3))
+    return ExportResult(
+        str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3)
+    )
 
 
 def write_adapter(path: Path, family: "Family", tensors: "Mapping[str, Tensor]", facts: Mapping[str, str]) -> int:
@@ -149,12 +153,13 @@ def plain(name: str) -> str:
 
 
 def metadata(
-    project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", step: int, strength: float
+    project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", choice: runs.Choice
 ) -> dict[str, str]:
     """What is written into the file: ModelSpec for managers, `ss_*` for A1111 and kohya's tools, and where it is from.
 
-    Nothing of when or where: no date, no path, no caption. Equal exports are equal files.
+    Nothing of when or where: no date, no path, no caption, no reason of a person. Equal exports are equal files.
     """
+    step, strength = choice.step, choice.strength
     trigger, name, training = project.facts.trigger, family.name, recipe.training
     side, lora = recipe.data.resolution or family.profile.resolution, recipe.adapter.kind != "full"
     pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
@@ -187,6 +192,7 @@ def metadata(
         "portraitist.run": folder.name,
         "portraitist.step": str(step),
         "portraitist.strength": f"{strength:g}",
+        "portraitist.chosen_by": choice.by,
     }
     found |= origins(project, [p.name for p in pictures])
     if begun := folder.locked().get("start"):

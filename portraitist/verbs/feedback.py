@@ -128,7 +128,8 @@ def counted(project: Project, value: Mapping[str, Any], file: Path, name: str) -
     given = list(cast(ballot, value, by.strip(), file))
     with durable.lock(ballots.folder(run)):
         before = votes.read(run)
-        there = {one.key: one.answer for one in (*before.votes, *before.seen)}
+        there: dict[Any, str] = {one.key: one.answer for one in before.votes}
+        there |= {one.key: one.answer for one in before.seen}
         new = [one for one in given if there.get(one.key) != one.answer or turned(one, before)]
         votes.append(run, new)
     return result(project, run, "votes", len(new), len(given), {by.strip()})

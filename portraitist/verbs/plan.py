@@ -17,6 +17,7 @@ from portraitist.dataset import intake
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
 from portraitist.forecast import hindrances, memory, pace, room
+from portraitist.forecast import judging as costs
 from portraitist.forecast import layout as files
 from portraitist.pictures import Picture
 from portraitist.project import Project
@@ -51,6 +52,7 @@ class PlanResult:
     cards                  whether training fits cards of the usual sizes, and else what would make it fit
     hours                  by card, for the steps left
     promise                whether the hours asked for can hold
+    judging                what judging the whole run costs, as a share of training it, and how it is drawn for that
     """
 
     budget: str
@@ -75,6 +77,7 @@ class PlanResult:
     cards: dict[str, str] = field(default_factory=dict)
     hours: dict[str, str] = field(default_factory=dict)
     promise: str = ""
+    judging: str = ""
 
 
 def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, hours: float = 0.0) -> PlanResult:
@@ -96,7 +99,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
     trained = max(run.steps(), default=0) if run else 0
     every, left = recipe.training.save_every, max(0, recipe.steps - trained)
     saved = [s for s in range(trained + 1, recipe.steps + 1) if s % every == 0 or s == recipe.steps]
-    total = recipe.steps * recipe.pictures_per_step
+    total, saves = recipe.steps * recipe.pictures_per_step, -(-recipe.steps // every)
     on = reached(recipe.adapter, recipe.model.family, family.targets)
     layout = files.read_layout(files.weights(files.listed(recipe)), recipe, on)
     pictured = 1 + recipe.references  # on the bases that a CPU trains a reference is as large as the picture
@@ -126,6 +129,7 @@ def plan(project: Project, recipe: Recipe, card: str = "", price: float = 0.0, h
         memory_gb=needed,
         memory_basis=needed_basis,
         notes=(*notes, *missing),
+        judging=costs.fitted(recipe, project.facts, family.profile, family.pixel_multiple, pictures, saves).says,
     )
     if recipe.adapter.kind == "full" and layout:
         found = replace(found, disk=room.needed(recipe, layout.parameters, len(saved))[1])

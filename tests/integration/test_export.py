@@ -92,6 +92,7 @@ def test_trigger_strength_and_origin_are_in_the_metadata_and_no_path_or_caption_
     assert facts["modelspec.resolution"] == "64x64"
     assert "0.7" in facts["modelspec.usage_hint"]
     assert facts["portraitist.strength"] == "0.7"
+    assert facts["portraitist.chosen_by"] == result.chosen_by == "measures"
     assert facts["ss_steps"] == facts["portraitist.step"] == "2"
     assert (facts["ss_network_dim"], facts["ss_network_alpha"]) == ("3", "5")
     assert json.loads(facts["trained_words"]) == ["zorblax"]

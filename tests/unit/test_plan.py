@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pytest
 import safetensors.numpy
@@ -11,6 +10,7 @@ from numpy import zeros
 from portraitist import families, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
+from portraitist.family import Profile
 from portraitist.pictures import Picture
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
@@ -21,7 +21,7 @@ from portraitist.verbs.plan import plan
 class Plain:
     """A family as far as a plan asks."""
 
-    profile = SimpleNamespace(resolution=64, token_limit=8, timesteps=False)
+    profile = Profile(resolution=64, guidance=3.0, sampling_steps=20, token_limit=8)
     pixel_multiple = 16
     targets = ("to_q",)
 

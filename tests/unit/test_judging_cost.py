@@ -1,0 +1,93 @@
+"""What judging costs: counted by hand where that can be done, and within the budget of every preset that is shipped."""
+
+from pathlib import Path
+
+import pytest
+
+from portraitist import families, recipe
+from portraitist.family import Profile
+from portraitist.forecast import judging as costs
+from portraitist.forecast import memory, pace
+from portraitist.judge.design import Design
+from portraitist.pictures import Picture
+from portraitist.project import Facts
+from portraitist.recipe import Recipe
+
+NOWHERE = Path("nowhere.toml")
+FACTS = Facts(name="Z", trigger="zorblax", subject="fictional")
+PLAIN = Profile(resolution=64, guidance=3.0, sampling_steps=20)
+
+
+def shipped(name, *changes):
+    """What judging costs by a preset on a usual project."""
+    made = recipe.load(NOWHERE, [f"preset={name}", *changes])
+    family = families.get(made.model.family)
+    return costs.usual(made, family.profile, family.pixel_multiple)
+
+
+@pytest.mark.parametrize("name", recipe.presets())
+def test_judging_keeps_to_the_budget_of_every_preset(name):
+    """At most training's own cost on the embedded base, and 15 % of it on the big ones."""
+    cost = shipped(name)
+    assert cost.share <= cost.recipe.judging.budget == (1.0 if cost.recipe.model.family == "mini" else 0.15)
+
+
+def test_the_share_of_a_big_base_is_that_of_counted_operations():
+    """FLUX: 40 pictures, of which 5 are held out; its guidance is distilled, so that one pass makes a step."""
+    cost = shipped("flux")
+    made, base = cost.recipe, memory.known("flux")
+    forward = costs.passes(made, 1024)
+    drawn = cost.design.pictures(reports=True) * made.judging.sampling_steps * forward(made.judging.side)
+    rehearsed = (5 + 5) * 8 * (10 + 1) * forward(1024)
+    whole = 1000 * 4 * pace.batch_work(base, made, 1024)
+    assert cost.share == pytest.approx((drawn + rehearsed) / whole)
+    assert cost.recipe.judging.losses >= 5
+
+
+def test_with_true_guidance_a_picture_is_two_passes_a_step():
+    """By hand, in passes: 3 checkpoints and the base, 10 prompts from 2 seeds, of which the screen draws 8."""
+    judging = {"sampling_steps": 5, "unnamed": 0, "paraphrases": 0, "restyled": 0, "contenders": 2, "finalists": 1}
+    made = Recipe.model_validate(
+        {
+            "model": {"family": "elsewhere"},
+            "stages": [{"steps": 30}],
+            "training": {"batch": 2, "save_every": 10},
+            "judging": judging,
+        }
+    )
+    cost = costs.fitted(made, FACTS, PLAIN, 8, [Picture(f"{i}", "", 9, 9) for i in range(9)], 3)
+    base, screen, contenders, strengths, reports = 10, 3 * 8, 2 * 2, 2 * 10, 2 * 10
+    assert cost.design.pictures(reports=True) == base + screen + contenders + strengths + reports
+    losses = (0 + 8) * 8 * 4  # nothing is held out, and eight stand for what is trained on
+    passes = (base + screen + contenders + strengths + reports) * 5 * 2 + losses
+    assert cost.share == pytest.approx(passes / (2.2 * 60))
+    assert cost.share == cost.uncut
+
+
+def test_rounds_halve_what_is_left_and_end_with_the_contenders_on_the_full_grid():
+    design = Design(10, 3, 2, 8, 40, 2, 0, 0, 0, 0)
+    assert list(design.rounds()) == [(5, 16), (3, 32), (3, 40)]
+    assert list(Design(10, 3, 2, 8, 12, 2, 0, 0, 0, 0).rounds()) == [(3, 12)]
+    assert list(Design(2, 2, 2, 8, 8, 2, 0, 0, 0, 0).rounds()) == [(2, 8)], "also where the screen is all there is"
+    drawn = 40 + 10 * 8 + 5 * 8 + 3 * 16 + 3 * 8 + 2 * 2 * 40
+    assert design.pictures(reports=False) == drawn
+
+
+def test_what_a_recipe_names_stays_and_the_rest_is_cut_as_little_as_will_do():
+    named = shipped("flux", "judging.sampling_steps=28", "judging.side=1024")
+    assert (named.recipe.judging.sampling_steps, named.recipe.judging.side) == (28, 1024)
+    assert "nothing less would do, though judging.budget is 0.15" in named.says
+    free = shipped("flux", "judging.budget=0")
+    assert free.share == free.uncut == pytest.approx(named.uncut)
+    assert (free.recipe.judging.sampling_steps, free.recipe.judging.side) == (28, 1024)
+    some = [shipped("flux", f"judging.budget={budget}") for budget in (0.7, 0.4, 0.15)]
+    assert [one.share <= one.recipe.judging.budget for one in some] == [True] * 3
+    steps = [one.recipe.judging.sampling_steps for one in some]
+    assert steps == sorted(steps, reverse=True)
+    assert some[0].recipe.judging.side == 1024, "steps go first"
+    assert "cut from 80% to keep to judging.budget = 0.15" in some[-1].says
+
+
+def test_few_settings_are_not_raised_to_what_the_budget_would_bear():
+    few = shipped("flux", "judging.screen=2", "judging.contenders=1", "judging.seeds=1")
+    assert (few.recipe.judging.screen, few.recipe.judging.contenders, few.recipe.judging.seeds) == (2, 1, 1)
