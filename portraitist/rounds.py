@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from portraitist.judge.advising.evidence import Seen
 
 FORMAT = 1
-FILE = "rounds.json"
+FILE, PAGE = "rounds.json", "rounds.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def rounds(project: Project, recipe: Recipe, count: int, emit: Emit = ignore, st
         advised = advise(project, run=result.run, emit=emit)
         story = follow(project, recipe, story, result.run, advised.advice)
         write(project, story)
-    return told(project, story, count)
+    return closed(project, story, count)
 
 
 def follow(project: Project, recipe: Recipe, story: Story, name: str, advice: Sequence[Advice]) -> Story:
@@ -189,9 +189,13 @@ def known(project: Project, name: str) -> "tuple[Seen, Choice]":
     return gather(project, found), choice
 
 
-def told(project: Project, story: Story, count: int) -> RoundsResult:
-    """The result: the best round's files, and why it ended."""
-    best = story.best
+def closed(project: Project, story: Story, count: int) -> RoundsResult:
+    """The result: the best round's files, the page of all of them, and why it ended."""
+    from portraitist.judge import archive
+
+    best, page = story.best, project.folder / PAGE
+    told = [archive.of_run(project, r.name, r.why, r.settings, r.verdict, kept=r.kept) for r in story.rounds]
+    durable.write_text(page, archive.page(told, project.facts.name))
     ended = story.ended or f"{count} rounds are done; portraitist run --rounds {count + 1} goes on"
     lora = sorted(project.exports.glob(f"*{best.name}/*.safetensors"))
     return RoundsResult(
@@ -203,6 +207,7 @@ def told(project: Project, story: Story, count: int) -> RoundsResult:
         todo=story.todo,
         lora=str(lora[0]) if lora else "",
         report=str(project.runs / best.name / "report.html"),
+        page=str(page),
     )
 
 

@@ -256,12 +256,14 @@ class Sight(Section):
     recognition  of faces, SFace or shaped like ArcFace (`.onnx`), to tell whose they are; needs YuNet's points; "" is
                  none
     embedding    of whole pictures, such as DINOv2 or CLIP (`.onnx`); "" is none
+    pose         of bodies, such as RTMPose or ViTPose (`.onnx`), which judging counts joints with; "" is none
     eyes         family: the family's own eyes, where it has any (mini), tell framing and who it is; loads torch. Or off
     """
 
     faces: str = "auto"
     recognition: str = ""
     embedding: str = ""
+    pose: str = ""
     eyes: Literal["off", "family"] = "off"
 
 

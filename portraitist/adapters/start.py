@@ -61,9 +61,9 @@ def modules(path: Path, family: str, layers: Shapes) -> dict[str, Parts]:
     tree = dialects.tree_of(family)
     if tree not in dialects.families():
         raise PortraitistError(
-            f"adapter.start: the names of {family}'s adapter files are not known here, and {path} is no checkpoint of "
+            f"The names of {family}'s adapter files are not known here, and {path} is no checkpoint of "
             "a training of that base",
-            "Start from a checkpoint's adapter.safetensors, or from the base.",
+            "Give a checkpoint's adapter.safetensors, or none.",
         )
     said = content.read(tensors, dialects.lexicon(tree, (*layers, *encoders(tree))))
     look = f"See what it is: portraitist inspect {path}"
@@ -71,7 +71,7 @@ def modules(path: Path, family: str, layers: Shapes) -> dict[str, Parts]:
     if texts:
         raise PortraitistError(
             f"{path} also changes {len(texts)} layers of text encoders, which stay frozen here",
-            "Start from a file of the denoiser alone; docs/decisions/011-frozen-text-encoders.md says why.",
+            "Give a file of the denoiser alone; docs/decisions/011-frozen-text-encoders.md says why.",
         )
     if said.strangers:
         raise PortraitistError(f"{path} holds what belongs to no layer of this base: {said.strangers[0][:200]}", look)

@@ -49,12 +49,16 @@ FACES = 8
 
 @dataclass(frozen=True, slots=True)
 class Sights:
-    """What looks at pictures: a finder of faces, models of faces and of whole pictures, a family's eyes; "" is none."""
+    """What looks at pictures: a finder of faces, models of faces and of whole pictures, a family's eyes; "" is none.
+
+    pose  a model of bodies, of use to judging alone
+    """
 
     faces: str = ""
     recognition: str = ""
     embedding: str = ""
     eyes: str = ""
+    pose: str = ""
 
     @property
     def by(self) -> list[str]:
@@ -66,6 +70,13 @@ class Sights:
             onnx.digest(Path(self.embedding)) if self.embedding else "",
             eyes.names(self.eyes) if self.eyes else "",
         ]
+
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """The same of what drawn pictures are measured through; empty without any model."""
+        paths = self.recognition, self.embedding, self.pose
+        found = [faces.names(self.faces) if self.faces else "", *(onnx.digest(Path(p)) if p else "" for p in paths)]
+        return tuple(found) if any(found) else ()
 
 
 def sights(recipe: Recipe, folder: Path) -> Sights:
@@ -95,10 +106,10 @@ def sights(recipe: Recipe, folder: Path) -> Sights:
         faces.yunet(Path(finder))
     elif finder:
         faces.cascades(finder)
-    for path in filter(None, (placed(said.recognition), placed(said.embedding))):
+    for path in filter(None, (placed(said.recognition), placed(said.embedding), placed(said.pose))):
         onnx.network(Path(path))
     seeing = recipe.model.family if said.eyes == "family" else ""
-    return Sights(finder, placed(said.recognition), placed(said.embedding), seeing)
+    return Sights(finder, placed(said.recognition), placed(said.embedding), seeing, placed(said.pose))
 
 
 def look(opened: Opened, data: bytes, by: Sights) -> dict[str, Any]:

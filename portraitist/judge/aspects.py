@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge import settings
-from portraitist.judge.advising.drawing import BLEEDS, HARD, LEAKS, MISSHAPEN, PLASTIC
-from portraitist.judge.advising.learning import UNVARIED
+from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
 from portraitist.judge.gates import BURNS, COPIES, gates
@@ -50,7 +49,8 @@ def limits(max_drop: float) -> dict[str, Limit]:
 
     Likeness: half of the way from the base to what the references have among each other (judged). Held-out loss: the
     base's own, beyond which it learns by heart. Wordings: matter no more than chance does. What is asked for beyond the
-    captions: as prompt agreement. A second LoRA: costs a fifth (judged). The others are those that advice has.
+    captions, and body parts: as prompt agreement. A second LoRA: costs a fifth (judged). The others are advice's. A
+    measure without a limit is told in numbers alone.
     """
     found = {
         "agreement": Limit(-max_drop, to_base=True),
@@ -61,14 +61,13 @@ def limits(max_drop: float) -> dict[str, Limit]:
         HELD_OUT: Limit(1.0),
         "paraphrase": Limit(1.0),
         "companion": Limit(-0.2),
-        "leak": Limit(LEAKS),
-        "diversity": Limit(UNVARIED),
-        "bleed": Limit(BLEEDS, to_base=True),
+        "bleed": Limit(BLEEDS),
         "contrast": Limit(HARD, to_base=True),
-        "skin": Limit(PLASTIC, to_base=True),
-        "proportions": Limit(MISSHAPEN, to_base=True),
+        "skin": Limit(PLASTIC),
+        "proportions": Limit(MISSHAPEN),
+        "obedience": Limit(-max_drop, to_base=True),
+        "anatomy": Limit(-max_drop, to_base=True),
     }
-    found |= dict.fromkeys(("obedience", "light", "anatomy"), Limit(-max_drop, to_base=True))
     return {name: limit for name, limit in found.items() if name in MEASURES}
 
 
@@ -81,10 +80,10 @@ class Aspect:
 
 
 ASPECTS = (
-    Aspect("Prompt accuracy", ("agreement", "light")),
+    Aspect("Prompt accuracy", ("agreement",)),
     Aspect("Visual fidelity", ("likeness", "identity", "proportions", "skin", "anatomy")),
     Aspect("Generalisation", ("obedience", "held_out", "paraphrase", "companion")),
-    Aspect("Signs of overfitting", ("copying", "saturation", "contrast", "bleed", "leak", "diversity")),
+    Aspect("Signs of overfitting", ("copying", "saturation", "contrast", "bleed")),
 )
 
 

@@ -28,7 +28,8 @@ def doubts(dossier: Dossier) -> Iterator[str]:
             same.append(title(name).lower())
     if same:
         yield f"Not distinguishable from the base: {', '.join(same)}."
-    held = gates(*judged, settings.read(dossier.run).max_drop) if judged[1] else ()
+    card, base = judged
+    held = gates(card, base, settings.read(dossier.run).max_drop) if base else ()
     if unsure := [title(gate.name).lower() for gate in held if not gate.certain]:
         yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."
 

@@ -124,9 +124,8 @@ def unmeasured(dossier: Dossier) -> Iterator[str]:
     if dossier.cards:
         if all(card.eyes == "plain" for card in dossier.cards):
             yield "This family ships no eyes, so identity and agreement are measured by plain means or not at all."
-        for name in MEASURES:
-            if name not in measured:
-                yield f"{title(name)} was not measured on any checkpoint."
+        if left := [title(name).lower() for name in MEASURES if name not in measured]:
+            yield f"Not measured on any checkpoint: {', '.join(left)}."
     if dossier.cell and not dossier.card("report", *dossier.cell):
         yield "The choice has not been drawn from prompts and seeds that nobody chose by, so its scores flatter it."
     if dossier.outdated:

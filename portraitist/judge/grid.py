@@ -70,6 +70,7 @@ class Grid:
     guidance, steps      of the sampler; width, height in pixels
     probing              unnamed, reworded and restyled ones; changed: what restyled asks are held against
     references           SHA-256 of the reference pictures that every picture is drawn with
+    models               what names those of `[sight]` that measures look through
     """
 
     choosing: tuple[Shot, ...]
@@ -83,6 +84,7 @@ class Grid:
     probing: tuple[Shot, ...] = ()
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def shots(self, stage: Stage, count: int = 0) -> tuple[Shot, ...]:
         """The pictures of a stage, or the first `count` of them, rounded up to what is drawn side by side."""
@@ -120,6 +122,7 @@ class Grid:
         """Names the grid, and what is measured on it, in scorecards: equal digests mean that numbers compare."""
         own = asdict(self)
         own |= {} if own.pop("references") == () else {"references": self.references}
+        own |= {} if own.pop("models") == () else {"models": self.models}
         parts = {"grid": own, "measures": [*MEASURES, READABLE]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 

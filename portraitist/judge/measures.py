@@ -10,27 +10,34 @@ import numpy as np
 
 from portraitist.judge import overfit
 from portraitist.judge.measuring.agreement import READABLE, Agreement, Readable
+from portraitist.judge.measuring.anatomy import Anatomy
+from portraitist.judge.measuring.bleed import Bleed
 from portraitist.judge.measuring.companion import Companion
+from portraitist.judge.measuring.contrast import Contrast
 from portraitist.judge.measuring.copying import Copying
 from portraitist.judge.measuring.definition import Measure, Taken
 from portraitist.judge.measuring.diversity import Diversity
 from portraitist.judge.measuring.identity import Identity
 from portraitist.judge.measuring.leak import Leak
+from portraitist.judge.measuring.light import Light
 from portraitist.judge.measuring.likeness import Likeness
 from portraitist.judge.measuring.moved import Moved
 from portraitist.judge.measuring.obedience import Obedience
 from portraitist.judge.measuring.paraphrase import Paraphrase
+from portraitist.judge.measuring.proportions import Proportions
 from portraitist.judge.measuring.saturation import Saturation
 from portraitist.judge.measuring.signature import Signature
+from portraitist.judge.measuring.skin import Skin
 from portraitist.judge.scorecard import Score, Scorecard
 
-__all__ = ["MEASURES", "READABLE", "TAKEN", "Measure", "difference", "interval", "score", "scores"]
+__all__ = ["ASKED", "MEASURES", "READABLE", "TAKEN", "Measure", "asked", "difference", "interval", "score", "scores"]
 
 CONFIDENCE = 0.9
 RESAMPLES = 1000
 
 TAKEN: tuple[type[Taken], ...] = (
-    Identity, Agreement, Readable, Copying, Saturation, Signature, Likeness,
+    Likeness, Identity, Signature, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light, Proportions, Skin,
+    Anatomy,
     Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
 )  # fmt: skip
 """The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""
@@ -42,6 +49,14 @@ MEASURES: dict[str, Measure] = {
     about.name: about for about in (*(kind.about for kind in TAKEN if kind is not Readable), overfit.ABOUT)
 }
 """All measures by name."""
+
+ASKED: dict[str, str] = {
+    "anatomy": "Are hands, fingers, limbs and eyes right in number, shape and place?",
+    "skin": "Does skin look like skin, and not like plastic?",
+    "proportions": "Is the figure built as in the references: head, shoulders, waist, legs?",
+    "light": "Is the light what the prompt asks for, and does the figure stand in it?",
+}
+"""What no eye may see, as a question to a person, by measure: see `asked`."""
 
 
 def score(values: Sequence[float], seed: int = 0) -> Score:
@@ -70,6 +85,16 @@ def scores(pictures: Sequence[Mapping[str, float]], seed: int = 0) -> dict[str, 
     """The scores of a card from its pictures' values by measure; a measure is over the pictures that have it."""
     names = [name for name in MEASURES if any(name in values for values in pictures)]
     return {name: score([values[name] for values in pictures if name in values], seed) for name in names}
+
+
+def asked(scores: Mapping[str, Score]) -> dict[str, str]:
+    """The questions that are left to a person: those of measures that a card could not take, and always that about
+    anatomy, of which its measure sees but half."""
+    return {
+        name: question
+        for name, question in ASKED.items()
+        if name == "anatomy" or name not in scores or not scores[name].count
+    }
 
 
 def difference(card: Scorecard, other: Scorecard, measure: str, seed: int = 0) -> Score:

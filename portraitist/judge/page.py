@@ -20,6 +20,7 @@ from portraitist.judge import (
 )
 from portraitist.judge.album import Album
 from portraitist.judge.dossier import Dossier
+from portraitist.judge.scorecard import OWN
 
 TRUTHS = {
     "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
@@ -55,6 +56,7 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "run": dossier.run.name,
         "date": material.dated(dossier),
         "choice": choice,
+        "guidance": dossier.cell[2] if dossier.cell else OWN,
         "by": choice.table.get("by", "measures") if choice else "",
         "why": evidence.in_two(choice.why) if choice else [],
         "lora": dossier.lora.name if dossier.lora else "",
@@ -150,7 +152,8 @@ def summary(dossier: Dossier) -> dict[str, Any]:
     """The page for machines: what report.json holds.
 
     figures  as figures.json has them, with checkpoint and strength; scores: the chosen's by measure beside the base's
-    cards    all that was judged: the rows of scorecards.csv
+    words    the scoring matrix: by checkpoint and respect a word and what decided it; open: what is left open
+    cards    all that was judged: the rows of scorecards.csv; guidance 0 is the grid's own
     """
     choice, judged = dossier.choice, dossier.chosen()
     scores: dict[str, Any] = {}
@@ -168,9 +171,19 @@ def summary(dossier: Dossier) -> dict[str, Any]:
         "run": dossier.run.name,
         "checkpoint": choice.step if choice else 0,
         "strength": choice.strength if choice else 0.0,
+        "guidance": dossier.cell[2] if dossier.cell else OWN,
         "why": choice.why if choice else waits(dossier)[0],
         "stage": judged[0].stage if judged else "",
         "scores": scores,
         "figures": figures,
+        "words": {
+            row.name: {
+                aspect.name: {"word": mark.word, "because": mark.because}
+                for aspect, mark in zip(aspects.ASPECTS, row.marks, strict=True)
+                if mark
+            }
+            for row in aspects.matrix(dossier)
+        },
+        "open": [*doubts.doubts(dossier), *doubts.people(dossier)],
         "cards": spreadsheet.cards(dossier),
     }

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from portraitist import durable
 from portraitist.adapters import files, inject
+from portraitist.audit.content import sights
 from portraitist.dataset import cache as caching
 from portraitist.dataset.cache import Cache
 from portraitist.errors import Interrupted, PortraitistError
@@ -311,7 +312,8 @@ class Sitting:
             references = References.of(self.project, self.project.read_manifest(), self.grid.width, self.grid.height)
             zero = Pictures(self.grid.choosing, base, base)
             kinds, changed = self.grid.kinds, self.grid.changed
-            case = Case(references, zero, self.looks, kinds, facts.trigger, facts.noun, changed)
+            seen_by = sights(self.recipe, self.project.folder)
+            case = Case(references, zero, self.looks, kinds, facts.trigger, facts.noun, changed, seen_by)
             self.kept_panel = Panel.of(case)
             for note in () if self.cards else self.kept_panel.notes:
                 self.record(Warned(says=note))

@@ -32,7 +32,7 @@ GROWN, FEATHER = 0.025, 0.01
 pixels, and a mask that is too small cuts off hair."""
 
 
-def subject(pixels: np.ndarray, faces: Sequence[Box] = ()) -> np.ndarray:
+def subject(pixels: np.ndarray, faces: Sequence[Box] = (), rounds: int = ROUNDS) -> np.ndarray:
     """Where the subject is, (H, W) uint8 from 0 to 255, of pixels (H, W, 3) uint8; soft at its edge.
 
     faces  boxes of faces, which are surely of the subject; the body is looked for below them. Without any it is looked
@@ -47,7 +47,7 @@ def subject(pixels: np.ndarray, faces: Sequence[Box] = ()) -> np.ndarray:
     cv2.setRNGSeed(0)  # the mixtures start by k-means from random centres
     models = np.zeros((1, 65)), np.zeros((1, 65))
     bgr = np.ascontiguousarray(small[:, :, ::-1])
-    cv2.grabCut(bgr, state, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(bgr, state, (0, 0, 1, 1), *models, rounds, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     return upsampled(whole(inside), small, pixels)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
+from portraitist.audit.content import sights
 from portraitist.dataset import references
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
@@ -120,7 +121,8 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     recipe = recipe.model_copy(update={"judging": cost.recipe.judging})
     shots = grid(project.facts, recipe, family.profile, family.pixel_multiple, pictures)
     shown = [open_upright(path) for path in references.fixed(project, recipe)]
-    shots = replace(shots, references=tuple(opened.digest for opened in shown))
+    seen_by = sights(recipe, project.folder)  # refuses before anything is drawn
+    shots = replace(shots, references=tuple(opened.digest for opened in shown), models=seen_by.judging)
     looks = eyes.load(family.name) or eyes.Plain()
     return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from portraitist import durable, families, runs
 from portraitist import recipe as recipes
@@ -313,12 +314,20 @@ def test_a_part_of_the_grid_is_judged_by_the_same_pictures_as_all_of_it(uncut, t
 
 
 def test_two_loras_beside_each_other_add_up(uncut, tmp_path):
-    """A checkpoint at half strength beside itself at half strength is the checkpoint at its whole strength."""
+    """A checkpoint at half strength beside itself at half strength, under another program's names, is the checkpoint
+    at its whole strength."""
     made, result = uncut[0].at(tmp_path / "p"), uncut[1]
     step = result.contenders[0]
-    sitting = sat(made, companion=str(made.run.adapter(step)), companion_strengths=(0.5,))
+    style = made.project.folder / "style.safetensors"
+    ends = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight", ".alpha": ".alpha"}
+    theirs = {}
+    for name, tensor in files.read(made.run.adapter(step))[0].items():
+        end = next(end for end in ends if name.endswith(end))
+        theirs[f"lora_unet_{name.removesuffix(end).replace('.', '_')}{ends[end]}"] = tensor
+    save_file(theirs, style)
+    sitting = sat(made, companion="style.safetensors", companion_strengths=(0.5,))
     (card,) = sitting.beside(step, 0.5)
-    assert card.beside == f"{durable.digest(made.run.adapter(step))}@0.5"
+    assert card.beside == f"{durable.digest(style)}@0.5"
     assert card.scores["companion"].count == len(card.pictures) == 4
     whole = [render.read(path).astype(float) for path in sitting.draw(step, 1.0, "report")][:4]
     half = [render.read(path).astype(float) for path in sitting.draw(step, 0.5, "report")][:4]

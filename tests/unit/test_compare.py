@@ -61,7 +61,7 @@ def test_a_difference_is_taken_picture_by_picture(pair):
 
 
 def test_what_chance_could_explain_is_said_to_be_not_distinguishable(pair):
-    judged(pair, "level", [0.25, 0.35, 0.35, 0.45])
+    judged(pair, "level", [0.25, 0.37, 0.35, 0.47])
     found = of(pair, "one", "level")
     assert comparison.verdict(found) == "A and B are not distinguishable in likeness"
     assert comparison.sentences(found) == {"Not distinguishable": "likeness"}

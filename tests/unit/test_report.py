@@ -13,7 +13,7 @@ from PIL import Image
 from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
 from portraitist.events import Finished, Started
-from portraitist.judge import scorecard, templates
+from portraitist.judge import aspects, scorecard, templates
 from portraitist.judge.scorecard import Score, Scorecard
 from portraitist.runs import RunFolder
 from portraitist.verbs.report import report
@@ -106,7 +106,8 @@ def test_where_values_come_from_is_told(whole):
     text = " ".join(whole[2].text.split())
     assert "Custom training.rate (by hand)" in text
     assert "Measured stages.steps (benchmarks/demo.md)" in text
-    assert "likeness was not measured" not in text.lower()
+    left = re.search(r"Not measured on any checkpoint: ([^.]*)", text)
+    assert "likeness" not in (left[1] if left else "").split(", ")
 
 
 def test_the_machine_readable_report_holds_the_figures(whole):
@@ -134,6 +135,10 @@ def test_every_card_is_a_row_of_the_table_and_of_the_facts(whole):
         assert told == [score.mean, score.low, score.high, score.count]
     assert {row["mark"] for row in rows} == {"base", "chosen", "runner-up", ""}
     facts = json.loads(result.facts.read_text())["cards"]
+    values = json.loads(result.facts.read_text())
+    assert values["guidance"] == 0.0
+    assert {word for row in values["words"].values() for word in row} == {aspect.name for aspect in aspects.ASPECTS}
+    assert all(sentence in whole[2].text for sentence in values["open"])
     assert [fact["scores"]["likeness"]["mean"] for fact in facts] == [float(row["likeness_mean"]) for row in rows]
 
 
@@ -165,6 +170,7 @@ def test_guidances_that_were_tried_stand_in_a_strip_of_their_own(tmp_path):
     found = Page(report(project).report.read_text())
     assert "Step 50 at strength 1 under each guidance that was tried" in found.text
     assert "Step 50 at 1, guidance 4 chosen" in found.text
+    assert "Use step 50 at strength 1, guidance 4" in found.text
     alts = [attributes["alt"] for attributes in found.all("img")]
     assert f"Step 50 at 1, guidance 3: {reported.PROMPTS[0]}, seed 1" in alts
 

@@ -158,6 +158,7 @@ def test_what_is_done_is_told_without_running_anything(project):
     rounds.write(project, rounds.follow(project, OWN, begun, "one", []))
     found = rounds.rounds(project, OWN, 5)
     assert (found.run, found.checkpoint, found.ended) == ("one", 300, "nothing measured calls for a change")
+    assert reported.Path(found.page).read_text().count("<html") == 1
     assert "ended    nothing measured calls for a change" in show.told(found)
 
 

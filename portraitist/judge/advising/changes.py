@@ -70,5 +70,5 @@ def usual_steps(recipe: Recipe) -> int:
     """Optimiser steps in which the preset shows as many pictures, at this recipe's batch."""
     preset = shipped(recipe.preset)
     how = {**Recipe().training.model_dump(), **preset.get("training", {})}
-    shown = sum(stage["steps"] for stage in preset.get("stages", [{"steps": 300}]))
-    return max(1, round(shown * how["batch"] * how["accumulate"] / recipe.pictures_per_step))
+    steps = sum(int(stage["steps"]) for stage in preset["stages"]) if "stages" in preset else Recipe().steps
+    return max(1, round(steps * int(how["batch"]) * int(how["accumulate"]) / recipe.pictures_per_step))

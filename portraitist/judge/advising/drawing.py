@@ -24,8 +24,18 @@ WAVERS = 0.25
 APART = 0.25
 """Identity by which one framing falls behind the others before that counts as drift. Judged."""
 
-BLEEDS, HARD, PLASTIC, MISSHAPEN = 0.2, 3.0, 0.2, 0.2
-"""Of bleed, contrast, skin and proportions, beyond the base's own. Judged."""
+BLEEDS = 0.2
+"""Closeness to backgrounds of training pictures where others are asked, beyond the base's own. Judged."""
+
+HARD = 3.0
+"""Deviations of the references by which contrast, clipping or detail leave their range, beyond the base's own: a z of 3
+is a usual alarm. Judged."""
+
+MISSHAPEN = 2.0
+"""How many times farther from the references' proportions than these lie themselves. Judged."""
+
+PLASTIC = 2.0
+"""Deviations of the realism set's skin by which texture lies below its range. Judged."""
 
 FEWEST = 3
 """Pictures of a framing below which it is not compared."""
@@ -65,7 +75,8 @@ def nameless(seen: Seen) -> Symptom | None:
 
 def bleed(seen: Seen) -> Symptom | None:
     """Backgrounds of training pictures come along where others are asked."""
-    return surely(seen, "bleed", "bleed", BLEEDS, 0.4, "Backgrounds of training pictures come where others are asked")
+    says = "Backgrounds of training pictures come where others are asked"
+    return beyond(seen, "bleed", "bleed", BLEEDS, 0.4, says)
 
 
 def burnt(seen: Seen) -> Symptom | None:
@@ -88,22 +99,23 @@ def burnt(seen: Seen) -> Symptom | None:
 
 def plastic(seen: Seen) -> Symptom | None:
     """Skin has less of its fine detail than the realism set's."""
-    return surely(seen, "plastic", "skin", PLASTIC, 0.4, "Skin is smoother than in the realism set")
+    return beyond(seen, "plastic", "skin", PLASTIC, 0.4, "Skin is smoother than in the realism set")
 
 
 def misshapen(seen: Seen) -> Symptom | None:
     """Proportions leave those of the references."""
     says = "Proportions are not those of the references"
-    return surely(seen, "misshapen", "proportions", MISSHAPEN, 0.45, says)
+    return beyond(seen, "misshapen", "proportions", MISSHAPEN, 0.45, says)
 
 
-def surely(seen: Seen, name: str, measure: str, limit: float, severity: float, says: str) -> Symptom | None:
-    """A symptom by one measure, less the base's of the same shots: its mean beyond the limit, and more than chance."""
-    got = seen.gained(measure)
-    if not got.count or got.mean <= limit or got.low <= 0:
+def beyond(seen: Seen, name: str, measure: str, limit: float, severity: float, says: str) -> Symptom | None:
+    """A symptom by one measure that has its own zero: its mean beyond the limit, and worse than the base, surely."""
+    pair, more = seen.last(), seen.gained(measure)
+    got = pair[0].scores.get(measure, NONE) if pair else NONE
+    if pair is None or not got.count or got.mean <= limit or (more.count and more.low <= 0):
         return None
-    fact = Fact.of_score(measure, got, limit, "the last checkpoint less the base", CARDS)
-    return Symptom(name, f"{says} ({got.mean:.2f} beyond the base)", severity, got.low > limit, (fact,))
+    fact = Fact.of_score(measure, got, limit, f"step {pair[0].step} at full strength", CARDS)
+    return Symptom(name, f"{says} ({got.mean:.2f})", severity, got.low > limit, (fact,))
 
 
 def drift(seen: Seen) -> Symptom | None:

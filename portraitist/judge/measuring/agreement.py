@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from portraitist.family import PromptSpec
-from portraitist.judge.measuring.definition import Case, Measure, Pictures, embedded
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, content, embedded
 from portraitist.judge.prompts import alternatives, specified
 from portraitist.sight.eyes import Eyes
 
@@ -159,8 +159,7 @@ class Agreement:
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,) in [0, 1]; nan for prompts that ask for nothing that can be read."""
-        content = drawn.once("content", lambda: embedded(self.reader.eyes.content, drawn.pictures))
-        return self.reader(drawn.prompts, content)
+        return self.reader(drawn.prompts, content(self.reader.eyes, drawn))
 
 
 @dataclass(frozen=True, slots=True)

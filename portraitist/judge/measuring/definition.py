@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVa
 
 import numpy as np
 
+from portraitist.audit.content import Sights
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from portraitist.family import PromptSpec
     from portraitist.judge.grid import Shot
     from portraitist.judge.measuring.references import References
-    from portraitist.sight.eyes import Looks
+    from portraitist.sight.eyes import Eyes, Looks
 
 BATCH = 16
 
@@ -87,6 +89,7 @@ class Case:
     kinds    known values of each kind of attribute: what an asked one is held against
     changed  the same of what restyled pictures ask for
     trigger  the character's word; noun: what eyes are told in its place
+    sights   models on this machine that look at pictures too: faces, whole pictures, poses; "" where there is none
     notes    what could not be taken or is not to be trusted, in sentences: measures add to them while they are set up
     """
 
@@ -97,6 +100,7 @@ class Case:
     trigger: str
     noun: str
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sights: Sights = field(default_factory=Sights)
     notes: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -143,3 +147,8 @@ def embedded(eye: Callable[[Tensor], Tensor], pictures: Sequence[np.ndarray]) ->
             pixels = np.stack(pictures[at : at + BATCH])
             rows.append(eye(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu().numpy())
     return np.concatenate(rows)
+
+
+def content(eyes: Eyes, drawn: Pictures) -> np.ndarray:
+    """Drawn pictures as eyes that read see them, (N, d) float64: once for all measures that read."""
+    return drawn.once("content", lambda: embedded(eyes.content, drawn.pictures))

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from portraitist.judge.measuring.definition import Case, Measure, Pictures, embedded
-from portraitist.sight.eyes import Eyes, Looks
+from portraitist.judge.measuring.copying import layout
+from portraitist.judge.measuring.definition import Case, Measure, Pictures
 
 LEAST = 1e-4
-"""Least spread of the base's own, as one minus a cosine, that another is told by."""
+"""Least spread of the base's own, as one minus a correlation, that another is told by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +19,35 @@ class Diversity:
     about: ClassVar[Measure] = Measure(
         "diversity",
         "Diversity",
-        "One minus the cosine of a picture with the other seeds' pictures of its prompt, in the eyes' space of "
-        "contents (that of looks for eyes that do not read), over the mean of the same in the base's pictures: 1 is "
-        "as different as the base's own are, 0 is always the same picture.",
+        "One minus the correlation of a picture's lightness (16 x 16 cells) with that of the other seeds' pictures of "
+        "its prompt, over the mean of the same in the base's pictures: 1 is as different as the base's own are, 0 is "
+        "always the same picture.",
         (0, 1.5),
         "high",
-        "A character that is always itself is less various than strangers are, and rightly: read it as an alarm below "
-        "about 0.8 of what a healthy checkpoint has. With two seeds a prompt it is coarse.",
-        "Same-prompt spread, as in DreamBooth's DIV (arXiv 2208.12242), there by LPIPS.",
+        "Coarse: pose, place and light count, a changed face hardly. A character that is always itself is less various "
+        "than strangers are, and rightly: it falls while likeness rises, so compare checkpoints by it. With two seeds "
+        "a prompt its interval is wide.",
+        "Same-prompt spread, as DreamBooth's DIV (arXiv 2208.12242), there by LPIPS. Of lightness, since learned eyes "
+        "mostly tell who it is: there the base's strangers are far apart and any character near.",
     )
-    looks: Looks
 
     @classmethod
-    def of(cls, case: Case) -> "Diversity":
+    def of(cls, _case: Case) -> "Diversity":
         """For every character."""
-        return cls(case.looks)
+        return cls()
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,) from 0; nan for unnamed, reworded and restyled pictures, and for prompts of a single seed."""
-        usual = np.nanmean(found) if np.isfinite(found := self.spread(drawn.of_base)).any() else np.nan
-        return self.spread(drawn) / usual if usual > LEAST else np.full(len(drawn.shots), np.nan)
+        usual = np.nanmean(found) if np.isfinite(found := spread(drawn.of_base)).any() else np.nan
+        return spread(drawn) / usual if usual > LEAST else np.full(len(drawn.shots), np.nan)
 
-    def spread(self, drawn: Pictures) -> np.ndarray:
-        """(N,) the mean of one minus the cosine with each other seed of the prompt; nan without one."""
-        eye, name = (self.looks.content, "content") if isinstance(self.looks, Eyes) else (self.looks.pictures, "looks")
-        rows = drawn.once(name, lambda: embedded(eye, drawn.pictures))
-        apart = np.where(siblings(drawn), 1 - rows @ rows.T, np.nan)
-        return np.asarray([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in apart])
+
+def spread(drawn: Pictures) -> np.ndarray:
+    """(N,) the mean of one minus the correlation with each other seed's picture of the prompt; nan without one."""
+    shades = np.stack([layout(picture)[..., 0].reshape(-1) for picture in drawn.pictures]).astype(np.float64)
+    rows = shades / np.maximum(np.linalg.norm(shades, axis=1, keepdims=True), 1e-6)
+    apart = np.where(siblings(drawn), 1 - rows @ rows.T, np.nan)
+    return np.asarray([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in apart])
 
 
 def siblings(drawn: Pictures) -> np.ndarray:

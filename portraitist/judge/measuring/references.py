@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from portraitist.audit.framing import shown, view_word
 from portraitist.dataset.buckets import Bucket, window
 from portraitist.dataset.captions import rendered
-from portraitist.pictures import Picture, cut, open_upright
+from portraitist.pictures import Picture, cut, framing_word, open_upright
 from portraitist.project import Project
+
+BACK = "back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +21,18 @@ class References:
     train     every training picture: what could be copied
     held_out  pictures of the character that were kept from training
     shown     those of both that show the character: sets of role realism or style do not
-    captions  of `shown`, with the trigger filled in
+    captions  of `shown`, with the trigger filled in; told: of `train`
+    framings  of `shown`, see `framing`; "" where it is not known
+    realism   the pictures of role realism: what skin is held against
     """
 
     train: tuple[np.ndarray, ...]
     held_out: tuple[np.ndarray, ...]
     shown: tuple[np.ndarray, ...]
     captions: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    framings: tuple[str, ...] = ()
+    realism: tuple[np.ndarray, ...] = ()
 
     @classmethod
     def of(cls, project: Project, pictures: Sequence[Picture], width: int, height: int) -> "References":
@@ -41,4 +49,19 @@ class References:
             held_out=tuple(pixels[p.name] for p in ordered if p.split == "held-out"),
             shown=tuple(pixels[p.name] for p in showing),
             captions=tuple(rendered(p.caption, project.facts.trigger) for p in showing),
+            told=tuple(rendered(p.caption, project.facts.trigger) for p in ordered if p.split != "held-out"),
+            framings=tuple(framing_of(p) for p in showing),
+            realism=tuple(pixels[p.name] for p in ordered if p.role == "realism"),
         )
+
+
+def framing(text: str) -> str:
+    """What a prompt or a caption tells of how the figure is seen: close-up, mid, full; back, whatever else, where it is
+    seen from behind; "" where it tells nothing."""
+    return BACK if view_word(text) == BACK else framing_word(text)
+
+
+def framing_of(picture: Picture) -> str:
+    """The same of a picture: by its caption, else by what the audit measured in it."""
+    found = shown(picture)
+    return BACK if found.view == BACK else found.framing if found.sure or found.by == "eyes" else ""
