@@ -19,7 +19,7 @@ def eligible(verdict: Verdict) -> list[Candidate]:
     return list({one.place: one for one in known if one.passed}.values())
 
 
-def weighed(verdict: Verdict, votes: Votes) -> Verdict:
+def swayed(verdict: Verdict, votes: Votes) -> Verdict:
     """The verdict with people's votes: the cell that they certainly prefer is chosen, and the measured one is second.
 
     What they said stands first in the reason where it decided, else last.
