@@ -18,8 +18,8 @@ from portraitist.judge.front import freedom, front
 from portraitist.judge.gates import beyond, gates
 from portraitist.judge.measures import difference, score
 from portraitist.judge.overfit import ratios
-from portraitist.judge.scorecard import BASE, Losses, Scorecard, Stage
-from portraitist.judge.surface import FIT, Fit, Surface, place
+from portraitist.judge.scorecard import BASE, WHOLE, Losses, Scorecard, Stage
+from portraitist.judge.surface import FIT, Fit, Surface, place, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ class Rule:
 
 
 RULE = Rule()
+
+GATED = ("agreement", "identity", "saturation")
+"""What gates hold to limits picture by picture: by all cells together, for few pictures alone are never evident."""
 
 GAIN = 0.01
 """Likeness that is worth the time of later checkpoints, and of more pictures."""
@@ -80,6 +83,7 @@ def choose(
     """
     candidates = weighed(base, cards, max_drop, rule)
     passing = [candidate for candidate in candidates if candidate.passed]
+    passing = [candidate for candidate in passing if borne_out(candidate, candidates)] or passing
     edge: list[Candidate] = []
     if passing:
         ripe = ripeness(losses) if rule.ripe else BASE
@@ -101,10 +105,28 @@ def choose(
 def weighed(base: Scorecard, cards: Sequence[Scorecard], max_drop: float, rule: Rule = RULE) -> list[Candidate]:
     """Cards as what may be chosen: gates, likeness and freedom of each, by step, strength and guidance."""
     surface, free = Surface.of(cards, "likeness", rule.fit), freedom(base, cards, rule.fit)
+    evidence = {place(card): card for card in pooled(cards, GATED, rule.fit)}
     return [
-        Candidate(card, gates(card, base, max_drop), surface.mean(place(card)), free.get(place(card)))
+        Candidate(card, gates(evidence[place(card)], base, max_drop), surface.mean(place(card)), free.get(place(card)))
         for card in sorted(cards, key=place)
     ]
+
+
+def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    """Whether a strength above that of training is worth it: over all checkpoints that were drawn at both, pictures are
+    surely liker than at full strength. What lies beyond is not to be told from the rise before it."""
+    _, strength, guidance = candidate.place
+    if strength <= WHOLE:
+        return True
+    level = {other.place: taken(other.card) for other in others}
+    gains: dict[tuple[str, int], list[float]] = {}
+    for (step, *rest), row in level.items():
+        if rest == [strength, guidance]:
+            plain = level.get((step, WHOLE, guidance), {})
+            for shot in row.keys() & plain.keys():
+                gains.setdefault(shot, []).append(row[shot] - plain[shot])
+    gained = score([float(np.mean(gains[shot])) for shot in sorted(gains)])
+    return gained.count > 0 and gained.low > 0
 
 
 def best(
@@ -113,7 +135,7 @@ def best(
     """The best of some, and what is near-tied with it.
 
     For freedom near-ties are many, and likeness decides among them first. Of near-ties the earliest and lowest is
-    taken that is not before the step `ripe`.
+    taken that is not before the step `ripe`, and none above full strength while there is another.
     """
     top = likest(candidates)
     if prefer == "freedom" and top.freedom is not None:
@@ -124,7 +146,8 @@ def best(
         top = likest(candidates)
     tied = [c for c in candidates if c is top or (top.likeness - c.likeness <= rule.near and undecided(top, c))]
     grown = [candidate for candidate in tied if candidate.card.step >= ripe] or tied
-    chosen = min(grown, key=lambda candidate: candidate.place)
+    safe = [candidate for candidate in grown if candidate.card.strength <= WHOLE] or grown
+    chosen = min(safe, key=lambda candidate: candidate.place)
     return chosen, tuple(candidate for candidate in tied if candidate is not chosen)
 
 

@@ -52,6 +52,8 @@ class Gate:
 def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]:
     """The conditions on one card; those whose measure could not be taken are left out.
 
+    A card that all cells together have told (`surface.pooled`) is held to them with the power of all.
+
     Agreement is held to the base's, or to what can be read of the character's own pictures where that is less: a LoRA
     that draws like them would else seem to lose what the base's plainer pictures show.
     """

@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -155,10 +156,11 @@ def test_learnt_by_heart_by_losses():
     assert "1.77 times the base's" in found[0].says
 
 
-def test_one_held_out_picture_makes_it_likely_but_not_certain():
-    lost = losses((0.64, 0.39, 0.29, 0.24, 0.22, 0.21), (0.93, 1.11, 1.31, 1.52, 1.67, 1.77), count=1)
-    found = symptoms(None, run(), lost, record())
-    assert [(one.name, one.certain) for one in found] == [("overfit", False)]
+def test_one_held_out_picture_makes_it_likely_and_recited_ones_beside_it_certain():
+    held = (0.93, 1.11, 1.31, 1.52, 1.67, 1.77)
+    for train, certain in (((0.8, 0.75, 0.7, 0.65, 0.6, 0.55), False), ((0.64, 0.39, 0.29, 0.24, 0.22, 0.21), True)):
+        found = symptoms(None, run(), losses(train, held, count=1), record())
+        assert [(one.name, one.certain) for one in found] == [("overfit", certain)]
 
 
 def test_without_held_out_pictures_the_trained_ones_tell():
@@ -259,6 +261,21 @@ def test_a_card_without_room():
 def test_the_worst_and_surest_comes_first():
     cards = [*run(last={"saturation": 20.0}), of_set(300, leak=(0.9, 0.8, 1.0))]
     assert names(cards, lost=FEW) == ["overfit", "burnt", "leak"]
+
+
+def test_a_sure_symptom_goes_before_a_likely_one_that_is_worse():
+    likely = losses((0.8, 0.75, 0.7, 0.65, 0.6, 0.55), (0.93, 1.11, 1.31, 1.52, 1.67, 1.77), count=1)
+    assert names(run(last={"saturation": 20.0}), lost=likely) == ["burnt", "overfit"]
+
+
+def test_held_out_losses_that_go_both_ways_are_chance():
+    lost = losses((0.9, 0.84, 0.8, 0.77, 0.73, 0.71), [1.0] * 6)
+    wide = [value * factor for value, factor in zip(lost[0].held_each, (3.5, 0.4, 0.7, 0.9), strict=True)]
+    assert names(lost=[*lost[:-1], replace(lost[-1], held_each=wide)]) == []
+
+
+def test_a_likeness_that_rises_while_pictures_are_learnt_by_heart_is_no_want_of_steps():
+    assert names(run(**RISING), lost=FEW) == ["overfit"]
 
 
 def test_the_recipes_own_limit_counts():

@@ -49,7 +49,7 @@ def leak(seen: Seen) -> Symptom | None:
     got = found[1]
     says = f"Prompts without the trigger draw the character, {got.mean:.0%} of the way from the base"
     fact = Fact.of_score("leak", got, LEAKS, f"step {found[0].step}, unnamed", CARDS)
-    return Symptom("leak", says, 0.45, got.low > LEAKS, (fact,))
+    return Symptom("leak", says, 0.35, got.low > LEAKS, (fact,))
 
 
 def nameless(seen: Seen) -> Symptom | None:

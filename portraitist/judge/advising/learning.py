@@ -92,7 +92,8 @@ def overfit(seen: Seen) -> Symptom | None:
         if held.count:
             facts.append(Fact.of_score("held_out", held, BY_HEART, "the last checkpoint over the base", LOSSES))
             words.append(f"its loss on held-out pictures is {held.mean:.2f} times the base's")
-            sure = held.count > 2 and held.low > BY_HEART
+            recited = train.count > 0 and train.mean < RECITED
+            sure = recited or (held.count > 2 and held.low > BY_HEART)
         else:
             facts.append(Fact.of_score("loss on training pictures", train, RECITED, "over the base's", LOSSES))
             words.append(f"its loss on training pictures is {train.mean:.2f} of the base's, and none was held out")
