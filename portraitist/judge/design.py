@@ -74,6 +74,6 @@ class Design:
         for left, pictures in self.rounds():
             found += left * (pictures - before)
             before = pictures
-        found += self.finalists * self.strengths * self.full + self.guidances * self.full
-        found += self.probing * (1 + self.contenders + self.finalists * self.strengths)
+        cells = self.finalists * self.strengths + self.guidances
+        found += cells * self.full + self.probing * (1 + self.contenders + cells)
         return found + (2 * (self.reporting + self.beside) if reports else 0)

@@ -215,10 +215,7 @@ def contest(sitting: "Sitting") -> list[int]:
     probed(sitting, [card.step for card in cards])
     for step in choosing.contenders(base, cards, judging.finalists, judging.max_drop):
         for strength in judging.strengths:
-            sitting.judge(step, strength, "grid")
-            if sitting.grid.probing:
-                sitting.judge(step, strength, "probe")
-            sitting.heed()
+            weighed(sitting, step, strength)
     guided(sitting, base)
     return [card.step for card in cards]
 
@@ -241,8 +238,15 @@ def guided(sitting: "Sitting", base: Scorecard) -> None:
     cards = [card for card in sitting.of_stage("grid") if card.guidance == OWN]
     best = choosing.choose(base, cards, list(sitting.losses.values()), judging.prefer, judging.max_drop).chosen.card
     for guidance in others:
-        sitting.judge(best.step, best.strength, "grid", guidance)
-        sitting.heed()
+        weighed(sitting, best.step, best.strength, guidance)
+
+
+def weighed(sitting: "Sitting", step: int, strength: float, guidance: float = OWN) -> None:
+    """Draw all that a cell is chosen by: the full grid, and what probes how free it is."""
+    sitting.judge(step, strength, "grid", guidance)
+    if sitting.grid.probing:
+        sitting.judge(step, strength, "probe", guidance)
+    sitting.heed()
 
 
 def report(sitting: "Sitting") -> bool:

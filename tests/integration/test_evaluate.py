@@ -1,10 +1,8 @@
 """evaluate: the same pictures and numbers however often it was cut, each judged once, and never by what chose."""
 
 import json
-import os
 import time
 import tomllib
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,79 +10,22 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from portraitist import durable, families, runs
-from portraitist import recipe as recipes
+from portraitist import durable, families
 from portraitist.adapters import files, inject
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Finished, Rendered, Scored, Started
 from portraitist.family import PromptSpec
 from portraitist.judge import render, scorecard
-from portraitist.judge.following import Training
 from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
-from portraitist.project import Facts, Project
-from portraitist.stopping import never
-from portraitist.verbs.add import add
-from portraitist.verbs.audit import audit
 from portraitist.verbs.choose import choose
-from portraitist.verbs.encode import encode
-from portraitist.verbs.evaluate import evaluate, seated
-from portraitist.verbs.train import train
-from tests.pictures import saved, scenery
-from tests.tiny import tiny
-
-SETTINGS = (
-    'model.precision="float32"', "model.threads=1", "data.resolution=64", "stages=[{steps=6}]", "training.batch=2",
-    "training.accumulate=1", "training.schedule=linear", "training.warmup=20", "judging.guidance=3.0",
-    "training.save_every=2", "training.rate=1e-2", "training.ema=0.0", "judging.sampling_steps=2", "judging.seeds=1",
-    "judging.screen=3", "judging.contenders=2", "judging.strengths=[0.5, 1.0]", "judging.budget=0",
-    "judging.unnamed=1", "judging.paraphrases=1", "judging.restyled=1", "judging.guidances=[2.0, 3.0]",
-)  # fmt: skip
-
-
-@dataclass
-class Trained:
-    """A project with a run of three checkpoints on a tiny SDXL."""
-
-    project: Project
-    recipe: recipes.Recipe
-
-    @property
-    def run(self):
-        return runs.find(self.project)
-
-    def at(self, folder):
-        """A copy of it elsewhere."""
-        import shutil
-
-        shutil.copytree(self.project.folder, folder, copy_function=shutil.copy2)
-        return Trained(Project.open(folder), self.recipe)
-
-    def cards(self):
-        return scorecard.read(self.run)
-
-    def pictures(self):
-        """Every drawn file's bytes."""
-        folder = self.run.evaluation / "renders"
-        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+from portraitist.verbs.evaluate import evaluate
+from tests.judged import begin, sat, shown, trained_in
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("evaluate")
-    base = tiny("sdxl", folder / "base")
-    for i in range(10):
-        saved(folder / "in" / f"{i}.png", scenery(i, 80, 80))
-        words = (("close-up", "full body")[i % 2], ("smiling", "sad")[i // 2 % 2], ("forest", "room", "beach")[i % 3])
-        (folder / "in" / f"{i}.txt").write_text("{} of zorblax, {}, {} background".format(*words))
-    project = Project.create(folder / "p", Facts(name="Z", trigger="zorblax", subject="fictional", noun="robot"))
-    add(project, [folder / "in"])
-    changes = ['preset="sdxl"', f'model.base="{base.folder}"', *SETTINGS]
-    recipe = recipes.load(project.recipe, changes)
-    audit(project, recipe)
-    encode(project, recipe)
-    train(project, recipe)
-    return Trained(project, recipe)
+    return trained_in(tmp_path_factory.mktemp("evaluate"))
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +43,16 @@ def test_all_are_screened_and_the_contenders_go_through_every_strength(uncut):
     assert result.checkpoints == (2, 4, 6)
     assert len(result.contenders) == 2
     cards = [card for card in made.cards() if card.stage != "companion"]
-    (guided,) = (card for card in cards if card.guidance)
-    assert (guided.step in result.contenders, guided.stage, guided.guidance) == (True, "grid", 2.0), "3 is the grid's"
-    keys = {(card.step, card.strength, card.stage) for card in cards if card is not guided}
+    guided = [card for card in cards if card.guidance]
+    assert [(card.stage, card.guidance) for card in guided] == [("grid", 2.0), ("probe", 2.0)], "3 is the grid's"
+    assert guided[0].step in result.contenders
+    keys = {(card.step, card.strength, card.stage) for card in cards if not card.guidance}
     chosen = tomllib.loads(made.run.choice.read_text())
     assert keys == {
         (0, 0.0, "screen"), (0, 0.0, "grid"), (0, 0.0, "report"), (chosen["step"], chosen["strength"], "report"),
         *((step, 1.0, "screen") for step in (2, 4, 6)),
-        *((step, strength, "grid") for step in result.contenders for strength in (0.5, 1.0)),
-        (0, 0.0, "probe"), *((step, 1.0, "probe") for step in result.contenders),
+        *((step, strength, kind) for step in result.contenders for strength in (0.5, 1.0) for kind in ("grid", "probe")),
+        (0, 0.0, "probe"),
     }  # fmt: skip
 
 
@@ -260,17 +202,6 @@ def test_a_strength_between_draws_what_lies_between(uncut):
     assert 0 < np.abs(half - base).mean() < np.abs(full - base).mean()
 
 
-def sat(made, **judging):
-    """A sitting over a run, with other settings of judging."""
-    recipe = made.recipe.model_copy(update={"judging": made.recipe.judging.model_copy(update=judging)})
-    return seated(made.project, recipe, made.run, lambda event: None, never)
-
-
-def shown(made, card):
-    """The pictures of a card (N, H, W, 3)."""
-    return np.stack([render.read(made.run.path / drawn.path).astype(float) for drawn in card.pictures])
-
-
 def test_probes_are_scored_by_what_they_probe_and_the_base_leaks_nothing(uncut, tmp_path):
     made, result = uncut[0].at(tmp_path / "p"), uncut[1]
     sitting = sat(made)
@@ -402,11 +333,6 @@ def test_an_adapter_that_is_not_the_one_written_into_its_checkpoint_is_refused(t
             evaluate(made.project, made.recipe)
 
 
-def begin(made, pid=None):
-    """Let the record say that a training goes on in a process (this one)."""
-    made.run.log.append(Started(verb="train", total=6, pid=pid or os.getpid()))
-
-
 def test_following_it_asks_for_an_early_end_once_likeness_has_stopped_rising(trained, tmp_path):
     made = trained.at(tmp_path / "p")
     judging = made.recipe.judging.model_copy(update={"patience": 1})
@@ -435,23 +361,6 @@ def test_following_without_patience_it_never_asks_for_an_end_and_ends_with_the_t
     assert result.checkpoints == (2, 4, 6)
     assert len(result.contenders) == 2
     assert not made.run.stop_file.exists()
-
-
-def test_a_training_is_over_when_it_ended_was_killed_or_never_began(trained, tmp_path):
-    made = trained.at(tmp_path / "p")
-    assert Training(made.run).over()
-    watching = Training(made.run)
-    begin(made)
-    assert not watching.over()
-    durable.cut(made.run.log.path, 0)  # taken back by one that goes on after a kill
-    assert watching.over()
-    begin(made, pid=2**22 + 1)
-    assert watching.over()
-    begin(made)
-    made.run.log.append(Finished(verb="evaluate", seconds=1.0))
-    assert not watching.over()
-    made.run.log.append(Finished(verb="train", seconds=1.0))
-    assert watching.over()
 
 
 def test_a_checkpoint_is_judged_with_exactly_its_adapter(uncut):
