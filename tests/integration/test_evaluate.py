@@ -51,7 +51,7 @@ def test_all_are_screened_and_the_contenders_go_through_every_strength(uncut):
     assert keys == {
         (0, 0.0, "screen"), (0, 0.0, "grid"), (0, 0.0, "report"), (chosen["step"], chosen["strength"], "report"),
         *((step, 1.0, "screen") for step in (2, 4, 6)),
-        *((step, strength, kind) for step in result.contenders for strength in (0.5, 1.0) for kind in ("grid", "probe")),
+        *((step, at, kind) for step in result.contenders for at in (0.5, 1.0) for kind in ("grid", "probe")),
         (0, 0.0, "probe"),
     }  # fmt: skip
 
