@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from portraitist.judge import settings
+from portraitist.judge import settings, standing
 from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC
-from portraitist.judge.dossier import Dossier
+from portraitist.judge.dossier import BEST, Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
-from portraitist.judge.gates import BURNS, COPIES, gates
+from portraitist.judge.gates import BURNS, COPIES, Gate
 from portraitist.judge.measures import MEASURES, difference
 from portraitist.judge.scorecard import BASE, Score, Scorecard
 from portraitist.judge.strips import one_a_step
+from portraitist.judge.surface import place
 from portraitist.judge.telling import called, span, title, written
 
 Word = Literal["good", "fair", "weak"]
@@ -107,9 +108,9 @@ class Marked:
 
 def matrix(dossier: Dossier) -> list[Marked]:
     """Every checkpoint in the four respects, by the best that was judged of it; a respect nothing speaks of is None."""
-    found = []
+    held, found = {stage: standing.gates(dossier, stage) for stage in BEST}, []
     for card in best_cards(dossier):
-        known = marks(dossier, card)
+        known = marks(dossier, card, held[card.stage].get(place(card), ()))
         note = f"{card.stage}, {len(card.pictures)} pictures"
         words = [of_aspect(aspect, known) for aspect in ASPECTS]
         found.append(Marked(called(card), dossier.mark(card), note, words))
@@ -125,18 +126,18 @@ def best_cards(dossier: Dossier) -> list[Scorecard]:
     return [found[step] for step in sorted(found) if step != BASE]
 
 
-def marks(dossier: Dossier, card: Scorecard) -> dict[str, Mark]:
-    """The word on each measure of a cell that has a limit: a gate's, or by the limit itself."""
-    drop, base, found = settings.read(dossier.run).max_drop, dossier.base(card), {}
+def marks(dossier: Dossier, card: Scorecard, held: Sequence[Gate]) -> dict[str, Mark]:
+    """The word on each measure of a cell that has a limit: that of its gate, or by the limit itself."""
+    drop, found = settings.read(dossier.run).max_drop, {}
     known = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
     apart = {name: difference(by, zero, name) for name, (by, zero) in dossier.scored(card).items() if zero}
-    if (held := held_out(dossier, card.step)).count:
-        known[HELD_OUT] = held
+    if (kept := held_out(dossier, card.step)).count:
+        known[HELD_OUT] = kept
     for name, limit in limits(drop).items():
         score = apart.get(name) if limit.to_base else known.get(name)
         if name in known and score and score.count:
             found[name] = Mark(against(name, score, limit.value), told(name, known[name]))
-    for gate in gates(card, base, drop) if base else ():
+    for gate in held:
         if gate.name in known:
             word: Word = "weak" if not gate.passed else "good" if gate.certain else "fair"
             reason = told(gate.name, known[gate.name])

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from portraitist.judge import settings, tradeoff, votes
-from portraitist.judge.dossier import Dossier, cell
-from portraitist.judge.gates import gates
+from portraitist.judge import standing, tradeoff, votes
+from portraitist.judge.dossier import Dossier, cell, same
 from portraitist.judge.measures import MEASURES, difference
 from portraitist.judge.telling import named, title
 
@@ -14,22 +13,21 @@ MOST_LEVEL = 8
 
 def doubts(dossier: Dossier) -> Iterator[str]:
     """What the pictures of the chosen cell leave open: what is not distinguishable from it, and it from the base."""
-    if level := tradeoff.level(dossier):
-        more = f" and {len(level) - MOST_LEVEL} more" if len(level) > MOST_LEVEL else ""
-        cells = ", ".join(word.lower() for word in level[:MOST_LEVEL])
+    if ties := tradeoff.level(dossier):
+        more = f" and {len(ties) - MOST_LEVEL} more" if len(ties) > MOST_LEVEL else ""
+        cells = ", ".join(word.lower() for word in ties[:MOST_LEVEL])
         yield f"Not distinguishable from the choice in likeness, by these pictures: {cells}{more}."
     judged = dossier.chosen()
     if judged is None:
         return
-    same = []
+    level = []
     for name, (card, base) in dossier.scored(judged[0]).items():
         change = difference(card, base, name) if base else None
         if change and change.count and change.low <= 0 <= change.high and name in MEASURES:
-            same.append(title(name).lower())
-    if same:
-        yield f"Not distinguishable from the base: {', '.join(same)}."
-    card, base = judged
-    held = gates(card, base, settings.read(dossier.run).max_drop) if base else ()
+            level.append(title(name).lower())
+    if level:
+        yield f"Not distinguishable from the base: {', '.join(level)}."
+    held = next((c.gates for c in standing.chosen_from(dossier) if same(c.place, dossier.cell)), ())
     if unsure := [title(gate.name).lower() for gate in held if not gate.certain]:
         yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."
 

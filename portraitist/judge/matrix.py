@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portraitist.judge import settings
+from portraitist.judge import standing
 from portraitist.judge.dossier import Dossier
 from portraitist.judge.evidence import HELD_OUT, held_out
-from portraitist.judge.gates import Gate, gates
+from portraitist.judge.gates import Gate
 from portraitist.judge.measures import MEASURES
-from portraitist.judge.scorecard import BASE, Score, Scorecard, Stage
+from portraitist.judge.scorecard import Score, Scorecard, Stage
+from portraitist.judge.surface import place
 from portraitist.judge.telling import END, called, span, title, written
 
 
@@ -49,7 +50,8 @@ def matrix(dossier: Dossier, stage: Stage) -> Matrix | None:
         return None
     scored = {card.key: all_scores(dossier, card) for card in cards}
     names = [name for name in MEASURES if any(name in got for got in scored.values())]
-    rows = [row(dossier, card, names, scored[card.key], list(scored.values())) for card in cards]
+    held, column = standing.gates(dossier, stage), list(scored.values())
+    rows = [row(dossier, card, names, scored[card.key], column, held.get(place(card), ())) for card in cards]
     heads = [(title(name), END[MEASURES[name].better]) for name in names]
     return Matrix(heads, rows, max(len(card.pictures) for card in cards))
 
@@ -64,23 +66,16 @@ def all_scores(dossier: Dossier, card: Scorecard) -> dict[str, Score]:
     return {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
 
 
-def failed(dossier: Dossier, card: Scorecard) -> list[Gate]:
-    """The gates that a card does not pass; none for the base, and none without the base's card beside it."""
-    base = dossier.base(card)
-    if base is None or card.step == BASE:
-        return []
-    return [gate for gate in gates(card, base, settings.read(dossier.run).max_drop) if not gate.passed]
-
-
 def row(
     dossier: Dossier,
     card: Scorecard,
     names: Sequence[str],
     scores: dict[str, Score],
     column: Sequence[dict[str, Score]],
+    held: Sequence[Gate],
 ) -> Judged:
-    """One row; `column` holds the scores of all rows, which each cell is set against."""
-    failing = failed(dossier, card)
+    """One row; `column` holds the scores of all rows, which each cell is set against, `held` the cell's gates."""
+    failing = [gate for gate in held if not gate.passed]
     at_fault = {gate.name for gate in failing}
     cells: list[Cell | None] = []
     for name in names:

@@ -5,9 +5,10 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portraitist.judge.dossier import Dossier
-from portraitist.judge.matrix import failed
+from portraitist.judge import standing
+from portraitist.judge.dossier import BEST, Dossier
 from portraitist.judge.measures import MEASURES
+from portraitist.judge.surface import place
 
 NUMBERS = ("mean", "low", "high", "count")
 
@@ -19,6 +20,7 @@ def cards(dossier: Dossier) -> list[dict[str, Any]]:
     pictures  how many it was taken on; scores: mean, low, high and count by measure, where it could be taken
     """
     found = []
+    held = {stage: standing.gates(dossier, stage) for stage in BEST}
     for card in sorted(dossier.cards, key=lambda c: (c.stage, c.step, c.strength, c.guidance, c.beside)):
         found.append(
             {
@@ -29,7 +31,7 @@ def cards(dossier: Dossier) -> list[dict[str, Any]]:
                 "guidance": card.guidance,
                 "beside": card.beside,
                 "mark": dossier.mark(card),
-                "gates": [gate.name for gate in failed(dossier, card)],
+                "gates": [g.name for g in held.get(card.stage, {}).get(place(card), ()) if not g.passed],
                 "pictures": len(card.pictures),
                 "grid": card.grid,
                 "eyes": card.eyes,

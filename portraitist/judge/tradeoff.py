@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from portraitist.judge import charts, choosing, settings
+from portraitist.judge import charts, choosing, standing
 from portraitist.judge.candidates import Candidate
 from portraitist.judge.charts import Spot
 from portraitist.judge.curves import Curve
 from portraitist.judge.dossier import Dossier, same
 from portraitist.judge.front import front
-from portraitist.judge.scorecard import Stage
 from portraitist.judge.telling import called, figure
 
 SAYS = (
@@ -18,19 +17,9 @@ SAYS = (
 )
 
 
-def weighed(dossier: Dossier) -> list[Candidate]:
-    """The cells that the choice is made among: of the full grid, of the screen before that is drawn."""
-    stages: tuple[Stage, ...] = ("grid", "screen")
-    for stage in stages:
-        base, cards = choosing.latest(dossier.cards, stage)
-        if base is not None and cards:
-            return choosing.weighed(base, cards, settings.read(dossier.run).max_drop)
-    return []
-
-
 def plot(dossier: Dossier) -> Curve | None:
     """The plot; None where there are fewer than two cells, or where nothing of freedom was measured."""
-    candidates = weighed(dossier)
+    candidates = standing.chosen_from(dossier)
     if len(candidates) < 2 or any(candidate.freedom is None for candidate in candidates):
         return None
     passing = [candidate.place for candidate in candidates if candidate.passed]
@@ -67,7 +56,7 @@ def said(spots: Sequence[Spot]) -> str:
 
 def level(dossier: Dossier) -> list[str]:
     """Cells that pass and whose likeness differs from the chosen's by no more than chance, likest first."""
-    candidates = weighed(dossier)
+    candidates = standing.chosen_from(dossier)
     chosen = next((c for c in candidates if same(c.place, dossier.cell)), None)
     if chosen is None:
         return []
