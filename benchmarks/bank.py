@@ -26,6 +26,7 @@ from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
 from portraitist import demo, durable, families, recipe, runs
 from portraitist.adapters import files, inject
 from portraitist.events import Stepped, ignore
+from portraitist.judge.advising import signs
 from portraitist.judge.render import Sampler
 from portraitist.judge.scorecard import BASE, WHOLE, Scorecard, Stage
 from portraitist.judge.sitting import Sitting
@@ -38,7 +39,7 @@ from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe
 from portraitist.sight import dual
 from portraitist.stopping import never
-from portraitist.verbs import evaluate
+from portraitist.verbs import advise, evaluate
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.encode import encode
@@ -105,7 +106,7 @@ def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder) -> Iterator
     asked = truth.prompts(unseen(setup.who), TRIGGER)
     scale = truth.scale(asked, encoding)
     named, unnamed = ([p.text.replace(TRIGGER, word) for p in asked] for word in (TRIGGER, NOBODY))
-    for step in (BASE, *run.steps()):
+    for step in (BASE, *(run.steps() if setup.whole else run.steps()[-1:])):
         tensors = files.read(run.adapter(step))[0] if step else {}
         for strength in strengths(setup, step):
             with merged(by, tensors, strength):
@@ -162,6 +163,7 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
         "seconds": told["seconds"] | {"measuring": round(time.process_time() - began, 1)},
         "cards": [compact(card) for card in cards],
         "losses": [dataclasses.asdict(losses) for losses in sitting.losses.values()],
+        "symptoms": [symptom.name for symptom in signs.look(advise.gather(project, run))],
         "training": [[event.step, event.loss] for event in run.log.events() if isinstance(event, Stepped)],
     }
 

@@ -27,7 +27,7 @@ class Setup:
     data      plain; room: all in one room that no caption tells; narrow: that, standing, and captions are the trigger
               alone; bare: captions are the trigger alone; close: close-ups alone; faces: close-ups count three times
     changes   of mini's preset, as `--set` takes them
-    whole     whether every strength is drawn and held to the truth, not strength 1 alone
+    whole     whether every checkpoint is held to the truth, at every strength; else the last alone, at strength 1
     """
 
     name: str
@@ -60,13 +60,17 @@ def choice() -> list[Setup]:
 
 
 FLAWS: dict[str, Setup] = {
-    "overfit": Setup("", 0, pictures=6, changes=("stages.0.steps=400", "training.rate=6e-3")),
-    "underfit": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=10", "training.rate=3e-4")),
-    "bleed": Setup("", 0, data="room"),
-    "dead": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=10", "training.rate=1e-6")),
-    "kept": Setup("", 0, changes=("training.preserve=1",)),
+    "overfit": Setup(
+        "", 0, pictures=6, changes=("stages.0.steps=400", "training.save_every=100", "training.rate=6e-3")
+    ),
+    "underfit": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=3e-4")),
+    "bleed": Setup("", 0, data="room", changes=("training.save_every=100",)),
+    "dead": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=1e-6")),
+    "kept": Setup("", 0, changes=("training.save_every=100", "training.preserve=1")),
+    "leak": Setup("", 0, changes=("training.save_every=100",)),
 }
-"""Runs made ill on purpose, by flaw. By the preset every LoRA leaks on this base: `kept` are made not to."""
+"""Runs made ill on purpose, by flaw. By the preset every LoRA leaks on this base, and is healthy
+otherwise; `kept` are made not to."""
 
 
 def flawed() -> list[Setup]:
