@@ -22,7 +22,7 @@ def flaw(run: Record) -> str:
 
 
 def healthy(runs: Sequence[Record], name: str) -> list[Record]:
-    """Runs that do not have a flaw: the preset's on 40 pictures in many places, and those that were made not to leak."""
+    """Runs without a flaw: those of the preset, and those that were made not to leak."""
     return [run for run in runs if flaw(run) in (("kept",) if name == "leak" else ("kept", "leak"))]
 
 
