@@ -213,9 +213,9 @@ def spots(red=(20, 30), blue=(70, 30)):
 
 
 def test_joints_are_found_where_they_are_in_the_picture(joints):
-    found = pose.joints(spots(), np.zeros((100, 80), bool), joints)
-    assert found[:15, :2] == pytest.approx(np.tile([30, 20], (15, 1)), abs=7)
-    assert found[15:, :2] == pytest.approx(np.tile([30, 70], (2, 1)), abs=7)
+    found = pose.joints(spots((14, 12), (84, 66)), np.zeros((100, 80), bool), joints)
+    assert found[:15, :2] == pytest.approx(np.tile([12, 14], (15, 1)), abs=7)
+    assert found[15:, :2] == pytest.approx(np.tile([66, 84], (2, 1)), abs=7)
     assert (found[:, 2] >= pose.SURE).all()
     left = np.zeros((100, 80), bool)
     left[10:90, 15:45] = True
