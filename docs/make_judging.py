@@ -47,8 +47,8 @@ downloaded; a change of models is a change of the yardstick, and pictures are me
 PEOPLE = """
 ## Asked of a person
 
-No eye here sees everything. These are asked of a person, each where its measure could not be taken; of hands and limbs
-always:
+No eye here sees everything, and not every picture shows what a measure needs. A person is asked these of a few pictures
+of each ballot ([votes](voting.md)):
 
 """
 

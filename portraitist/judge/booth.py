@@ -15,7 +15,7 @@ from portraitist.errors import PortraitistError
 from portraitist.judge import templates
 from portraitist.judge.album import Album
 from portraitist.judge.ballot import Ballot
-from portraitist.judge.votes import ASKED
+from portraitist.judge.measures import ASKED
 from portraitist.pictures import framing_word, open_upright, resize
 from portraitist.project import Project
 from portraitist.runs import RunFolder

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from portraitist.judge import standing, tradeoff, votes
 from portraitist.judge.dossier import Dossier, cell, same
-from portraitist.judge.measures import MEASURES, difference
+from portraitist.judge.measures import ASKED, MEASURES, difference
 from portraitist.judge.telling import named, title
 
 MOST_LEVEL = 8
@@ -39,7 +39,7 @@ def asked(dossier: Dossier) -> list[tuple[str, str]]:
     answers = votes.read(dossier.run).sights(dossier.cell)
     return [
         (question, "yes for {} of {} pictures".format(*answers[name]) if name in answers else "not asked yet")
-        for name, question in votes.ASKED.items()
+        for name, question in ASKED.items()
     ]
 
 

@@ -31,7 +31,7 @@ from portraitist.judge.measuring.signature import Signature
 from portraitist.judge.measuring.skin import Skin
 from portraitist.judge.scorecard import Score, Scorecard
 
-__all__ = ["ASKED", "MEASURES", "READABLE", "TAKEN", "Measure", "asked", "difference", "interval", "score", "scores"]
+__all__ = ["ASKED", "MEASURES", "READABLE", "TAKEN", "Measure", "difference", "interval", "score", "scores"]
 
 CONFIDENCE = 0.9
 RESAMPLES = 1000
@@ -57,7 +57,7 @@ ASKED: dict[str, str] = {
     "proportions": "Is the figure built as in the references: head, shoulders, waist, legs?",
     "light": "Is the light what the prompt asks for, and does the figure stand in it?",
 }
-"""What no eye may see, as a question to a person, by measure: see `asked`."""
+"""What no eye of ours sees, or not in every picture, as a question to a person, by measure; yes is good."""
 
 
 def score(values: Sequence[float], seed: int = 0) -> Score:
@@ -86,16 +86,6 @@ def scores(pictures: Sequence[Mapping[str, float]], seed: int = 0) -> dict[str, 
     """The scores of a card from its pictures' values by measure; a measure is over the pictures that have it."""
     names = [name for name in MEASURES if any(name in values for values in pictures)]
     return {name: score([values[name] for values in pictures if name in values], seed) for name in names}
-
-
-def asked(scores: Mapping[str, Score]) -> dict[str, str]:
-    """The questions that are left to a person: those of measures that a card could not take, and always that about
-    anatomy, of which its measure sees but half."""
-    return {
-        name: question
-        for name, question in ASKED.items()
-        if name == "anatomy" or name not in scores or not scores[name].count
-    }
 
 
 def difference(card: Scorecard, other: Scorecard, measure: str, seed: int = 0) -> Score:

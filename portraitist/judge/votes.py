@@ -6,7 +6,7 @@ people certainly prefer to the measured choice, and `found.words(...)` says it. 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from portraitist import durable
 from portraitist.errors import PortraitistError
 from portraitist.judge import ratings as forms
 from portraitist.judge import scorecard
-from portraitist.judge.measures import MEASURES
+from portraitist.judge.measures import ASKED, MEASURES
 from portraitist.judge.preference import Preference, Ranking, of_counts, rank
 from portraitist.judge.ratings import Comparison, Rating, comparisons
 from portraitist.judge.scorecard import Scorecard
@@ -27,13 +27,6 @@ from portraitist.runs import RunFolder
 
 Answer = Literal["a", "b", "="]
 Sight = Literal["yes", "no", "unsure"]
-
-ASKED: Mapping[str, str] = {
-    "skin": "Does the skin (or fur, or surface) look natural?",
-    "hands": "Are the hands right, as far as they show?",
-    "proportions": "Are the proportions of body and head right?",
-}
-"""What no eye of ours sees, and a person is asked of single pictures."""
 
 
 @dataclass(frozen=True, slots=True)

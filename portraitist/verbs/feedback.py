@@ -15,10 +15,11 @@ from portraitist.errors import PortraitistError
 from portraitist.interop import nearest
 from portraitist.judge import ballot as ballots
 from portraitist.judge import ratings, scorecard, votes
+from portraitist.judge.measures import ASKED
 from portraitist.judge.ratings import SCORES, Rating
 from portraitist.judge.scorecard import BASE, OWN
 from portraitist.judge.surface import Place, place
-from portraitist.judge.votes import ASKED, Seen, Vote
+from portraitist.judge.votes import Seen, Vote
 from portraitist.project import Project
 from portraitist.runs import RunFolder
 

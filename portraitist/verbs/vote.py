@@ -12,7 +12,8 @@ from portraitist.events import Emit, Warned, ignore
 from portraitist.judge import ballot as ballots
 from portraitist.judge import booth, choosing, scorecard, votes
 from portraitist.judge.ballot import PAIRS, Ballot, Paired, Single
-from portraitist.judge.votes import ASKED, Answer, Sight
+from portraitist.judge.measures import ASKED
+from portraitist.judge.votes import Answer, Sight
 from portraitist.project import Project
 from portraitist.runs import RunFolder
 

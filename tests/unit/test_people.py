@@ -98,11 +98,11 @@ def test_nor_do_votes_choose_where_nothing_passes(made):
 
 
 def test_what_a_person_saw_is_counted_and_marked_as_theirs(made):
-    seen = [Seen(EARLY, f"{n}.png", "t", n, "hands", answer, "Ann", "2026-01-14", "x", f"picture-{n}")
+    seen = [Seen(EARLY, f"{n}.png", "t", n, "anatomy", answer, "Ann", "2026-01-14", "x", f"picture-{n}")
             for n, answer in enumerate(("yes", "no", "unsure"))]  # fmt: skip
     votes.append(run_of(made), seen)
     choose(made)
-    assert table(made)["people"] == {"asked": {"hands": {"yes": 1, "of": 2}}}
+    assert table(made)["people"] == {"asked": {"anatomy": {"yes": 1, "of": 2}}}
 
 
 @pytest.mark.parametrize(("strength", "scored"), [(1.0, True), (0.8, False)])
