@@ -155,7 +155,7 @@ def test_the_front_is_drawn_with_what_is_out_hollow(whole):
 def test_what_is_left_open_and_asked_of_a_person_is_said(whole):
     text = whole[2].text
     assert "Not distinguishable from the choice in likeness, by these pictures: step" in text
-    assert "Are the hands right, as far as they show? not asked yet" in text
+    assert "Are hands, fingers, limbs and eyes right in number, shape and place? not asked yet" in text
     assert "portraitist vote zorblax --run" in text
 
 
