@@ -53,6 +53,15 @@ def diverged(symptom: Symptom, seen: Seen, run: str) -> Advice:
     )  # fmt: skip
 
 
+def unsteady(symptom: Symptom, seen: Seen, run: str) -> Advice:
+    """The same, less of it: half the rate."""
+    change = {**settings.slower(seen.recipe, 2), **settings.steadier(seen.recipe)}
+    return Advice(
+        symptom, ("the learning rate is too high",), (Expected("loss on training pictures", "down"), ALIKE),
+        "guide: G2", recipe=diff(seen.recipe, change),
+    )  # fmt: skip
+
+
 def dead(symptom: Symptom, seen: Seen, run: str) -> Advice:
     """What is far weaker than in the preset goes back to it; where nothing is, the rate is tripled."""
     weak = settings.weak(seen.recipe)
@@ -225,7 +234,7 @@ def names(seen: Seen, *checks: str) -> tuple[str, ...]:
 CURES: dict[str, Callable[[Symptom, Seen, str], Advice]] = {
     cure.__name__: cure
     for cure in (
-        stopped, diverged, dead, underfit, overfit, nameless, deaf, drift, burnt, leak, bleed, misshapen, plastic,
-        spikes, memory,
+        stopped, diverged, unsteady, dead, underfit, overfit, nameless, deaf, drift, burnt, leak, bleed, misshapen,
+        plastic, spikes, memory,
     )
 }  # fmt: skip

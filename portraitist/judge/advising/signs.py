@@ -32,6 +32,7 @@ SIGNS = (
     Sign("diverged", training.diverged, ("losses",), broken=True),
     Sign("dead", learning.dead, ("identity", "losses"), broken=True),
     Sign("memory", training.short_of_memory, ("forecast",)),
+    Sign("unsteady", training.unsteady, ("losses",)),
     Sign("spikes", training.spikes, ("events",)),
     Sign("underfit", learning.underfit, ("identity",)),
     Sign("overfit", learning.overfit, ("losses", "copying")),
