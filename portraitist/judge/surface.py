@@ -75,7 +75,7 @@ def pooled(cards: Sequence[Scorecard], measures: Sequence[str], fit: Fit = FIT) 
 def among(drawn: Drawn, told: dict[tuple[str, int], dict[str, float]]) -> Drawn:
     """A picture with other values of what it was measured by."""
     found = told.get((drawn.text, drawn.seed), {})
-    return replace(drawn, scores={**drawn.scores, **{n: found[n] for n in found if n in drawn.scores}})
+    return replace(drawn, scores={name: found.get(name, value) for name, value in drawn.scores.items()})
 
 
 def filled(table: np.ndarray) -> np.ndarray:
