@@ -11,7 +11,7 @@ from typing import Literal
 from portraitist.judge import settings, standing
 from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC
 from portraitist.judge.dossier import BEST, Dossier
-from portraitist.judge.evidence import HELD_OUT, held_out
+from portraitist.judge.evidence import HELD_OUT, scores
 from portraitist.judge.gates import BURNS, COPIES, Gate
 from portraitist.judge.measures import MEASURES, difference
 from portraitist.judge.scorecard import BASE, Score, Scorecard
@@ -129,10 +129,8 @@ def best_cards(dossier: Dossier) -> list[Scorecard]:
 def marks(dossier: Dossier, card: Scorecard, held: Sequence[Gate]) -> dict[str, Mark]:
     """The word on each measure of a cell that has a limit: that of its gate, or by the limit itself."""
     drop, found = settings.read(dossier.run).max_drop, {}
-    known = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+    known = scores(dossier, card)
     apart = {name: difference(by, zero, name) for name, (by, zero) in dossier.scored(card).items() if zero}
-    if (kept := held_out(dossier, card.step)).count:
-        known[HELD_OUT] = kept
     for name, limit in limits(drop).items():
         score = apart.get(name) if limit.to_base else known.get(name)
         if name in known and score and score.count:

@@ -13,10 +13,11 @@ MOST_LEVEL = 8
 
 def doubts(dossier: Dossier) -> Iterator[str]:
     """What the pictures of the chosen cell leave open: what is not distinguishable from it, and it from the base."""
-    if ties := tradeoff.level(dossier):
+    by, ties = tradeoff.level(dossier)
+    if ties:
         more = f" and {len(ties) - MOST_LEVEL} more" if len(ties) > MOST_LEVEL else ""
         cells = ", ".join(word.lower() for word in ties[:MOST_LEVEL])
-        yield f"Not distinguishable from the choice in likeness, by these pictures: {cells}{more}."
+        yield f"Not distinguishable from the choice in {title(by).lower()}, by these pictures: {cells}{more}."
     judged = dossier.chosen()
     if judged is None:
         return

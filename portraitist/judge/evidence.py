@@ -11,7 +11,7 @@ from portraitist.judge.dossier import Dossier
 from portraitist.judge.measures import CONFIDENCE, MEASURES, difference
 from portraitist.judge.measures import score as score_of
 from portraitist.judge.overfit import ratios
-from portraitist.judge.scorecard import BASE, Score
+from portraitist.judge.scorecard import BASE, Score, Scorecard
 from portraitist.judge.strips import Frame, firsts, frame, matching
 from portraitist.judge.telling import END, difference_words, span, title, written
 
@@ -84,6 +84,14 @@ def tiles(dossier: Dossier) -> list[Tile]:
             zero = base.scores.get(name) if base else None
             found.append(tile(name, card.scores[name], zero, difference(card, base, name) if base else None))
     return found
+
+
+def scores(dossier: Dossier, card: Scorecard) -> dict[str, Score]:
+    """All that is known of a card's cell by measure: of its own pictures, of its probes, and of its checkpoint's
+    losses."""
+    found = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+    held = held_out(dossier, card.step)
+    return found | ({HELD_OUT: held} if held.count else {})
 
 
 def held_out(dossier: Dossier, step: int) -> Score:
