@@ -112,4 +112,6 @@ def pictures(rounds: Sequence[Round], best: int, album: Album) -> Pictures | Non
         mark = "kept" if number == best + 1 else "" if one.kept else "dropped"
         rows.append(Row(f"Round {number}", one.cell, mark, frames))
     columns = [(text, f"seed {seed}", "") for text, seed in shots]
-    return Pictures(columns, rows, "Down a column only what was changed from round to round differs.")
+    return Pictures(
+        columns, rows, "Down a column prompt, seed and noise are the same; each round is drawn at its own choice."
+    )

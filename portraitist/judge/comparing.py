@@ -53,7 +53,7 @@ def told(found: Comparison, album: Album) -> dict[str, Any]:
         "sides": found.sides,
         "facts": [facts(side) for side in found.sides],
         "comparing": found.comparing,
-        "stage_words": STAGES[found.stage] if found.stage else "",
+        "stage_words": STAGES[found.stage].partition(";")[0].removesuffix(".") + "." if found.stage else "",
         "scores": scores(found),
         "recipe": found.recipe,
         "made_of": found.made_of,

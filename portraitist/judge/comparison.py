@@ -15,7 +15,7 @@ from portraitist.judge.evidence import HELD_OUT, scores
 from portraitist.judge.measures import MEASURES, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
-from portraitist.judge.telling import called, difference_words, title
+from portraitist.judge.telling import called, difference_words, title, within
 
 LETTERS = "ABCD"
 """What runs go by on a page; no more of them than lines of a chart can be told apart."""
@@ -223,7 +223,7 @@ def verdict(found: Comparison) -> str:
     beaten = [side.letter for side in others if surely(apart(by, likest, side))]
     level = [side.letter for side in others if side.letter not in beaten]
     if not beaten:
-        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {title(by).lower()}"
+        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {within(by)}"
     words = f"{likest.letter} is more like the character than {listed(beaten)}"
     return f"{words}, and not distinguishable from {listed(level)}" if level else words
 
@@ -247,7 +247,7 @@ def sentences(found: Comparison) -> dict[str, str]:
             each = [f"{k} {difference_words(name, change, lead)}" for k, change in told_apart.items()]
             sure[title(name)] = "; ".join(each)
         else:
-            same.append(title(name).lower())
+            same.append(within(name))
     return sure | ({"Not distinguishable": listed(same)} if same else {})
 
 

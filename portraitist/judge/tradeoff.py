@@ -8,7 +8,7 @@ from portraitist.judge.charts import Spot
 from portraitist.judge.curves import Curve
 from portraitist.judge.dossier import Dossier, same
 from portraitist.judge.front import front
-from portraitist.judge.telling import called, figure, title
+from portraitist.judge.telling import called, figure, title, within
 
 SAYS = (
     "Each point is a checkpoint at a strength, further up the more it is like the character, further right the more it"
@@ -37,7 +37,7 @@ def spot(dossier: Dossier, candidate: Candidate, ahead: bool) -> Spot:
     """One cell; `ahead` says that it is on the front."""
     chosen = same(candidate.place, dossier.cell)
     free = candidate.freedom or 0.0
-    like = f"{title(candidate.by).lower()} {figure(candidate.likeness)}"
+    like = f"{within(candidate.by)} {figure(candidate.likeness)}"
     says = f"{called(candidate.card)}: {like}, freedom {figure(free)}"
     kind = "chosen" if chosen else "out" if not candidate.passed else "front" if ahead else ""
     score = candidate.card.scores.get(candidate.by)

@@ -9,7 +9,7 @@ import pytest
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.judge import comparison, dossier, scorecard
+from portraitist.judge import comparison, dossier, scorecard, telling
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.verbs.compare import compare
 from tests import reported
@@ -133,6 +133,10 @@ def test_page_json_and_csv_tell_the_same(pair, tmp_path):
     assert (rows[0]["difference_mean"], float(rows[1]["difference_mean"])) == ("", change["mean"])
     assert "It is." in page.text
     assert "the rest is words" not in page.text
+
+
+def test_names_keep_their_capitals_inside_a_sentence():
+    assert telling.within("companion") == "beside a second LoRA"
 
 
 def test_what_probes_and_losses_tell_is_compared_too(tmp_path):

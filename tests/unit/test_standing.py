@@ -1,8 +1,10 @@
 """How cells stand on a report: by the reckoning of the choice itself, which is held to what choice.toml says."""
 
+from dataclasses import replace
+
 import pytest
 
-from portraitist.judge import dossier, measures, scorecard, standing, tradeoff
+from portraitist.judge import dossier, evidence, measures, scorecard, standing, tradeoff
 from portraitist.judge.dossier import cell
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.verbs.choose import choose
@@ -78,3 +80,15 @@ def test_the_front_is_the_choices_own_and_its_strokes_are_of_what_decides(found)
     assert spot.upright == (score.low, score.high)
     assert "portrayal" in spot.says
     assert "portrayal" in str(plot.chart)
+
+
+def test_what_decided_is_among_the_key_numbers_though_fresh_pictures_cannot_tell_it(found):
+    """Fresh prompts are no captions, so that portrayal is taken on the pictures that chose alone."""
+    by_name = {tile.name: tile for tile in evidence.tiles(found)}
+    assert "on the pictures that chose" not in by_name["Portrayal"].against
+    fresh = [card for card in found.cards if card.step in (0, found.cell[0])]
+    fresh = [replace(card, stage="report", scores={"likeness": card.scores["likeness"]}) for card in fresh]
+    by_name = {tile.name: tile for tile in evidence.tiles(replace(found, cards=[*found.cards, *fresh]))}
+    assert set(by_name) == {"Likeness", "Portrayal"}
+    assert by_name["Portrayal"].value == "0.60"
+    assert by_name["Portrayal"].against.endswith("better than the base, on the pictures that chose")
