@@ -128,7 +128,7 @@ def compare(
     *names: Annotated[
         str, Parameter(help="Runs by name, or a run's folder anywhere; without any the two newest. At most four.")
     ],
-    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it the folder.")] = None,
+    out: Annotated[Path | None, Parameter(show_default=False, help="Where it goes; without it into FOLDER.")] = None,
     as_json: Json = False,
 ) -> Work:
     """Hold runs against each other: what differs in recipe, scores and pictures, and what chance could explain."""

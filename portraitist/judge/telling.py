@@ -12,6 +12,9 @@ END = {"high": "higher", "low": "lower"}
 COARSE = 10.0
 """A measure whose range is at least so wide is told with one decimal, any other with two."""
 
+FINER = 3
+"""Most decimals beyond the usual."""
+
 BRIEFLY = ("identity", "agreement")
 """What stands below a picture."""
 
@@ -28,11 +31,11 @@ def within(measure: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def written(measure: str, value: float) -> str:
-    """A mean as people read it."""
+def written(measure: str, value: float, more: int = 0) -> str:
+    """A mean as people read it, with `more` decimals than usual."""
     known = MEASURES.get(measure)
     wide = known is not None and known.range[1] - known.range[0] >= COARSE
-    return figure(value, 1 if wide else 2)
+    return figure(value, (1 if wide else 2) + more)
 
 
 def figure(value: float, decimals: int = 2) -> str:
@@ -40,15 +43,15 @@ def figure(value: float, decimals: int = 2) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", MINUS)
 
 
-def signed(measure: str, value: float) -> str:
+def signed(measure: str, value: float, more: int = 0) -> str:
     """A difference, with its sign."""
-    told = written(measure, value)
+    told = written(measure, value, more)
     return told if told.startswith(MINUS) or not value else f"+{told}"
 
 
-def span(measure: str, score: Score) -> str:
+def span(measure: str, score: Score, more: int = 0) -> str:
     """The interval in words."""
-    return f"{written(measure, score.low)} to {written(measure, score.high)}"
+    return f"{written(measure, score.low, more)} to {written(measure, score.high, more)}"
 
 
 def named(step: int, strength: float, guidance: float = OWN) -> str:
@@ -76,12 +79,17 @@ def brief(card: Scorecard) -> str:
 def difference_words(measure: str, change: Score, other: str) -> str:
     """A paired difference to something (`other`) in words: better or worse only where its interval leaves zero out.
 
-    Of a measure that this version does not know it says more or less. "" where there is nothing to compare.
+    Of a measure that this version does not know it says more or less. "" where there is nothing to compare. An end
+    that is not zero is not rounded to it, as far as three more decimals go.
     """
     if not change.count:
         return ""
-    amount = f"{signed(measure, change.mean)} ({span(measure, change)})"
-    if change.low <= 0 <= change.high:
+    level, more = change.low <= 0 <= change.high, 0
+    near = min(abs(change.low), abs(change.high))
+    while not level and more < FINER and not float(written(measure, near, more)):
+        more += 1
+    amount = f"{signed(measure, change.mean, more)} ({span(measure, change, more)})"
+    if level:
         return f"{amount}, not distinguishable from {other}"
     known = MEASURES.get(measure)
     if known is None:

@@ -139,6 +139,20 @@ def test_names_keep_their_capitals_inside_a_sentence():
     assert telling.within("companion") == "beside a second LoRA"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (-0.1, -0.02, "−0.05 (−0.10 to −0.02), worse than the base"),
+        (-0.1, -0.004, "−0.050 (−0.100 to −0.004), worse than the base"),
+        (-0.1, 0.004, "−0.05 (−0.10 to 0.00), not distinguishable from the base"),
+        (-0.1, -1e-6, "−0.05000 (−0.10000 to 0.00000), worse than the base"),
+    ],
+)
+def test_an_interval_that_leaves_zero_out_is_not_rounded_onto_it(low, high, says):
+    change = scorecard.Score(-0.05, low, high, 8)
+    assert telling.difference_words("agreement", change, "the base") == says
+
+
 def test_what_probes_and_losses_tell_is_compared_too(tmp_path):
     """By hand: leaks of 0.4 and 0.6 less 0.1 and 0.3 are 0.3 on the mean; losses of 0.18 over 0.2 are 0.9."""
     project = reported.project(tmp_path / "zorblax", count=3, held=0)
