@@ -36,6 +36,7 @@ forecast: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_recipe.py
 	$(BIN)/python docs/make_presets.py
+	$(BIN)/python docs/make_judging.py
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

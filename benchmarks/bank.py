@@ -27,7 +27,7 @@ from portraitist import demo, durable, families, recipe, runs
 from portraitist.adapters import files, inject
 from portraitist.events import Stepped, ignore
 from portraitist.judge.render import Sampler
-from portraitist.judge.scorecard import BASE, WHOLE, Scorecard
+from portraitist.judge.scorecard import BASE, WHOLE, Scorecard, Stage
 from portraitist.judge.sitting import Sitting
 from portraitist.mini import probe, truth
 from portraitist.mini.characters import unseen
@@ -45,6 +45,7 @@ from portraitist.verbs.encode import encode
 from portraitist.verbs.train import train
 
 RESULTS = Path(__file__).parent / "runs"
+STAGES: tuple[Stage, ...] = ("grid", "probe")
 SEEDS = 1
 """Pictures of each of the truth's prompts."""
 
@@ -77,7 +78,7 @@ def make(setup: Setup, folder: Path) -> None:
     sitting = seated(project, chosen, run)
     for step in (BASE, *run.steps()):
         for strength in strengths(setup, step):
-            for stage in ("grid", "probe") if strength in (0.0, WHOLE) else ("grid",):
+            for stage in STAGES:
                 sitting.take(step)
                 sitting.draw(step, strength, stage)
     facts = {"recipe": chosen.digest(), "seconds": {"training": round(trained, 1)}, "truths": truths}
@@ -152,8 +153,7 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
     durable.remove(run.scorecards)
     sitting, began = seated(project, chosen, run), time.process_time()
     cells = [(step, strength) for step in (BASE, *run.steps()) for strength in strengths(setup, step)]
-    cards = [sitting.judge(*cell, "grid") for cell in cells]
-    cards += [sitting.judge(*cell, "probe") for cell in cells if cell[1] in (0.0, WHOLE)]
+    cards = [sitting.judge(*cell, stage) for stage in STAGES for cell in cells]
     return {
         "setup": dataclasses.asdict(setup),
         "grid": sitting.grid.digest,

@@ -3,10 +3,11 @@
 python -m benchmarks.doctor_corpus [--write benchmarks/doctor_corpus.md] aitoolkit=/mirrors/ai-toolkit.git kohya=...
 
 Each argument names a tool's module and a repository of its makers: a git directory (its HEAD is read) or a folder.
-Every file that the tool's module recognises is examined, and carried over or refused. Prints a row for each tool, with
-`--write` into that page's table, and on standard error every remark of severity error: each is to be examined by hand.
-Nothing of theirs is kept. Of ai-toolkit the configs that its web form makes are read too, one for each model it offers;
-of sd-scripts and musubi-tuner those in their documents.
+With the name of other people behind a colon it is theirs, and has a row of its own. Every file that the tool's module
+recognises is examined, and carried over or refused. Prints a row for each tool, with `--write` into that page's table,
+and on standard error every remark of severity error: each is to be examined by hand. Nothing of theirs is kept. Of
+ai-toolkit the configs that its web form makes are read too, one for each model it offers; of sd-scripts and
+musubi-tuner those in their documents.
 """
 
 import argparse
@@ -161,13 +162,15 @@ def put(page: Path, rows: dict[str, str]) -> None:
 def main() -> None:
     """Examine each repository named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sources", nargs="+", metavar="TOOL=PLACE")
+    parser.add_argument("sources", nargs="+", metavar="TOOL[:WHOSE]=PLACE")
     parser.add_argument("--write", type=Path, help="a page whose table takes the rows")
     asked = parser.parse_args()
     rows = {}
     for word in asked.sources:
-        tool, _, place = word.partition("=")
-        rows[tool] = counted(tool, Path(place)).row(tool, described(Path(place)))
+        named, _, place = word.partition("=")
+        tool, _, whose = named.partition(":")
+        label = f"{tool}, {whose}" if whose else tool
+        rows[label] = counted(tool, Path(place)).row(label, described(Path(place)))
     sys.stdout.write("\n".join([*HEAD, *rows.values()]) + "\n")
     if asked.write:
         put(asked.write, rows)

@@ -37,7 +37,7 @@ class Record:
         count = max(map(len, one["values"].values()), default=0)
         rows = one["values"].items()
         values = [{name: row[i] for name, row in rows if row[i] is not None} for i in range(count)]
-        drawn = tuple(Drawn(str(i), str(i), i, "", got) for i, got in enumerate(values))
+        drawn = tuple(Drawn(f"{stage}-{i}", f"{stage}-{i}", i, "", got) for i, got in enumerate(values))
         scores = measures.scores(values)
         if stage == "probe":
             scores = {name: got for name, got in scores.items() if name in measures.PROBED}

@@ -288,9 +288,9 @@ class Judging(Section):
                     leaves it open that nothing was lost
     prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
-    unnamed         pictures per contender that name the character by its noun: they must be the base's own
-    paraphrases     pictures per contender that ask in other words
-    restyled        pictures per contender that ask for a style, an outfit and a scene that no caption names
+    unnamed         pictures per cell that name the character by its noun: they must be the base's own
+    paraphrases     pictures per cell that ask in other words
+    restyled        pictures per cell that ask for a style, an outfit and a scene that no caption names
     companion       a style LoRA for this base, in any dialect: the choice is judged beside it too; from the
                     character's folder where the path is not absolute; "" is none
     companion_strengths  strengths that it has then
@@ -315,7 +315,7 @@ class Judging(Section):
     patience: int = Field(0, ge=0, le=100)
     unnamed: int = Field(4, ge=0, le=256)
     paraphrases: int = Field(4, ge=0, le=256)
-    restyled: int = Field(4, ge=0, le=256)
+    restyled: int = Field(8, ge=0, le=256)
     companion: str = ""
     companion_strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.6, 0.8)
     beside: Literal["auto", "always", "never"] = "auto"

@@ -38,7 +38,7 @@ LEAST_SIDE = 512
 """or that of training where that is less: SDXL's base falls apart on smaller pictures. Judged."""
 
 FEWER = {"screen": 6, "finalists": 1, "losses": 4}
-PROBES = {"unnamed": 2, "paraphrases": 2, "restyled": 2}
+PROBES = {"unnamed": 2, "paraphrases": 2, "restyled": 4}
 COUNTS: tuple[dict[str, int], ...] = (
     {},
     FEWER,

@@ -31,6 +31,8 @@ def opened(path: Path) -> Document:
     if suffix == headers.SUFFIX:
         return headers.opened(path)
     if suffix not in READERS and suffix not in COMMANDS:
+        if not path.exists():
+            raise PortraitistError(f"{path} is not there", "Name a config, or a folder of them.")
         known = ", ".join(sorted((*READERS, *COMMANDS, headers.SUFFIX)))
         raise PortraitistError(f"{path} is no trainer's config by its name", f"Their names end in {known}.")
     if path.is_file() and path.stat().st_size > MOST_BYTES:

@@ -16,7 +16,7 @@ from portraitist.judge import words
 from portraitist.judge.candidates import Candidate, Prefer, Verdict
 from portraitist.judge.front import freedom, front
 from portraitist.judge.gates import beyond, gates
-from portraitist.judge.measures import difference, score
+from portraitist.judge.measures import PROBED, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score, Scorecard, Stage
 from portraitist.judge.surface import FIT, Fit, Surface, place, pooled
@@ -52,7 +52,7 @@ FEWEST = 4
 DRIVEN = ("portrayal",)
 """Measures that see a LoRA overdriven: the others rise with every strength, also where the truth has fallen."""
 
-GATED = ("agreement", "identity", "saturation")
+GATED = ("agreement", "obedience", "identity", "saturation")
 """What gates hold to limits picture by picture: by all cells together, for few pictures alone are never evident."""
 
 GAIN = 0.01
@@ -62,19 +62,28 @@ GAIN = 0.01
 def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, list[Scorecard]]:
     """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last.
 
-    What probes of the same cells found stands among their scores.
+    What probes of the same cells found stands among their scores, and their pictures beside the others.
     """
     of_stage = [card for card in cards if card.stage == stage]
     if not of_stage:
         return None, []
     last = of_stage[-1]
     alike = [card for card in cards if (card.grid, card.eyes) == (last.grid, last.eyes)]
-    probed = {place(card): card.scores for card in alike if card.stage == "probe"}
-    same = [
-        replace(card, scores={**card.scores, **probed.get(place(card), {})}) for card in alike if card.stage == stage
-    ]
+    probes = {place(card): card for card in alike if card.stage == "probe"}
+    same = [probed(card, probes.get(place(card))) for card in alike if card.stage == stage]
     base = next((card for card in same if card.step == BASE), None)
     return base, sorted((card for card in same if card.step != BASE), key=place)
+
+
+def probed(card: Scorecard, probe: Scorecard | None) -> Scorecard:
+    """A card with what a probe of the same cell found."""
+    if probe is None:
+        return card
+    own = tuple(
+        replace(drawn, scores={name: value for name, value in drawn.scores.items() if name in PROBED})
+        for drawn in probe.pictures
+    )
+    return replace(card, scores={**card.scores, **probe.scores}, pictures=(*card.pictures, *own))
 
 
 def choose(

@@ -22,7 +22,7 @@ class Design:
     screen, full      of each checkpoint in the screen, and in the full grid
     strengths         how many besides that of the screen
     guidances         how many besides the grid's own
-    probing           of each contender and of the base, for what is not chosen by likeness
+    probing           of each contender, of finalists at each strength and of the base, for how free they are
     reporting         of the choice and of the base, by prompts that nobody chose by
     beside            of the choice and of the base beside a second LoRA
     """
@@ -75,5 +75,5 @@ class Design:
             found += left * (pictures - before)
             before = pictures
         found += self.finalists * self.strengths * self.full + self.guidances * self.full
-        found += self.probing * (1 + self.contenders)
+        found += self.probing * (1 + self.contenders + self.finalists * self.strengths)
         return found + (2 * (self.reporting + self.beside) if reports else 0)

@@ -13,6 +13,10 @@ from portraitist.judge.scorecard import Score, Scorecard
 COPIES = 0.5
 """Most copying: half the way from the character's own other pictures to a training picture itself. Judged."""
 
+HEEDS = 0.15
+"""Most of what it heeds the less than the base of asks beyond the captions, as a share. Measured: runs of forty
+pictures lose a tenth at most, a dozen in one place a sixth to a third (benchmarks/chooser.md)."""
+
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""
 
@@ -72,6 +76,8 @@ def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]
     drop = Score(lost.mean - less, lost.low - less, lost.high - less, lost.count)
     against = "what is read of its own pictures" if less else "the base"
     condition("agreement", drop, max_drop, f"prompt agreement falls by {drop.mean:.2f} against {against}", 0.1, 0.0)
+    unheeded = negative(difference(card, base, "obedience"))
+    condition("obedience", unheeded, HEEDS, f"it heeds {unheeded.mean:.0%} less of what no caption asks", 0.2)
     worse = negative(difference(card, base, "identity"))
     condition("identity", worse, 0.0, "it is no more like the character than the base", 0.5)
     copying = card.scores.get("copying", Score(0, 0, 0, 0))

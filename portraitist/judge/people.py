@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from portraitist.judge import choosing
 from portraitist.judge.candidates import Candidate, Verdict
-from portraitist.judge.gates import gates
 from portraitist.judge.preference import Preference
 from portraitist.judge.scorecard import Scorecard
-from portraitist.judge.surface import Place, place
+from portraitist.judge.surface import Place
 from portraitist.judge.votes import Votes
 
 
@@ -19,7 +19,7 @@ def eligible(verdict: Verdict) -> list[Candidate]:
     return list({one.place: one for one in known if one.passed}.values())
 
 
-def weighed(verdict: Verdict, votes: Votes) -> Verdict:
+def swayed(verdict: Verdict, votes: Votes) -> Verdict:
     """The verdict with people's votes: the cell that they certainly prefer is chosen, and the measured one is second.
 
     What they said stands first in the reason where it decided, else last.
@@ -42,17 +42,14 @@ def overruled(verdict: Verdict, cards: Sequence[Scorecard], at: Place, why: str,
 
     cards  of the verdict's stage; a cell that none is of has no scores and no gates
     """
-    card = next((card for card in cards if place(card) == at), None)
-    if card is None:
+    known = {one.place: one for one in choosing.weighed(verdict.base, cards, max_drop)}
+    if at not in known:
         step, strength, guidance = at
         stage, grid, eyes = verdict.base.stage, verdict.base.grid, verdict.base.eyes
-        card = Scorecard(step, strength, stage, {}, grid, eyes, guidance=guidance)
-        theirs = Candidate(card, ())
-    else:
-        known = {one.place: one for one in (verdict.chosen, *eligible(verdict))}
-        theirs = known.get(at) or Candidate(card, gates(card, verdict.base, max_drop))
+        known[at] = Candidate(Scorecard(step, strength, stage, {}, grid, eyes, guidance=guidance), ())
+    theirs = known[at]
     said = f"A person chose {theirs}: {why.rstrip('.')}"
-    words = f"{said}. It has not been judged. By measures" if not card.scores else f"{said}. By measures"
+    words = f"{said}. It has not been judged. By measures" if not theirs.card.scores else f"{said}. By measures"
     second = verdict.chosen if at != verdict.chosen.place else verdict.second
     return replace(verdict, chosen=theirs, second=second, why=f"{words}: {verdict.why}")
 

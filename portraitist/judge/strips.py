@@ -66,16 +66,15 @@ def frame(dossier: Dossier, album: Album, card: Scorecard | None, drawn: Drawn |
 
 
 def strengths(dossier: Dossier, album: Album) -> Pictures | None:
-    """The chosen checkpoint (the newest before a choice) at every strength of the full grid, base first."""
-    at = dossier.cell[2] if dossier.cell else OWN
-    cards = [c for c in dossier.stage("grid") if c.step != BASE and near(c.guidance, at)]
-    if not cards:
-        at = OWN
-        cards = [c for c in dossier.stage("grid") if c.step != BASE and near(c.guidance, at)]
+    """The chosen checkpoint (the newest before a choice) at every strength of the full grid, base first: under the
+    chosen guidance where it was tried at several strengths, else under the grid's own."""
+    cards = [card for card in dossier.stage("grid") if card.step != BASE]
     if not cards:
         return None
     step = shown_step(dossier, cards)
-    columns = [card for card in cards if card.step == step]
+    of_step = [card for card in cards if card.step == step]
+    chosen = [card for card in of_step if dossier.cell and near(card.guidance, dossier.cell[2])]
+    columns = chosen if len(chosen) > 1 else [card for card in of_step if card.guidance == OWN] or of_step
     heads = [f"{card.strength:g}" for card in columns]
     says = f"Step {step:,} at each strength that was tried, same prompt and seed in a row."
     return strip(dossier, album, columns, heads, says)

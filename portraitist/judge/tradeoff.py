@@ -38,7 +38,7 @@ def plot(dossier: Dossier) -> Curve | None:
     spots = [spot(dossier, candidate, candidate.place in edge) for candidate in candidates]
     at = {candidate.place: (candidate.freedom or 0.0, candidate.likeness) for candidate in candidates}
     line = [at[place] for place in edge]
-    names = {"x_name": "freedom (1: the base's own)", "y_name": "likeness (0: the base's own)"}
+    names = {"x_name": "freedom (1: the base's own)", "y_name": "likeness"}
     chart = charts.scatter(spots, line, says=said(spots), **names)
     return Curve("Likeness against freedom", chart, (), SAYS)
 

@@ -67,7 +67,7 @@ def choose(
     base, cards = judged(project, found, judging)
     measured = choosing.choose(base, cards, scorecard.read_losses(found), wanted, judging.max_drop)
     said = votes.read(found)
-    verdict = people.weighed(measured, said)
+    verdict = people.swayed(measured, said)
     if place is not None:
         verdict = people.overruled(verdict, cards, place, why, judging.max_drop)
     elif given_up := overruling(found):

@@ -216,6 +216,8 @@ def contest(sitting: "Sitting") -> list[int]:
     for step in choosing.contenders(base, cards, judging.finalists, judging.max_drop):
         for strength in judging.strengths:
             sitting.judge(step, strength, "grid")
+            if sitting.grid.probing:
+                sitting.judge(step, strength, "probe")
             sitting.heed()
     guided(sitting, base)
     return [card.step for card in cards]

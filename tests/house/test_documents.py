@@ -81,6 +81,19 @@ def test_the_page_of_the_presets_is_current():
     assert PAGE.read_text() == page(), "run: make docs"
 
 
+def test_the_page_of_the_measures_is_current_and_every_measure_is_whole():
+    """Each says what it is, what it does not see, and where it comes from."""
+    from docs.make_judging import PAGE, page
+    from portraitist.judge.measures import MEASURES
+
+    assert PAGE.read_text() == page(), "run: make docs"
+    for measure in MEASURES.values():
+        assert measure.range[0] < measure.range[1], measure.name
+        for text in (measure.says, measure.blind, measure.source):
+            assert text[0].isupper(), measure.name
+            assert text.endswith("."), measure.name
+
+
 def test_every_check_of_the_audit_is_told_with_its_remedy():
     """Each name that a finding can carry stands in the documents."""
     text = "".join(path.read_text() for path in sorted((PACKAGE / "audit").glob("*.py")))

@@ -115,7 +115,7 @@ def test_a_person_overrules_and_is_kept_to_until_asked_again(made, strength, sco
     )
     told, run = table(made), run_of(made)
     assert (told["by"], told["reason"], told["measured"]["step"]) == ("person", "Only here the scar is right.", 100)
-    assert keeping.chosen(run) == {300}, "retention keeps it"
+    assert keeping.chosen(run) == {100, 300}, "retention keeps it, and what was measured"
     assert settled(run), "and `run` keeps to it"
 
     heard = []

@@ -162,8 +162,8 @@ def test_what_is_left_open_and_asked_of_a_person_is_said(whole):
 def test_guidances_that_were_tried_stand_in_a_strip_of_their_own(tmp_path):
     project = reported.project(tmp_path / "zorblax", count=3, held=0)
     run = reported.trained(project, steps=60)
-    for step in (0, 50):
-        made = reported.card(run, step, float(step > 0), "grid", reported.PROMPTS, 1)
+    for step, strength in ((0, 0.0), (50, 0.7), (50, 1.0)):
+        made = reported.card(run, step, strength, "grid", reported.PROMPTS, 1)
     for guidance in (3.0, 4.0):
         scorecard.append(run, replace(made, guidance=guidance))
     durable.write_text(run.choice, "step = 50\nstrength = 1.0\nguidance = 4.0\nwhy = 'It is.'\n")
@@ -173,6 +173,7 @@ def test_guidances_that_were_tried_stand_in_a_strip_of_their_own(tmp_path):
     assert "Use step 50 at strength 1, guidance 4" in found.text
     alts = [attributes["alt"] for attributes in found.all("img")]
     assert f"Step 50 at 1, guidance 3: {reported.PROMPTS[0]}, seed 1" in alts
+    assert f"Step 50 at 0.7: {reported.PROMPTS[0]}, seed 1" in alts, "strengths, under the guidance they were tried at"
 
 
 def test_the_same_files_make_the_same_page(whole):

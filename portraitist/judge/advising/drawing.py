@@ -25,7 +25,8 @@ APART = 0.25
 """Identity by which one framing falls behind the others before that counts as drift. Judged."""
 
 BLEEDS = 0.2
-"""Closeness to backgrounds of training pictures where others are asked, beyond the base's own. Judged."""
+"""Closeness to backgrounds of training pictures where others are asked, beyond the base's own: healthy runs of mini had
+0.02 to 0.10, those of a dozen pictures in one room 0.26 to 0.44."""
 
 HARD = 3.0
 """Deviations of the references by which contrast, clipping or detail leave their range, beyond the base's own: a z of 3

@@ -97,6 +97,7 @@ def overfit(seen: Seen) -> Symptom | None:
         else:
             facts.append(Fact.of_score("loss on training pictures", train, RECITED, "over the base's", LOSSES))
             words.append(f"its loss on training pictures is {train.mean:.2f} of the base's, and none was held out")
+            sure = train.count > 2 and train.high < RECITED
     copying = gate(seen, "copying")
     if copying and not copying.passed:
         facts.append(Fact("copying", copying.value, copying.low, copying.high, copying.limit, "all pictures", CARDS))

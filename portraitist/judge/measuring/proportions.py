@@ -53,8 +53,10 @@ class Proportions:
         "references' own lie from it on average.",
         (0.5, 3),
         "low",
-        "Poses and long hair move outlines more than builds do, so that one picture tells little, and a dozen a strong "
-        "change. Outlines are GrabCut's and as coarse; limbs inside them are not seen, and close-ups are left out.",
+        "Poses, views and long hair move outlines more than builds do. Of drawn figures in any pose, ten against ten "
+        "references, the same build has 1.3 on average (0.3 more or less), and bodies or heads a third too wide or too "
+        "narrow have 1.5 to 1.9: it sees what is deformed, not what is a little off. Outlines are GrabCut's and as "
+        "coarse; limbs inside them are not seen, and close-ups are left out.",
         "Ours; GrabCut (Rother et al. 2004).",
     )
     case: Case
