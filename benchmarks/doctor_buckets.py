@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from portraitist.interop import counting
+from portraitist.interop.kohya import counting
 
 SIZES = 30
 """Pictures a trial."""

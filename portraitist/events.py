@@ -98,6 +98,16 @@ class Recovered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Factored(Event):
+    """One parameter of a model that a LoRA is taken out of, or of an adapter that is made anew, is done."""
+
+    kind: ClassVar[str] = "factored"
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped(Event):
     """One optimiser step: mean loss of its pictures, gradient norm before clipping, rate, seconds, peak memory."""
 
@@ -208,6 +218,7 @@ KINDS: dict[str, type[Event]] = {
         Encoded,
         Fetched,
         Recovered,
+        Factored,
         Stepped,
         Overflowed,
         Saved,

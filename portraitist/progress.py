@@ -14,6 +14,7 @@ from portraitist.events import (
     Emit,
     Encoded,
     Event,
+    Factored,
     Failed,
     Fetched,
     Finished,
@@ -45,6 +46,7 @@ DOES = {
     "report": "writing the report",
     "compare": "comparing runs",
     "recover": "making the recovery adapter",
+    "extract": "extracting",
 }
 
 
@@ -149,7 +151,7 @@ class Progress:
                 course.began = time.monotonic()  # they are not counted as pictures, and neither is their time
             case Fetched():
                 course.done, course.total, course.says = event.done, event.total, f"MB of {event.name}"
-            case Recovered():
+            case Recovered() | Factored():
                 course.done, course.total, course.says = event.done, event.total, event.what
             case Stepped():
                 course.done, course.says = event.step, f"loss {event.loss:.4f}"
@@ -173,8 +175,8 @@ class Progress:
                 verb = "encode"
             case Fetched():
                 verb = "fetch"
-            case Recovered():
-                verb = "recover"
+            case Recovered() | Factored():
+                verb = self.current
             case Stepped():
                 verb = "train"
             case Rendered() | Scored():

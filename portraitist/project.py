@@ -130,6 +130,16 @@ class Project:
         durable.write_text(folder / "project.toml", tomli_w.dumps(values))
         return cls(folder, facts)
 
+    def told(self) -> str:
+        """For people: that it is there, and what comes next."""
+        ready = f"{self.folder} is ready. Put pictures into {self.pictures} and run: portraitist run {self.folder}"
+        consent = f"Before that, record the person's consent: portraitist consent {self.folder} --help"
+        return f"{ready}\n{consent}" if self.facts.subject == "real" and not self.facts.consent else ready
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: where it is, and its facts."""
+        return {"folder": str(self.folder), **self.facts.model_dump(mode="json", exclude_none=True)}
+
     @property
     def pictures(self) -> Path:
         """Originals and captions; never altered."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import PortraitistError
@@ -43,6 +42,8 @@ GROUP = "portraitist.families"
 
 def known() -> dict[str, str]:
     """Every family's name, and where its class is; ours go before others of the same name."""
+    from importlib.metadata import entry_points  # with all of email and sockets behind it
+
     return {entry.name: entry.value for entry in entry_points(group=GROUP)} | FAMILIES
 
 

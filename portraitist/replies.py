@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import durable, show
-from portraitist.bases.fetching import MAY
+from portraitist.bases.permission import MAY
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Finished, Log
 from portraitist.progress import terminal

@@ -6,22 +6,16 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from portraitist.project import Project
-
 MARKS = {"block": "BLOCKS", "warn": "warns", "note": "notes"}
 
 
 def plain(value: Any) -> Any:
     """A result as JSON's own types: dataclasses become objects, paths strings, numbers that are none become null."""
-    if isinstance(value, Project):
-        return {"folder": str(value.folder), **plain(value.facts)}
     if callable(getattr(value, "as_json", None)):
         return plain(value.as_json())
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, BaseModel):
+    if callable(getattr(value, "model_dump", None)):  # of pydantic, which is not loaded where nothing is of it
         return plain(value.model_dump(mode="json", exclude_none=True))
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
@@ -39,11 +33,6 @@ def told(result: Any) -> str:
 
     A result that has a table of its own is told by it, findings after.
     """
-    if isinstance(result, Project):
-        folder, pictures = result.folder, result.pictures
-        ready = f"{folder} is ready. Put pictures into {pictures} and run: portraitist run {folder}"
-        consent = f"Before that, record the person's consent: portraitist consent {folder} --help"
-        return f"{ready}\n{consent}" if result.facts.subject == "real" and not result.facts.consent else ready
     if isinstance(result, str):
         return result
     if isinstance(result, Path):

@@ -1,20 +1,104 @@
-"""Tuned minus base, in rank r: the best LoRA of what fine-tuning changed, layer by layer, with its error.
+"""Tuned minus base, in low rank: the best LoRA of what fine-tuning changed, layer by layer, each with its true error.
 
-By Eckart & Young (1936) no factors of rank r leave less of a matrix in Frobenius' norm than its r largest singular
-values do; what is left is told for each layer and for all. Held to torch's SVD by tests/integration/test_extract.py.
+Both models are read tensor by tensor, and layers are factored side by side by threads that have one core each: one
+layer's algebra over several cores is slower. What no factors hold - biases, norms - goes along as it is, if asked for.
+Held to torch's SVD by tests/integration/test_extract.py.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from portraitist.adapters import factoring, ranks
+from portraitist.adapters.factoring import Method
 from portraitist.adapters.files import ALPHA, DOWN, UP
+from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 
-Pairs = Iterable[tuple[str, Tensor, Tensor]]
-"""Names of parameters with the tuned and the base's values, one at a time."""
+GROUP = 1 << 27
+"""Numbers that are read at a time of each model."""
+
+CHECKED = 50
+"""Of so many factored layers one is held against the best there is: two per cent."""
+
+BROADER = 3  # times the mean rank that a file's size allows: the most ranks of one layer that are looked at
+
+
+class Source(Protocol):
+    """A model's parameters by name, read when they are asked for."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of every parameter."""
+        ...
+
+    def take(self, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Some of them."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Parameters that are at hand."""
+
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of every parameter."""
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+
+    def take(self, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Some of them."""
+        return {name: self.tensors[name].detach() for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part of two models: a denoiser, or a text encoder.
+
+    layers  the modules that take factors, by the shapes of their weights
+    before  what stands before a module's name in the adapter
+    whole   parameters whose differences are carried as they are, such as biases and norms
+    """
+
+    tuned: Source
+    base: Source
+    layers: Mapping[str, tuple[int, ...]]
+    before: str = ""
+    whole: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Kohya:
+    """What sd-scripts does beside: a clamp of the factors, and the difference from which on text encoders count."""
+
+    clamp: float = 0.99
+    least: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How it is done.
+
+    dtype    of the factors
+    workers  threads side by side
+    """
+
+    ranks: Ranks
+    method: Method = "auto"
+    dtype: torch.dtype = torch.float32
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 1
+    kohya: Kohya | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,88 +106,286 @@ class Layer:
     """What became of one layer's change.
 
     energy  of the change: the sum of its entries' squares
-    left    of that, what the factors do not hold
+    left    of that, what the factors do not hold, as they are stored
+    least   what the best factors of that rank would leave, before rounding; None where it was not looked at
     """
 
     module: str
     rank: int
     energy: float
     left: float
+    least: float | None = None
 
     @property
     def kept(self) -> float:
         """The share of the energy that the factors hold."""
         return 1 - self.left / self.energy
 
+    @property
+    def excess(self) -> float | None:
+        """By how much of the least error there is the factors err more."""
+        return None if not self.least else math.sqrt(self.left / self.least) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One layer's factors before ranks are settled: ranks in the order of their sizes, and what rounding each loses.
+
+    least  what the best factors would leave, by rank; empty where it was not looked at
+    peak   the largest entry of the change, where sd-scripts' way asks for it
+    left   what is left, where it is measured and not known from the sizes
+    """
+
+    module: str
+    shape: tuple[int, ...]
+    energy: float
+    up: Tensor
+    down: Tensor
+    sizes: Sequence[float]
+    lost: Sequence[float]
+    least: Sequence[float] = ()
+    peak: float = 0.0
+    left: float | None = None
+
+    def layer(self, rank: int) -> Layer:
+        """What its first ranks come to."""
+        held = sum(size * size for size in self.sizes[:rank])
+        left = max(0.0, self.energy - held) + sum(self.lost[:rank]) if self.left is None else self.left
+        return Layer(self.module, rank, self.energy, left, self.least[rank - 1] if self.least else None)
+
+    def tensors(self, rank: int) -> dict[str, Tensor]:
+        """Its first ranks by canonical names; the alpha is the rank, for a scale of 1."""
+        up = self.up[:, :rank].reshape(self.shape[0], rank, *(1 for _ in self.shape[2:])).contiguous()
+        down = self.down[:rank].reshape(rank, *self.shape[1:]).contiguous()
+        return {self.module + UP: up, self.module + DOWN: down, self.module + ALPHA: torch.tensor(float(rank))}
+
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
     """An adapter by canonical names, and how much of the change it holds.
 
-    beside  energy of what no factors can hold: biases, norms, and layers that take none
+    differences  what is carried as it is: `<module>.diff` of a weight, `<module>.diff_b` of a bias
+    beside       energy of what the adapter holds nothing of: biases, norms, and layers that take no factors
+    carried      energy of the differences
+    capped       layers that did not reach the share asked for with the most ranks that they may have
     """
 
     tensors: Mapping[str, Tensor]
     layers: tuple[Layer, ...]
     beside: float
+    differences: Mapping[str, Tensor] = field(default_factory=dict)
+    carried: float = 0.0
+    capped: int = 0
 
     @property
     def kept(self) -> float:
         """The share of all the change's energy that the adapter holds."""
-        whole = sum(layer.energy for layer in self.layers) + self.beside
-        return 1 - (sum(layer.left for layer in self.layers) + self.beside) / whole
+        return 1 - (sum(layer.left for layer in self.layers) + self.beside) / self.energy
+
+    @property
+    def energy(self) -> float:
+        """Of the whole change."""
+        return sum(layer.energy for layer in self.layers) + self.beside + self.carried
 
 
-def low_rank(delta: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:
-    """Best rank-`rank` factors of a change.
+def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int], None] | None = None) -> Extracted:
+    """The LoRA that is nearest to what was changed.
 
-    delta    (out, in), or of a convolution (out, in, kh, kw), float64
-    rank     columns kept, at most min(out, in * kh * kw)
-    returns  up (out, rank[, 1, 1]) and down (rank, in[, kh, kw]), float32; the energy of delta, and what is left of it
-
-    By the eigenvectors of the smaller Gram matrix, in float64: singular values below 1e-8 of the largest are noise
-    there, and are taken as zero. Each half takes the root of a singular value, so that neither loses digits in float16.
-    Nothing is clamped: cutting the largest entries, as is common, costs the most important ones.
+    tell  is given each layer, how many are done, and of how many
+    A layer that was not changed gets none. Raises PortraitistError for values that are not finite, and where nothing
+    was changed.
     """
-    flat = delta.flatten(1)
-    wide = flat if flat.shape[0] <= flat.shape[1] else flat.T
-    values, vectors = torch.linalg.eigh(wide @ wide.T)
-    order = values.argsort(descending=True)[:rank]
-    vectors = vectors[:, order]
-    inner = vectors.T @ wide  # singular values times the right singular vectors
-    energy, held = float(flat.square().sum()), float(inner.square().sum())
-    sizes = inner.norm(dim=1)
-    roots = torch.where(sizes > 1e-8 * sizes.max(), sizes, 0).sqrt()
-    left, right = vectors * roots, inner * torch.where(roots > 0, 1 / roots, 0)[:, None]
-    up, down = (left, right) if wide is flat else (right.T, left.T)
-    ones = (1,) * (delta.ndim - 2)
-    shaped = up.reshape(delta.shape[0], -1, *ones).float(), down.reshape(-1, *delta.shape[1:]).float()
-    return *(half.contiguous() for half in shaped), energy, max(0.0, energy - held)
-
-
-def extract(pairs: Pairs, layers: Mapping[str, tuple[int, ...]], rank: int) -> Extracted:
-    """The LoRA of rank `rank` that is nearest to what was changed.
-
-    layers  the modules that take factors, by the shapes of their weights; all else counts as `beside`
-    A layer that was not changed gets none; one with a side below the rank gets that side. Each alpha is its layer's
-    rank, for a scale of 1. Raises PortraitistError for values that are not finite, and where nothing was changed.
-    """
-    found: dict[str, Tensor] = {}
-    rows, beside = [], 0.0
-    for name, tuned, base in pairs:
-        delta = tuned.double() - base.double()
-        if not bool(torch.isfinite(delta).all()):
-            raise PortraitistError(f"{name} is not finite in one of the two models", "Take another checkpoint.")
-        if not bool(delta.any()):
-            continue
-        module = name.removesuffix(".weight")
-        if module == name or module not in layers:
-            beside += float(delta.square().sum())
-            continue
-        most = min(rank, *delta.flatten(1).shape)
-        up, down, energy, left = low_rank(delta, most)
-        found |= {module + UP: up, module + DOWN: down, module + ALPHA: torch.tensor(float(most))}
-        rows.append(Layer(module, most, energy, left))
+    rows: list[Row] = []
+    differences: dict[str, Tensor] = {}
+    beside = carried = 0.0
+    work = Work(asked, bound(parts, asked))
+    names = [(part, name) for part in parts for name in part.base.shapes]
+    for i, (part, name, row, change) in enumerate(done(names, work, asked.workers)):
+        if row is not None and row.energy > 0:
+            rows.append(row)
+        if change is not None:
+            energy = factoring.squares(change.reshape(1, -1))
+            refuse_wild(part.before + name, energy)
+            if name in part.whole and energy > 0:
+                differences[part.before + difference(name)] = change
+                carried += energy
+            else:
+                beside += energy
+        if tell is not None:
+            tell(part.before + name, i + 1, len(names))
+    if asked.kohya is not None:
+        rows = counted(rows, parts, asked.kohya)
     if not rows:
         raise PortraitistError("The two models have the same layers: there is nothing to extract", "Name another one.")
-    return Extracted(found, tuple(rows), beside)
+    capped = sum(ranks.enough(r.sizes, r.energy, asked.ranks.energy) > len(r.sizes) for r in rows)
+    taken = settled(rows, differences, asked)
+    dropped = [row for row in rows if not taken[row.module]]
+    tensors = {n: t for row in rows if taken[row.module] for n, t in row.tensors(taken[row.module]).items()}
+    return Extracted(
+        tensors,
+        tuple(row.layer(taken[row.module]) for row in rows if taken[row.module]),
+        beside + sum(row.energy for row in dropped),
+        differences,
+        carried,
+        capped if asked.ranks.energy else 0,
+    )
+
+
+def settled(rows: Sequence[Row], differences: Mapping[str, Tensor], asked: Asked) -> dict[str, int]:
+    """Ranks by layer: all that were found, or those of a file's size."""
+    if not asked.ranks.size:
+        return {row.module: len(row.sizes) for row in rows}
+    costs = {row.module: (row.shape[0] + prod(row.shape[1:])) * asked.dtype.itemsize for row in rows}
+    header = 400 * len(rows)  # names, shapes and places of three tensors
+    budget = int(asked.ranks.size * 1e6) - header - sum(t.nbytes for t in differences.values())
+    if budget < min(costs.values()):
+        raise PortraitistError(
+            f"{asked.ranks.size:g} MB hold no rank beside names, biases and norms", "Say a larger --size."
+        )
+    return ranks.within({row.module: row.sizes for row in rows}, costs, budget)
+
+
+def bound(parts: Sequence[Part], asked: Asked) -> int:
+    """The most ranks of one layer where a file's size chooses: thrice what the first part's layers have room for."""
+    if not asked.ranks.size:
+        return 1024
+    each = sum((shape[0] + prod(shape[1:])) * asked.dtype.itemsize for shape in parts[0].layers.values())
+    return max(4, math.ceil(BROADER * asked.ranks.size * 1e6 / max(each, 1)))
+
+
+def counted(rows: list[Row], parts: Sequence[Part], kohya: Kohya) -> list[Row]:
+    """The layers that sd-scripts keeps: of text encoders all, where any of them changed by more than the least."""
+    prefixes = tuple(part.before for part in parts if part.before)
+    encoders = [row for row in rows if prefixes and row.module.startswith(prefixes)]
+    keep = any(row.peak > kohya.least for row in encoders)
+    return rows if keep else [row for row in rows if row not in encoders]
+
+
+def done(
+    names: Sequence[tuple[Part, str]], work: "Work", workers: int
+) -> Iterator[tuple[Part, str, Row | None, Tensor | None]]:
+    """What becomes of every parameter, in order; some are read, worked on side by side, and let go."""
+    with one_core_each(workers) as pool:
+        for part, some in grouped(names):
+            tuned, base = part.tuned.take(some), part.base.take(some)
+            jobs = [pool.submit(work, part, name, tuned[name], base[name]) for name in some]
+            for name, job in zip(some, jobs, strict=True):
+                yield part, name, *job.result()
+            del tuned, base, jobs
+
+
+def grouped(names: Iterable[tuple[Part, str]]) -> Iterator[tuple[Part, list[str]]]:
+    """Parameters of one part at a time, as many as `GROUP` allows."""
+    now: Part | None = None
+    some: list[str] = []
+    size = 0
+    for part, name in names:
+        numbers = prod(part.base.shapes[name])
+        if some and now is not None and (part is not now or size + numbers > GROUP):
+            yield now, some
+            some, size = [], 0
+        now, size = part, size + numbers
+        some.append(name)
+    if now is not None:
+        yield now, some
+
+
+@contextmanager
+def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose algebra takes one core each."""
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is done with one parameter, by whichever thread; `bound` is the most ranks."""
+
+    asked: Asked
+    bound: int
+    own: threading.local = field(default_factory=threading.local)
+
+    def __call__(self, part: Part, name: str, tuned: Tensor, base: Tensor) -> tuple[Row | None, Tensor | None]:
+        """A layer's factors, or the change itself of what takes none."""
+        module = module_of(name)
+        if not name.endswith(".weight") or module not in part.layers or name in part.whole:
+            return None, (tuned.float() - base.float())
+        change = self.change(tuned, base)
+        ranks = min(self.asked.ranks.of(change.shape), self.bound)
+        row = self.row(part.before + module, change, ranks)
+        refuse_wild(part.before + name, row.energy)
+        return row, None
+
+    def change(self, tuned: Tensor, base: Tensor) -> Tensor:
+        """Tuned minus base, in a place of this thread's own that the next call takes: fresh memory costs more than
+        the subtraction. In float64 for the exact way."""
+        if self.asked.method == "exact":
+            return tuned.to(self.asked.device).double() - base.to(self.asked.device).double()
+        size = tuned.numel()
+        if getattr(self.own, "place", None) is None or len(self.own.place) < size:
+            self.own.place = torch.empty(size, device=self.asked.device)
+        found: Tensor = self.own.place[:size].view(tuned.shape)
+        found.copy_(tuned)
+        base = base.to(self.asked.device)
+        return found.sub_(base if base.dtype.itemsize > 1 else base.float())
+
+    def row(self, module: str, change: Tensor, rank: int) -> Row:
+        """The factors of one layer's change."""
+        flat, shape, asked = change.flatten(1), tuple(change.shape), self.asked
+        if asked.kohya is not None:
+            return self.like_kohya(module, flat, shape, rank, asked.kohya)
+        found = self.enough(flat, rank)
+        up, down, lost = found.rounded(asked.dtype)
+        checked = asked.method != "exact" and number(module) % CHECKED == 0 and found.rank > 0
+        least = factoring.optima(flat, found.rank).tolist() if checked else ()
+        return Row(module, shape, found.energy, up.cpu(), down.cpu(), found.sizes.tolist(), lost.tolist(), least)
+
+    def enough(self, flat: Tensor, most: int) -> factoring.Split:
+        """The factors: of all ranks, or, where a share is asked for, of the fewest that hold it, at most `most`."""
+        share = self.asked.ranks.energy
+        rank = min(32, most) if share else most
+        while True:
+            found = factoring.split(flat, rank, self.asked.method)
+            if not share or rank == most or ranks.enough(found.sizes.tolist(), found.energy, share) <= found.rank:
+                break
+            rank = min(2 * rank, most)
+        if not share or not found.rank:
+            return found
+        kept = min(ranks.enough(found.sizes.tolist(), found.energy, share), found.rank)
+        return factoring.Split(found.up[:, :kept], found.down[:kept], found.sizes[:kept], found.energy)
+
+    def like_kohya(self, module: str, flat: Tensor, shape: tuple[int, ...], rank: int, kohya: Kohya) -> Row:
+        """The same as sd-scripts would: their rank is no larger than a convolution's channels."""
+        energy = factoring.squares(flat)
+        if not math.isfinite(energy) or energy == 0:
+            return Row(module, shape, energy, flat[:, :0], flat[:0], (), ())
+        up, down = factoring.kohya(flat, min(rank, *shape[:2]), kohya.clamp)
+        up, down = up.to(self.asked.dtype), down.to(self.asked.dtype)
+        left, peak = factoring.missed(flat, up, down), float(flat.abs().max())
+        return Row(module, shape, energy, up.cpu(), down.cpu(), (0.0,) * len(down), (), (), peak, left)
+
+
+def number(module: str) -> int:
+    """A number that is a function of a module's name, for a choice that is the same in every run."""
+    return sum((i + 1) * ord(char) for i, char in enumerate(module))
+
+
+def module_of(name: str) -> str:
+    """The module that a parameter is of."""
+    return name.rpartition(".")[0]
+
+
+def difference(name: str) -> str:
+    """A parameter's name as a difference that is carried as it is."""
+    module, _, leaf = name.rpartition(".")
+    return f"{module}.{'diff_b' if leaf == 'bias' else 'diff'}"
+
+
+def refuse_wild(name: str, energy: float) -> None:
+    """Refuse a change that is not finite."""
+    if not math.isfinite(energy):
+        raise PortraitistError(f"{name} is not finite in one of the two models", "Take another checkpoint.")

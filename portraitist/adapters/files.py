@@ -21,6 +21,7 @@ from torch import Tensor
 
 from portraitist import durable, tensorfile
 from portraitist.adapters import dialects
+from portraitist.adapters.fused import same
 from portraitist.adapters.products import ROLES, Product, lacks
 from portraitist.adapters.products import rank as rank_of
 from portraitist.errors import PortraitistError
@@ -122,6 +123,13 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     """
     refuse_empty(tensors)
     tensorfile.write(path, tensors, metadata)
+
+
+def confirm(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Read a file that was just written, and refuse one that does not hold these tensors to the bit."""
+    there = load(path, FOREIGN)[0]
+    if there.keys() != tensors.keys() or any(not same(there[name], tensors[name]) for name in there):
+        raise PortraitistError(f"{path} does not hold what was written to it", "See to the disk, and write it again.")
 
 
 def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -238,7 +246,7 @@ def to_comfy(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]
     """An adapter by the names that ComfyUI loads completely for its family, `.alpha` beside every module."""
     found: dict[str, Tensor] = {}
     for module, part in factors(tensors).items():
-        name = family.file_name(module)
+        name = file_name(module, family)
         suffixes = PEFT if "." in name else KOHYA
         found[name + suffixes[DOWN]], found[name + suffixes[UP]] = part.down, part.up
         found[name + ALPHA] = torch.tensor(part.alpha, dtype=torch.float32)
@@ -247,6 +255,16 @@ def to_comfy(tensors: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]
         found |= {f"{name}.{part}": tensor for part, tensor in product.parts.items()}
         found |= {name + ALPHA: tensors[module + ALPHA]} if module + ALPHA in tensors else {}
     return found
+
+
+def file_name(module: str, family: Family) -> str:
+    """A module's name in the dialect that a family's files are written in, a text encoder's too."""
+    if not module.startswith(tuple(f"{encoder}." for encoder in dialects.ENCODERS)):
+        return family.file_name(module)
+    place = dialects.get(dialects.tree_of(family.name)).place(module)
+    if place is None:
+        raise PortraitistError(f"{module} has no name in files of {family.name}", "Leave text encoders out.")
+    return place.name
 
 
 def from_comfy(tensors: Mapping[str, Tensor], family: Family, modules: Iterable[str]) -> dict[str, Tensor]:

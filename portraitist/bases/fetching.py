@@ -18,6 +18,7 @@ from typing import Any
 from portraitist import durable
 from portraitist.bases import layouts
 from portraitist.bases.headers import WEIGHTS
+from portraitist.bases.permission import MAY
 from portraitist.bases.places import KEPT, NAME, place, refuse_others, refuse_tokens
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Fetched
@@ -25,9 +26,6 @@ from portraitist.sections import Model
 
 BESIDE = ("model_index.json", "scheduler/scheduler_config.json")
 """What is read of a base beside its parts: whose pipeline it is for, and its noise process."""
-
-MAY = "PORTRAITIST_MAY_FETCH"
-"""Set where HF_HUB_OFFLINE is ours and not a person's: libraries are kept from the network, this module is not."""
 
 WHOLE = re.compile(r"(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors")
 HALF = re.compile(r"(model|diffusion_pytorch_model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors")

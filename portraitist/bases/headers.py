@@ -87,10 +87,15 @@ def table(path: Path) -> dict[str, Any]:
     return value
 
 
-def refuse_rounded(header: Header) -> None:
-    """Refuse weights that are stored in 8 bits or fewer: read without their scales they are other weights."""
+def refuse_rounded(header: Header, but: tuple[str, ...] = ()) -> None:
+    """Refuse weights that are stored in 8 bits or fewer: read without their scales they are other weights.
+
+    but  types, by the beginnings of their names, that whoever reads them has no need of scales for
+    """
     matrices = [name for name, shape in header.shapes.items() if len(shape) > 1 and 0 not in shape]
-    rounded = [name for name in matrices if header.types[name].startswith(ROUNDED)]
+    rounded = [
+        n for n in matrices if header.types[n].startswith(ROUNDED) and not (but and header.types[n].startswith(but))
+    ]
     if rounded:
         raise PortraitistError(
             f"{header.path} stores {len(rounded)} weights as {header.types[rounded[0]]}, such as {rounded[0]}",

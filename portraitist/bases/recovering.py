@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from portraitist.adapters.extract import low_rank
+from portraitist.adapters.factoring import split
 from portraitist.bases import streaming
 from portraitist.family import Base
 from portraitist.learn import memory, quantise
@@ -49,8 +49,8 @@ def factors(error: Tensor, sizes: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     sizes  (in,): root mean squares of the layer's input
     """
     loud = loudness(sizes).to(error.device, torch.float64)
-    outer, inner, _, _ = low_rank(error.double() * loud, min(rank, *error.shape))
-    return (inner.double() / loud).bfloat16(), outer.bfloat16()
+    found = split(error.double() * loud, min(rank, *error.shape), "exact")
+    return (found.down.double() / loud).bfloat16(), found.up.bfloat16()
 
 
 def loudness(sizes: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from portraitist import durable
 from portraitist.bases import headers, reading
-from portraitist.bases.layouts import LAYOUTS
+from portraitist.bases.layouts import LAYOUTS, Written
 from portraitist.configs import config
 from portraitist.errors import PortraitistError
 from portraitist.family import Base
@@ -81,14 +81,19 @@ def put(layer: nn.Module, leaf: str, tensor: Tensor) -> None:
 
 def published(model: Any, path: Path, family: str, part: str) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a publisher's file by the class's names; refused before the first when they are not its own."""
-    how, header = LAYOUTS[family].weights[part], headers.read(path)
+    header = headers.read(path)
     headers.refuse_rounded(header)
-    with safe_open(path, "pt") as file:
+    found = mapped(model, header, LAYOUTS[family].weights[part])
+    return ((name, found.pop(name)) for name in list(found))
+
+
+def mapped(model: Any, header: headers.Header, how: Written) -> dict[str, Tensor]:
+    """The tensors of a publisher's file by the class's names, mapped; refused where they are not the class's own."""
+    with safe_open(header.path, "pt") as file:
         there = {name: file.get_tensor(full) for name, full in reading.names(header, how).items()}
     found = reading.named(model, there, how)
-    del there
-    reading.check(model, {name: tuple(tensor.shape) for name, tensor in found.items()}, path)
-    return ((name, found.pop(name)) for name in list(found))
+    reading.check(model, {name: tuple(tensor.shape) for name, tensor in found.items()}, header.path)
+    return found
 
 
 def shards(model: Any, folder: Path) -> Iterator[tuple[str, Tensor]]:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from portraitist.cli.words import Folder, Json, RunName, Work, app
-from portraitist.project import Project
+from portraitist.cli.words import Folder, Json, RunName, Work, app, project_of
 
 
 @app.command(sort_key=8.5)
@@ -22,5 +21,5 @@ def advise(
     """Say what ails a run by what was measured of it, and what to change in the recipe or the pictures."""
     from portraitist.verbs.advise import advise as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, apply=apply, emit=emit))

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from portraitist.cli import asking
-from portraitist.cli.words import Changes, Folder, Json, Work, app, opened
+from portraitist.cli.words import Changes, Folder, Json, Work, app, opened, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=0)
@@ -77,7 +76,7 @@ def add(
         raise PortraitistError(
             "There is nothing to add", f"Name pictures or folders: portraitist add {folder} PICTURES"
         )
-    project = Project.open(folder)
+    project = project_of(folder)
     stated = Stated(source, licence, author, set_name)
     return Work(folder, lambda emit, stop: verb(project, sources, stated, emit=emit))
 
@@ -133,7 +132,7 @@ def caption(
     if rules and source:
         raise PortraitistError("--rules asks no model, and --with names one", "Leave one out.")
     if undo:
-        project = Project.open(folder)
+        project = project_of(folder)
         return Work(folder, lambda emit, stop: undone(project, emit=emit))
     chosen = (f'captioning.source="{source}"',) if source else ()
     project, recipe = opened(folder, (*changes, *chosen))

@@ -6,9 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from portraitist.cli import asking
-from portraitist.cli.words import Folder, Json, RunName, Work, app
+from portraitist.cli.words import Folder, Json, RunName, Work, app, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=7.3)
@@ -30,7 +29,7 @@ def vote(
     """Compare the candidates blind, picture by picture; votes that are certain decide among them."""
     from portraitist.verbs.vote import vote as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     if out is not None and not page:
         raise PortraitistError("--out goes with --page", "Add --page, or leave it out.")
     if pairs < 1:
@@ -54,5 +53,5 @@ def feedback(
     """Take in what others said: votes that a page saved, or ratings of prompt, realism and usability."""
     from portraitist.verbs.feedback import feedback as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, file, run, by))

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from portraitist.cli.words import Changes, Folder, Json, Work, app, opened
+from portraitist.cli.words import Changes, Folder, Json, Work, app, opened, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=4)
@@ -47,7 +46,7 @@ def repair(
     from portraitist.verbs.repair import Settings
     from portraitist.verbs.repair import repair as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     settings = Settings(strength, method, like, to, colour, model, kind, masks)
     return Work(folder, lambda emit, stop: verb(project, action, names, settings, apply=apply, undo=undo, emit=emit))
 

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from portraitist.cli.words import Folder, Json, Work, app
+from portraitist.cli.words import Folder, Json, Work, app, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=3.5)
@@ -37,7 +36,7 @@ def consent(
     from portraitist.verbs.consent import consent as verb
     from portraitist.verbs.consent import withdraw as taken_back
 
-    project = Project.open(folder)
+    project = project_of(folder)
     if withdraw:
         if file is not None or by or adult:
             raise PortraitistError("--withdraw goes with --date alone", "Leave the others out.")
@@ -52,5 +51,5 @@ def verify(folder: Folder, /, *, as_json: Json = False) -> Work:
     """Compare pictures, consent, checkpoints and exports with what was recorded. Exit code 1 when one differs."""
     from portraitist.verbs.verify import verify as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, emit=emit))

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened
+from portraitist.cli.words import Changes, Folder, Json, RunName, Work, app, opened, project_of
 from portraitist.errors import PortraitistError
-from portraitist.project import Project
 
 
 @app.command(sort_key=4)
@@ -90,7 +89,7 @@ def choose(
     """Choose checkpoint and strength by the scorecards and by people's votes, and say why; or as you say, and why."""
     from portraitist.verbs.choose import choose as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     if (step is None) != (strength is None) or (guidance and step is None):
         raise PortraitistError("--step and --strength go together", "Give both, and --why with your reason.")
     place = None if step is None or strength is None else (step, strength, guidance)
@@ -102,7 +101,7 @@ def export(folder: Folder, /, *, run: RunName = "", as_json: Json = False) -> Wo
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
     from portraitist.verbs.export import export as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit))
 
 
@@ -118,7 +117,7 @@ def report(
     """Write report.html, one page that needs nothing else: pictures, findings, curves, scores, the choice and why."""
     from portraitist.verbs.report import report as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, run=run, out=out, emit=emit))
 
 
@@ -135,7 +134,7 @@ def compare(
     """Hold runs against each other: what differs in recipe, scores and pictures, and what chance could explain."""
     from portraitist.verbs.compare import compare as verb
 
-    project = Project.open(folder)
+    project = project_of(folder)
     return Work(folder, lambda emit, stop: verb(project, names, out=out, emit=emit))
 
 

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from portraitist import __version__
 from portraitist.events import Emit
-from portraitist.project import Project
-from portraitist.recipe import Recipe
-from portraitist.recipe import load as load_recipe
 from portraitist.stopping import Stop
+
+if TYPE_CHECKING:
+    from portraitist.project import Project
+    from portraitist.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,16 @@ app = App(
 )
 
 
-def opened(folder: Path, changes: Sequence[str] = ()) -> tuple[Project, Recipe]:
+def project_of(folder: Path) -> "Project":
+    """The project of a folder; what checks it is loaded here, and not for commands about other files."""
+    from portraitist.project import Project
+
+    return Project.open(folder)
+
+
+def opened(folder: Path, changes: Sequence[str] = ()) -> "tuple[Project, Recipe]":
     """The project of a folder and its recipe, with changes for this once."""
-    project = Project.open(folder)
-    return project, load_recipe(project.recipe, changes)
+    from portraitist.recipe import load
+
+    project = project_of(folder)
+    return project, load(project.recipe, changes)

@@ -1,10 +1,13 @@
 """Other trainers' configs: read with their places, and told what they really do. No torch, nothing executed.
 
-One module per foreign tool, with one file of rules beside it in `rules/`; none knows another.
+One package or module per foreign tool, with one file of rules in `rules/`; what stands beside them is of all tools.
+musubi-tuner and kohya_ss stand on kohya's, whose options they share; a header on OneTrainer's, whose config it may
+hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 TOOLS: tuple[str, ...] = (
     "header", "aitoolkit", "kohyagui", "onetrainer", "simpletuner", "diffusion_pipe", "musubi", "kohya",
 )  # fmt: skip
-"""Modules of this package that each know one tool, in the order in which they are asked."""
+"""What of this package knows one tool each, in the order in which they are asked."""
 
 
 class Tool(Protocol):
@@ -46,6 +49,9 @@ class Tool(Protocol):
 
         pictures  the folder they lie in. Raises PortraitistError for a recipe that the tool cannot train.
         """
+
+    def differences(self, recipe: Recipe) -> Iterator[str]:
+        """What the tool would do otherwise with a recipe that it can train, a sentence's words each."""
 
 
 def tool(name: str) -> Tool:

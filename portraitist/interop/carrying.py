@@ -1,6 +1,6 @@
 """What of a foreign config our project and recipe can hold, and an account of the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,26 +43,46 @@ class Carried:
         return found
 
 
-class Carrying:
-    """An account that is being made: every value of a document ends up kept or left."""
+class Account:
+    """An account that is being made, of settings that may stand in several files."""
 
-    def __init__(self, document: Document) -> None:
-        """Of `document`, with nothing in it yet."""
-        self.document = document
+    def __init__(self) -> None:
+        """With nothing in it yet."""
         self.recipe: dict[str, Any] = {}
         self.kept: dict[Path, str] = {}
         self.left: list[Left] = []
 
+    def take(self, key: str, value: Any, path: Path) -> None:
+        """Our value by its dotted key, and where theirs stands; () for what became it by being absent."""
+        self.recipe[key] = value
+        if path:
+            self.kept[path] = key
+
+    def pass_over(self, path: Path, value: Any, why: str) -> None:
+        """Say why a value was not carried over."""
+        self.left.append(Left(path, value, why))
+
+    def closed(self, trigger: str = "", noun: str = "", pictures: Sequence[tuple[str, str]] = ()) -> Carried:
+        """What was carried, and what was not."""
+        return Carried(self.recipe, trigger, noun, tuple(dict.fromkeys(pictures)), self.kept, tuple(self.left))
+
+
+class Carrying(Account):
+    """An account of one document: every value of it ends up kept or left."""
+
+    def __init__(self, document: Document) -> None:
+        """Of `document`, with nothing in it yet."""
+        super().__init__()
+        self.document = document
+
     def keep(self, key: str, value: Any, *path: str | int) -> None:
         """Our value by its dotted key, and where theirs stands; what is not there became it by being absent."""
-        self.recipe[key] = value
-        if path and self.document.has(*path):
-            self.kept[path] = key
+        self.take(key, value, path if path and self.document.has(*path) else ())
 
     def leave(self, why: str, *path: str | int) -> None:
         """Say why a value that is there was not carried over."""
         if self.document.has(*path) and path not in self.kept:
-            self.left.append(Left(path, self.document.get(*path), why))
+            self.pass_over(path, self.document.get(*path), why)
 
     def rest(self, reasons: Mapping[str, str], otherwise: str) -> tuple[Left, ...]:
         """All that was left, what nobody spoke of with it: by the last key that has a reason, else `otherwise`."""

@@ -2,16 +2,16 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path as File
 from typing import Any
 
 from portraitist.errors import PortraitistError
 from portraitist.interop import opening
 from portraitist.interop.diagnosis import Diagnosis, Effective, Remark, Rules
 from portraitist.interop.document import Document, Path
-from portraitist.interop.nearest import nearest
+from portraitist.interop.folders import candidates
+from portraitist.interop.nearest import meant
 
 MOST = 10**12
 """Larger numbers than any setting has; they are cut to it, so that arithmetic on them stays short."""
@@ -41,7 +41,7 @@ class Judging:
         table = self.document.get(*path)
         for name in table if isinstance(table, Mapping) else ():
             if name not in known and name != "__version":
-                self.say(rule, *path, name, name=name, near=near(str(name), known))
+                self.say(rule, *path, name, name=name, near=meant(str(name), known))
 
     def turn(self, name: str, path: Path) -> None:
         """Go on to a part of that name; remarks name it where its path ends in no index, for it is another file's."""
@@ -79,12 +79,6 @@ def short(value: Any) -> Any:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def near(name: str, known: Collection[str]) -> str:
-    """` Did you mean x?`, or ""."""
-    found = nearest(name[:100], known)
-    return f" Did you mean {found}?" if found else ""
-
-
 def number(value: Any, default: float = -1) -> float:
     """A finite number as it is, one that a text spells, cut to `MOST`; else the default."""
     try:
@@ -100,6 +94,12 @@ def whole(value: Any, default: int = -1) -> int:
     return default if math.isnan(found) else int(found)
 
 
+def is_turbo(name: str) -> bool:
+    """Whether a name tells of Z-Image-Turbo; De-Turbo, in which the distillation is broken, is none."""
+    plain = re.sub(r"[-_. ]", "", name.lower())
+    return "turbo" in plain.replace("deturbo", "")
+
+
 def words(value: Any) -> str:
     """A text as it is; "" for anything else."""
     return value if isinstance(value, str) else ""
@@ -113,16 +113,6 @@ def table(value: Any) -> Mapping[str, Any]:
 def tables(value: Any) -> list[Mapping[str, Any]]:
     """The mappings of a list, an empty one for each other item; [] for anything else."""
     return [table(one) for one in value] if isinstance(value, list) else []
-
-
-def candidates(name: str, folder: str) -> Iterator[File]:
-    """Where a path in a config may lie: from its folder, from the three above it, and by its last part beside it."""
-    if not name or "\0" in name or not folder:
-        return
-    base = File(folder)
-    for start in (base, *list(base.absolute().parents)[:3]):
-        yield start / name
-    yield base / File(name.replace("\\", "/")).name
 
 
 def beside(name: str, folder: str) -> Document | None:

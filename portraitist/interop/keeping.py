@@ -1,13 +1,21 @@
-"""How an account of what is carried over ends, and what is refused in the same words for every tool."""
+"""How an account of what is carried over ends, and what is refused in the same words for every tool.
+
+What checks recipes is loaded by those who check one: a config of a base that is not trained here needs none of it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from portraitist import rules
 from portraitist.errors import PortraitistError
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.judging import short
-from portraitist.recipe import Recipe, shipped
 from portraitist.tables import value_at
+
+if TYPE_CHECKING:
+    from portraitist.recipe import Recipe
 
 TRAINED = "sdxl, flux, qwen-image, qwen-image-edit, z-image and z-image-turbo"
 MACHINE = "it is about the trainer's own machinery, or has no equal here"
@@ -53,8 +61,27 @@ def fit(carrying: Carrying) -> None:
     idle(carrying)
 
 
+def bound(carrying: Carrying) -> None:
+    """Take out what lies outside its range here, each with a word; the preset's own stands in its place."""
+    from pydantic import ValidationError
+
+    from portraitist.recipe import Recipe, over, shipped
+
+    merged = over(shipped(carrying.recipe["preset"]), Carried(carrying.recipe).tables())
+    try:
+        Recipe.model_validate(merged)
+    except ValidationError as error:
+        for one in error.errors():
+            where = ".".join(map(str, one["loc"]))
+            for key in [key for key in carrying.recipe if where == key or where.startswith(f"{key}.")]:
+                drop(carrying, key, f"it is out of range here: {short(one['msg'])}")
+                del carrying.recipe[key]
+
+
 def idle(carrying: Carrying) -> None:
     """Take out what counts for nothing beside the rest; where the preset says something there, the default stands."""
+    from portraitist.recipe import Recipe, shipped
+
     held, plain = carrying.recipe, Recipe()
     preset = shipped(held["preset"])
     for key, (chooser, choices) in rules.COUNTS.items():

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from portraitist.errors import PortraitistError
-from portraitist.interop import kohya_carrying, trainings
 from portraitist.interop.carrying import Carried
 from portraitist.interop.diagnosis import Diagnosis, Remark, Rules, rules
 from portraitist.interop.document import Document
-from portraitist.interop.kohya_reading import Gathered, gathered
-from portraitist.interop.schema import real, whole
-from portraitist.interop.settings import Given, meant
-from portraitist.interop.trainings import Training
+from portraitist.interop.kohya import carrying, trainings
+from portraitist.interop.kohya.reading import Gathered, gathered
+from portraitist.interop.kohya.schema import real, whole
+from portraitist.interop.kohya.settings import Given
+from portraitist.interop.kohya.trainings import Training
+from portraitist.interop.nearest import meant
 
 if TYPE_CHECKING:
     from portraitist.project import Facts
@@ -50,7 +51,7 @@ class Fields:
         """A field as a number, text included; 0 for what is none."""
         found = self.value.get(name)
         if isinstance(found, str):
-            found = kohya_carrying.fraction(found) if found.strip() else 0
+            found = carrying.fraction(found) if found.strip() else 0
         return real(found, 0.0)
 
     def says(self, rule: str, at: str, **fields: object) -> Remark:
@@ -209,14 +210,14 @@ def diagnose(document: Document) -> Diagnosis:
 def carried(document: Document) -> Carried:
     """What of a config our project and recipe can hold."""
     one, _ = read(document)
-    going = kohya_carrying.carry(one.training, one.went.updates, one.went.per_epoch)
-    pictures = kohya_carrying.sets(going, one.datasets)
+    going = carrying.carry(one.training, one.went.updates, one.went.per_epoch)
+    pictures = carrying.sets(going, one.datasets)
     had = {*going.kept, *(left.path for left in going.left)}
     for name, value in document.value.items():
         if (name,) not in had and value not in ("", False, 0, None):
             given = Given(value, (name,), document.place((name,)))
-            going.leave(given, kohya_carrying.why(str(name)))
-    return going.account(*kohya_carrying.named(one.datasets), pictures)
+            going.pass_over(given.path, given.value, carrying.why(str(name)))
+    return going.closed(*carrying.named(one.datasets), pictures)
 
 
 def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
@@ -224,3 +225,8 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     raise PortraitistError(
         "kohya_ss is not written: its config is the state of its window", "Export for sd-scripts, which it starts."
     )
+
+
+def differences(recipe: Recipe) -> Iterator[str]:
+    """None, for no recipe is written."""
+    return iter(())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.interop import document, header_reading, jsons, tomls, yamls
+from portraitist.interop import document, headers, jsons, tomls, yamls
 from portraitist.interop.document import Document
 
 READERS: dict[str, Callable[[str, str, str], Document]] = {
@@ -28,10 +28,10 @@ def opened(path: Path) -> Document:
     not of the language that its suffix says.
     """
     suffix = path.suffix.lower()
-    if suffix == header_reading.SUFFIX:
-        return header_reading.opened(path)
+    if suffix == headers.SUFFIX:
+        return headers.opened(path)
     if suffix not in READERS and suffix not in COMMANDS:
-        known = ", ".join(sorted((*READERS, *COMMANDS, header_reading.SUFFIX)))
+        known = ", ".join(sorted((*READERS, *COMMANDS, headers.SUFFIX)))
         raise PortraitistError(f"{path} is no trainer's config by its name", f"Their names end in {known}.")
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise PortraitistError(f"{path} is larger than any config", "Name a config, not the data.")

@@ -14,7 +14,7 @@ Prefer = Literal["likeness", "freedom"]
 class Candidate:
     """A cell, with its gates.
 
-    likeness  as all cells together tell it (judge/surface.py)
+    likeness  as all cells together tell it (judge/surface.py), by the measure `by`
     freedom   against the base's, 1 (judge/front.py); None where nothing of it was measured
     """
 
@@ -22,6 +22,7 @@ class Candidate:
     gates: tuple[Gate, ...]
     likeness: float = 0.0
     freedom: float | None = None
+    by: str = "likeness"
 
     @property
     def passed(self) -> bool:

@@ -18,8 +18,8 @@ from portraitist.judge.front import freedom, front
 from portraitist.judge.gates import beyond, gates
 from portraitist.judge.measures import difference, score
 from portraitist.judge.overfit import ratios
-from portraitist.judge.scorecard import BASE, Losses, Scorecard, Stage
-from portraitist.judge.surface import FIT, Fit, Surface, place
+from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score, Scorecard, Stage
+from portraitist.judge.surface import FIT, Fit, Surface, place, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Rule:
     ripe    whether a tie may go to no step before the first whose held-out loss is not surely above the lowest: that is
             where learning of what pictures share ends, and likeness is best there or later
     enough  for freedom: share of the way from the base to the likest that a cell must have come. Judged
+    by      what tells likeness: the first of these measures that every cell has on FEWEST pictures
     """
 
     fit: Fit = FIT
@@ -40,9 +41,19 @@ class Rule:
     free: float = 0.01
     ripe: bool = True
     enough: float = 0.75
+    by: tuple[str, ...] = ("portrayal", "likeness")
 
 
 RULE = Rule()
+
+FEWEST = 4
+"""Pictures of each cell on which a measure must have been taken to tell likeness."""
+
+DRIVEN = ("portrayal",)
+"""Measures that see a LoRA overdriven: the others rise with every strength, also where the truth has fallen."""
+
+GATED = ("agreement", "identity", "saturation")
+"""What gates hold to limits picture by picture: by all cells together, for few pictures alone are never evident."""
 
 GAIN = 0.01
 """Likeness that is worth the time of later checkpoints, and of more pictures."""
@@ -80,6 +91,7 @@ def choose(
     """
     candidates = weighed(base, cards, max_drop, rule)
     passing = [candidate for candidate in candidates if candidate.passed]
+    passing = [candidate for candidate in passing if borne_out(candidate, candidates)] or passing
     edge: list[Candidate] = []
     if passing:
         ripe = ripeness(losses) if rule.ripe else BASE
@@ -100,11 +112,39 @@ def choose(
 
 def weighed(base: Scorecard, cards: Sequence[Scorecard], max_drop: float, rule: Rule = RULE) -> list[Candidate]:
     """Cards as what may be chosen: gates, likeness and freedom of each, by step, strength and guidance."""
-    surface, free = Surface.of(cards, "likeness", rule.fit), freedom(base, cards, rule.fit)
-    return [
-        Candidate(card, gates(card, base, max_drop), surface.mean(place(card)), free.get(place(card)))
-        for card in sorted(cards, key=place)
+    by = deciding(cards, rule)
+    surface, free = Surface.of(cards, by, rule.fit), freedom(base, cards, rule.fit)
+    held = [gates(card, base, max_drop) for card in pooled(cards, GATED, rule.fit)]
+    found = [
+        Candidate(card, kept, surface.mean(place(card)), free.get(place(card)), by)
+        for card, kept in zip(cards, held, strict=True)
     ]
+    return sorted(found, key=lambda candidate: candidate.place)
+
+
+def deciding(cards: Sequence[Scorecard], rule: Rule = RULE) -> str:
+    """The measure that tells likeness on these cards."""
+    nothing = Score(0.0, 0.0, 0.0, 0)
+    there = [by for by in rule.by if all(card.scores.get(by, nothing).count >= FEWEST for card in cards)]
+    return there[0] if there else rule.by[-1]
+
+
+def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    """Whether a strength above that of training is worth it: by a measure that sees overdriving, and over all
+    checkpoints that were drawn at both, pictures are surely liker than at full strength. What lies beyond is not to be
+    told from the rise before it."""
+    _, strength, guidance = candidate.place
+    if strength <= WHOLE or candidate.by not in DRIVEN:
+        return strength <= WHOLE
+    level = {other.place: taken(other.card, other.by) for other in others}
+    gains: dict[tuple[str, int], list[float]] = {}
+    for (step, *rest), row in level.items():
+        if rest == [strength, guidance]:
+            plain = level.get((step, WHOLE, guidance), {})
+            for shot in row.keys() & plain.keys():
+                gains.setdefault(shot, []).append(row[shot] - plain[shot])
+    gained = score([float(np.mean(gains[shot])) for shot in sorted(gains)])
+    return gained.count > 0 and gained.low > 0
 
 
 def best(
@@ -113,18 +153,19 @@ def best(
     """The best of some, and what is near-tied with it.
 
     For freedom near-ties are many, and likeness decides among them first. Of near-ties the earliest and lowest is
-    taken that is not before the step `ripe`.
+    taken that is not before the step `ripe`, and none above full strength while there is another.
     """
     top = likest(candidates)
     if prefer == "freedom" and top.freedom is not None:
-        own = base.scores["likeness"].mean if "likeness" in base.scores else 0.0
+        own = mean(base, top.by)
         like = [c for c in candidates if c is top or c.likeness - own >= rule.enough * max(0.0, top.likeness - own)]
         freest = max(candidate.freedom or 0.0 for candidate in like)
         candidates = [candidate for candidate in like if (candidate.freedom or 0.0) >= freest - rule.free]
         top = likest(candidates)
     tied = [c for c in candidates if c is top or (top.likeness - c.likeness <= rule.near and undecided(top, c))]
     grown = [candidate for candidate in tied if candidate.card.step >= ripe] or tied
-    chosen = min(grown, key=lambda candidate: candidate.place)
+    safe = [candidate for candidate in grown if candidate.card.strength <= WHOLE] or grown
+    chosen = min(safe, key=lambda candidate: candidate.place)
     return chosen, tuple(candidate for candidate in tied if candidate is not chosen)
 
 
@@ -135,7 +176,7 @@ def likest(candidates: Sequence[Candidate]) -> Candidate:
 
 def undecided(one: Candidate, other: Candidate) -> bool:
     """Whether chance alone could separate two in likeness, picture by picture."""
-    apart = difference(one.card, other.card, "likeness")
+    apart = difference(one.card, other.card, one.by)
     return apart.count == 0 or apart.low <= 0 <= apart.high
 
 
@@ -159,7 +200,7 @@ def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop
 
     One whose loss of agreement is surely too large goes behind the others.
     """
-    surface = Surface.of(cards, "likeness")
+    surface = Surface.of(cards, deciding(cards))
 
     def lost(card: Scorecard) -> bool:
         drop = difference(base, card, "agreement")
@@ -171,9 +212,10 @@ def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop
 
 def alive(cards: Sequence[Scorecard]) -> list[Scorecard]:
     """Those that may still be the likest: not surely less like the character than the likest, by more than GAIN."""
-    surface = Surface.of(cards, "likeness")
+    by = deciding(cards)
+    surface = Surface.of(cards, by)
     top = min(cards, key=lambda card: (-surface.mean(place(card)), place(card)))
-    return [card for card in cards if difference(top, card, "likeness").low <= GAIN]
+    return [card for card in cards if difference(top, card, by).low <= GAIN]
 
 
 def plateau(cards: Sequence[Scorecard], patience: int) -> int:
@@ -187,19 +229,21 @@ def plateau(cards: Sequence[Scorecard], patience: int) -> int:
     before, after = ordered[:-patience], ordered[-patience:]
     if not patience or not before:
         return 0
-    peak = max(before, key=lambda card: (mean(card, "likeness"), -card.step))
+    by = deciding(cards)
+    peak = max(before, key=lambda card: (mean(card, by), -card.step))
+    rows = [taken(card, by) for card in after]
     gains = [
-        np.mean([row[shot] - own for row in map(taken, after) if shot in row])
-        for shot, own in taken(peak).items()
-        if any(shot in taken(card) for card in after)
+        np.mean([row[shot] - own for row in rows if shot in row])
+        for shot, own in taken(peak, by).items()
+        if any(shot in row for row in rows)
     ]
     gained = score([float(gain) for gain in gains])
     return peak.step if gained.count and gained.high < GAIN else 0
 
 
-def taken(card: Scorecard) -> dict[tuple[str, int], float]:
-    """Likeness by prompt and seed."""
-    return {(d.text, d.seed): d.scores["likeness"] for d in card.pictures if "likeness" in d.scores}
+def taken(card: Scorecard, measure: str) -> dict[tuple[str, int], float]:
+    """A measure by prompt and seed."""
+    return {(d.text, d.seed): d.scores[measure] for d in card.pictures if measure in d.scores}
 
 
 def mean(card: Scorecard, measure: str) -> float:

@@ -16,12 +16,16 @@ COPIES = 0.5
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""
 
+EXCESS = 2.0
+"""Times the limit: beyond it chance excuses nothing. Prompts lose so unevenly that on ten of them even a loss three
+times the limit is not evident (narrow data, benchmarks/chooser.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """One condition: `value` (low to high) may be at most `limit`; over is by how much of its scale it fails.
 
-    evident  it is not broken either while `low` is no more than this, however high the mean
+    evident  it is not broken either while `low` is no more than this, and the mean no more than EXCESS times the limit
     """
 
     name: str
@@ -36,7 +40,7 @@ class Gate:
     @property
     def passed(self) -> bool:
         """Whether the mean keeps to the limit, or what goes beyond it is not evident."""
-        return self.value <= self.limit or self.low <= self.evident
+        return self.value <= self.limit or (self.low <= self.evident and self.value <= EXCESS * self.limit)
 
     @property
     def certain(self) -> bool:
@@ -51,6 +55,8 @@ class Gate:
 
 def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]:
     """The conditions on one card; those whose measure could not be taken are left out.
+
+    A card that all cells together have told (`surface.pooled`) is held to them with the power of all.
 
     Agreement is held to the base's, or to what can be read of the character's own pictures where that is less: a LoRA
     that draws like them would else seem to lose what the base's plainer pictures show.

@@ -23,9 +23,14 @@ def held(run: RunFolder, judge: Training) -> set[int]:
 
 
 def chosen(run: RunFolder) -> set[int]:
-    """The step that the run's choice names, if there is one; a damaged choice is told by what needs it."""
+    """The step that the run's choice names, if there is one, and where a person overruled it, that which measures
+    chose: one may go back to it. A damaged choice is told by what needs it."""
     try:
         choice = run.chosen()
     except PortraitistError:
         return set()
-    return {choice.step} if choice else set()
+    if choice is None:
+        return set()
+    measured = choice.table.get("measured")
+    step = measured.get("step") if isinstance(measured, dict) else None
+    return {choice.step} | ({step} if isinstance(step, int) else set())

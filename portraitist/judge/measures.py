@@ -24,6 +24,7 @@ from portraitist.judge.measuring.likeness import Likeness
 from portraitist.judge.measuring.moved import Moved
 from portraitist.judge.measuring.obedience import Obedience
 from portraitist.judge.measuring.paraphrase import Paraphrase
+from portraitist.judge.measuring.portrayal import Portrayal
 from portraitist.judge.measuring.proportions import Proportions
 from portraitist.judge.measuring.saturation import Saturation
 from portraitist.judge.measuring.signature import Signature
@@ -36,8 +37,8 @@ CONFIDENCE = 0.9
 RESAMPLES = 1000
 
 TAKEN: tuple[type[Taken], ...] = (
-    Likeness, Identity, Signature, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light, Proportions, Skin,
-    Anatomy,
+    Likeness, Identity, Portrayal, Signature, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light,
+    Proportions, Skin, Anatomy,
     Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
 )  # fmt: skip
 """The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""

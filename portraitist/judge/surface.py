@@ -6,12 +6,12 @@ draw the same shots: so shots are made equal first, and what a cell's neighbours
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from portraitist.judge.scorecard import Scorecard
+from portraitist.judge.scorecard import Drawn, Scorecard
 
 Fit = Literal["smooth", "unimodal", "plain"]
 FIT: Fit = "smooth"
@@ -33,27 +33,49 @@ def place(card: Scorecard) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A measure by cell and shot (C, S), as all cells together tell it."""
+    """A measure by cell and shot (C, S), as all cells together tell it; a shot is its text and seed."""
 
     places: tuple[Place, ...]
     values: np.ndarray
+    shots: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, cards: Sequence[Scorecard], measure: str, fit: Fit = FIT) -> "Surface":
         """From the cards that have the measure, one a cell; shots that a card lacks are told from the others."""
         there = sorted((card for card in cards if measure in card.scores), key=place)
         rows = [{(d.text, d.seed): d.scores[measure] for d in card.pictures if measure in d.scores} for card in there]
-        shots = sorted({shot for row in rows for shot in row})
+        shots = tuple(sorted({shot for row in rows for shot in row}))
         table = np.array([[row.get(shot, np.nan) for shot in shots] for row in rows]).reshape(len(rows), len(shots))
         places = tuple(place(card) for card in there)
         if len(there) < 3 or len(shots) < 2:
-            return cls(places, filled(table))
+            return cls(places, filled(table), shots)
         weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](places, table)
-        return cls(places, weights @ filled(table))
+        return cls(places, weights @ filled(table), shots)
 
     def mean(self, at: Place) -> float:
         """The measure of a cell; 0 where it was not taken."""
         return float(self.values[self.places.index(at)].mean()) if at in self.places else 0.0
+
+
+def pooled(cards: Sequence[Scorecard], measures: Sequence[str], fit: Fit = FIT) -> list[Scorecard]:
+    """The cards with what all of them together tell of measures in place of their pictures' own values.
+
+    Weights sum to 1, and what a shot is compared with is the same for all cells: so a difference of these is what the
+    cells' paired differences come to when neighbours count, and its interval over shots has the power of all of them.
+    """
+    told: dict[Place, dict[tuple[str, int], dict[str, float]]] = {place(card): {} for card in cards}
+    for measure in measures:
+        surface = Surface.of(cards, measure, fit)
+        for at, row in zip(surface.places, surface.values, strict=True):
+            for shot, value in zip(surface.shots, row, strict=True):
+                told[at].setdefault(shot, {})[measure] = float(value)
+    return [replace(card, pictures=tuple(among(drawn, told[place(card)]) for drawn in card.pictures)) for card in cards]
+
+
+def among(drawn: Drawn, told: dict[tuple[str, int], dict[str, float]]) -> Drawn:
+    """A picture with other values of what it was measured by."""
+    found = told.get((drawn.text, drawn.seed), {})
+    return replace(drawn, scores={name: found.get(name, value) for name, value in drawn.scores.items()})
 
 
 def filled(table: np.ndarray) -> np.ndarray:
@@ -118,7 +140,8 @@ def unimodal(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
         counts, values = 1 / np.maximum(doubt[rows], 1e-12), means[rows]
         best = np.inf
         for mode in range(len(rows)):
-            up, down = pooled(values[: mode + 1], counts[: mode + 1]), pooled(values[mode + 1 :][::-1], counts[::-1])
+            up = ascending(values[: mode + 1], counts[: mode + 1])
+            down = ascending(values[mode + 1 :][::-1], counts[mode + 1 :][::-1])
             weights = np.zeros((len(rows), len(rows)))
             weights[: mode + 1, : mode + 1] = up
             weights[mode + 1 :, mode + 1 :] = down[::-1, ::-1]
@@ -128,7 +151,7 @@ def unimodal(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
     return found
 
 
-def pooled(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def ascending(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(N, N): the averages that make a sequence (N,) ascending, with least weighted squares."""
     blocks: list[list[int]] = []
     level = [float(v) for v in values]

@@ -18,7 +18,7 @@ def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> st
     if verdict.ties:
         top = min(verdict.ties, key=lambda candidate: (-candidate.likeness, candidate.place))
         said.append(
-            f"{str(top).capitalize()} differs by no more than chance (likeness {top.likeness:.3f} against"
+            f"{str(top).capitalize()} differs by no more than chance ({chosen.by} {top.likeness:.3f} against"
             f" {chosen.likeness:.3f}, read off all pictures together); near-ties go to the earlier step and the lower"
             " strength"
         )
@@ -28,7 +28,7 @@ def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> st
         names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
         said.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
     if (second := verdict.second) is not None:
-        said.append(f"Second is {second} with {second.likeness:.2f} in likeness against {chosen.likeness:.2f}")
+        said.append(f"Second is {second} with {second.likeness:.2f} in {chosen.by} against {chosen.likeness:.2f}")
     said += traded(verdict, prefer)
     more = [c for c in failing if c.likeness > chosen.likeness] if chosen.passed else []
     if more:
@@ -69,7 +69,7 @@ def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
     else:
         end, what = others[0], "likest"
     return [
-        f"Of the {len(verdict.front)} that nothing beats in likeness and freedom at once, {end} is the {what}"
+        f"Of the {len(verdict.front)} that nothing beats in {chosen.by} and freedom at once, {end} is the {what}"
         f" ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"
     ]
 

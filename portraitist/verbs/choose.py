@@ -171,6 +171,7 @@ def table(verdict: Verdict, prefer: str) -> dict[str, Any]:
         "guidance": chosen.card.guidance,
         "why": verdict.why,
         "prefer": prefer,
+        "decides": chosen.by,
         "passed": chosen.passed and bool(chosen.card.scores),
         "stage": chosen.card.stage,
         "grid": chosen.card.grid,

@@ -98,11 +98,12 @@ def judged(document: Document) -> Examined:
 
 def foretold(document: Document, name: str) -> dict[str, str]:
     """Memory and hours of the run, reckoned for our recipe of the same intention; nothing where that cannot be told."""
-    from portraitist import recipe, registry
-    from portraitist.forecast import memory, pace
-
     try:
-        ours = recipe.made(interop.tool(name).carried(document).tables(), document.name)
+        carried = interop.tool(name).carried(document)  # before all that a forecast needs is loaded
+        from portraitist import recipe, registry
+        from portraitist.forecast import memory, pace
+
+        ours = recipe.made(carried.tables(), document.name)
     except PortraitistError:
         return {}  # of a base that is not trained here, or with a value out of range
     base = memory.known(ours.model.family)

@@ -44,9 +44,8 @@ def export_config(
             durable.write_text(Path(folder) / name, text)
         for name in texts:
             examine(Path(folder) / name, known, emit)
-    if recipe.data.held_out:
-        says = f"{known.NAME} trains on all pictures, also on those that data.held_out keeps from training here"
-        emit(Warned(says=says, remedy="Move some of them away first, if what comes of it is to be measured by them."))
+    for words in known.differences(recipe):
+        emit(Warned(says=f"{known.NAME} does not do all that the recipe says: {words}"))
     durable.make_folder(out)
     for name, text in texts.items():
         durable.write_text(out / name, text)

@@ -19,6 +19,7 @@ from portraitist.interop import opening
 from portraitist.interop.carrying import Carried
 from portraitist.interop.document import Document
 from portraitist.interop.document import Path as Place
+from portraitist.interop.folders import seen
 from portraitist.project import Facts, Project
 from portraitist.recipe import first_complaint
 
@@ -117,10 +118,11 @@ def pictures(project: Project, document: Document, found: Carried, emit: Emit) -
     count, absent = 0, []
     with durable.lock(project.folder):
         for written, name in found.pictures:
-            source = located(document, written)
-            if source is None:
+            there = seen(written, document.folder)
+            if there is None:
                 absent.append(written)
                 continue
+            source = there.path
             own = not name or REPEATS.fullmatch(source.resolve().name)  # such a folder is a set by its own name
             if not own and any(path.is_dir() for path in source.iterdir()):
                 says = f"{source} has folders in it, and sets are one folder deep here"
@@ -133,17 +135,6 @@ def pictures(project: Project, document: Document, found: Carried, emit: Emit) -
                 count += 1
                 emit(Measured(picture=one.name, done=count, total=0))
     return count, tuple(absent)
-
-
-def located(document: Document, written: str) -> Path | None:
-    """A folder that a config names, from its own place or from here; None when it is in neither."""
-    for place in (Path(document.folder) / written, Path(written)) if written else ():
-        try:
-            if place.is_dir():
-                return place
-        except OSError:  # a name that no file can have, too long for one
-            continue
-    return None
 
 
 def sorted_paths(kept: Any) -> Iterator[tuple[Place, str]]:

@@ -57,6 +57,12 @@ def test_verbs_do_not_import_torch_before_they_are_called():
 
 HEAVY = ("torch", "diffusers", "transformers", "peft")
 
+SLOW = (
+    *HEAVY, "numpy", "PIL", "huggingface_hub", "pydantic", "importlib.metadata", "portraitist.recipe",
+    "portraitist.project", "portraitist.families", "portraitist.forecast.memory", "portraitist.interop.onetrainer",
+)  # fmt: skip
+"""What takes its time: neither help has need of it, nor the doctor of a base that is not trained here."""
+
 SPY = """
 import sys, runpy
 sys.argv = {argv!r}
@@ -70,9 +76,9 @@ sys.exit(code)
 """
 
 
-def loaded_by(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, the heavy modules a command line loaded, and its output."""
-    spy = SPY.format(argv=["portraitist", *arguments], heavy=HEAVY)
+def loaded_by(*arguments: str, heavy: tuple[str, ...] = HEAVY) -> tuple[int, str, str]:
+    """Exit code, which of these modules a command line loaded, and its output."""
+    spy = SPY.format(argv=["portraitist", *arguments], heavy=heavy)
     done = subprocess.run(
         [sys.executable, "-c", spy],
         stdin=subprocess.DEVNULL,
@@ -87,10 +93,37 @@ def loaded_by(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["trian"]], ids=" ".join)
-def test_asking_for_help_loads_no_torch(arguments):
-    code, loaded, _ = loaded_by(*arguments)
+def test_asking_for_help_loads_neither_torch_nor_what_checks_recipes(arguments):
+    code, loaded, _ = loaded_by(*arguments, heavy=SLOW)
     assert loaded == ""
     assert code == (2 if arguments == ["trian"] else 0)
+
+
+CONFIG = """
+job: extension
+config:
+  process:
+    - type: sd_trainer
+      network: {type: lora, linear: 16}
+      datasets: [{folder_path: maya}]
+      train: {steps: 100, lr: 1e-4}
+      model: {name_or_path: BASE, arch: ARCH}
+"""
+
+
+def test_the_doctor_loads_what_a_config_needs_and_no_more(tmp_path):
+    """It is to answer at once: in an editor, before a commit."""
+    told = {}
+    for arch, name in (("wan22_14b", "somebody/wan"), ("qwen_image", "Qwen/Qwen-Image")):
+        path = tmp_path / f"{arch}.yaml"
+        path.write_text(CONFIG.replace("BASE", name).replace("ARCH", arch))
+        code, loaded, output = loaded_by("doctor", str(path), heavy=SLOW)
+        assert code in (0, 1), output
+        told[arch] = loaded.split(",")
+        assert ("by our forecast" in output) == (arch == "qwen_image")
+    assert told["wan22_14b"] == [""]
+    forecast = {"pydantic", "importlib.metadata", "portraitist.recipe", "portraitist.families"}
+    assert set(told["qwen_image"]) <= forecast | {"portraitist.forecast.memory"}
 
 
 def test_a_project_is_made_filled_audited_and_planned_without_torch(tmp_path):

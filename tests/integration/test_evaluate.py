@@ -364,6 +364,7 @@ def test_noise_is_of_the_seed_and_the_prompt_alone(trained):
     assert torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(PromptSpec("renamed", "one text"), 1)))
     assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(a, 2)))
     assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(b, 1)))
+    assert torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(b, 1, "unnamed", "one text"))), "a probe's twin's"
 
 
 def test_the_global_generator_is_left_alone(trained, tmp_path):

@@ -6,30 +6,22 @@ import torch
 from portraitist import runs
 from portraitist.adapters import extract as extraction
 from portraitist.adapters import files, inject
+from portraitist.adapters.extract import Asked, Held, Part
+from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 from portraitist.sections import Adapter
 from portraitist.verbs.export import export
-from portraitist.verbs.extract import between, extract, extract_files
+from portraitist.verbs.extract import How, extract, extract_files
 from tests.learning import BASE, Painter
 from tests.projects import SETTINGS, made
 
 WHOLE = ["adapter.kind=full", "training.optimiser=adafactor"]
 
 
-@pytest.mark.parametrize("shape", [(12, 40), (40, 12), (20, 20), (10, 6, 3, 3)])
-@pytest.mark.parametrize("rank", [1, 5, 10])
-def test_what_is_left_is_the_smaller_singular_values_and_no_more(shape, rank):
-    """Eckart & Young 1936, against torch's own SVD."""
-    delta = torch.randn(shape, generator=torch.Generator().manual_seed(rank), dtype=torch.float64) * 1e-3
-    up, down, energy, left = extraction.low_rank(delta, rank)
-    values = torch.linalg.svdvals(delta.flatten(1))
-    assert energy == pytest.approx(float(values.square().sum()))
-    assert left == pytest.approx(float(values[rank:].square().sum()), rel=1e-9, abs=1e-18)
-    real = delta.flatten(1) - (up.flatten(1).double() @ down.flatten(1).double())
-    assert float(real.square().sum()) == pytest.approx(left, rel=1e-5, abs=1e-10 * energy)
-    assert up.shape == (shape[0], rank, *(1 for _ in shape[2:]))
-    assert down.shape == (rank, *shape[1:])
-    torch.testing.assert_close(up.flatten(1).norm(dim=0), down.flatten(1).norm(dim=1), msg="halves are balanced")
+def between(own, base, rank, whole=(), **asked):
+    """What was extracted of tuned parameters against a base's denoiser."""
+    part = Part(Held(own), Held(dict(base.named_parameters())), inject.layers(base), whole=frozenset(whole))
+    return extraction.extract([part], Asked(Ranks(rank), **asked))
 
 
 def test_base_plus_a_known_lora_comes_back_exactly():
@@ -45,7 +37,7 @@ def test_base_plus_a_known_lora_comes_back_exactly():
     got = between(own, base, 2)
     assert {layer.module for layer in got.layers} == set(known)
     assert got.beside == 0
-    assert got.kept > 1 - 1e-9, "what float32 rounds off the sum is all that is lost"
+    assert got.kept > 1 - 1e-8, "what float32 rounds off the sum is all that is lost"
     for module, part in files.factors(got.tensors).items():
         back = part.up.flatten(1).double() @ part.down.flatten(1).double()
         torch.testing.assert_close(back, known[module], rtol=0, atol=1e-7)
@@ -64,14 +56,67 @@ def test_what_no_lora_holds_is_counted_against_it():
     got = between(own, base, 1)
     assert got.beside == pytest.approx(8 * 0.09, rel=1e-5)
     assert got.kept == pytest.approx(0.16 / (0.16 + 0.72), rel=1e-5)
-    del own["conv_out.bias"]
-    with pytest.raises(PortraitistError, match="differ in their layers"):
+    got = between(own, base, 1, whole=["conv_in.bias"])
+    assert (got.beside, got.kept) == (0, pytest.approx(1))
+    torch.testing.assert_close(got.differences, {"conv_in.diff_b": torch.full((8,), 0.3)})
+    own["conv_in.weight"].data[1, 0, 0, 0] = float("inf")
+    with pytest.raises(PortraitistError, match=r"conv_in.weight is not finite"):
         between(own, base, 2)
+
+
+def tuned_everywhere(seed=5):
+    """The parameters of a base all of whose layers were changed."""
+    tuned, draw = Painter().load_denoiser(BASE), torch.Generator().manual_seed(seed)
+    for parameter in tuned.parameters():
+        parameter.data += 0.01 * torch.randn(parameter.shape, generator=draw)
+    return dict(tuned.named_parameters())
+
+
+def left_of(base, own, got):
+    """The energy that an adapter leaves of the change, layer by layer, by multiplying it out."""
+    before, left = dict(base.named_parameters()), {}
+    for module, part in files.factors(got.tensors).items():
+        change = (own[f"{module}.weight"] - before[f"{module}.weight"]).detach().double()
+        made = part.up.flatten(1).double() @ part.down.flatten(1).double()
+        left[module] = float((change.flatten(1) - made).square().sum())
+    return left
+
+
+@pytest.mark.parametrize("ranks", [Ranks(3), Ranks(energy=0.6), Ranks(size=0.05), Ranks(4, 2)])
+def test_the_certificate_of_each_layer_is_its_true_error(ranks, tmp_path):
+    base, own = Painter().load_denoiser(BASE), tuned_everywhere()
+    part = Part(Held(own), Held(dict(base.named_parameters())), inject.layers(base))
+    got = extraction.extract([part], Asked(ranks, dtype=torch.float16, workers=2))
+    really = left_of(base, own, got)
+    assert {layer.module: layer.left for layer in got.layers} == pytest.approx(really, rel=1e-3)
+    again = extraction.extract([part], Asked(ranks, dtype=torch.float16, workers=1))
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in got.tensors.items()), "workers are nothing"
+    if ranks.energy:
+        assert all(layer.kept > 0.6 - 1e-3 for layer in got.layers)
+        assert len({layer.rank for layer in got.layers}) > 3
+    if ranks.size:
+        files.write(tmp_path / "a.safetensors", got.tensors, {})
+        assert 0.03e6 < (tmp_path / "a.safetensors").stat().st_size < 0.05e6
+
+
+def test_a_size_is_spent_better_than_on_equal_ranks():
+    base, own = Painter().load_denoiser(BASE), tuned_everywhere()
+    own["mid_block.resnets.0.conv1.weight"].data *= 1.5
+
+    def held(got):
+        return sum(layer.energy - layer.left for layer in got.layers)
+
+    fixed = between(own, base, 2, dtype=torch.float16)
+    size = sum(tensor.nbytes for tensor in fixed.tensors.values() if tensor.ndim) + 400 * len(fixed.layers)
+    part = Part(Held(own), Held(dict(base.named_parameters())), inject.layers(base))
+    got = extraction.extract([part], Asked(Ranks(size=size / 1e6), dtype=torch.float16))
+    assert sum(t.nbytes for t in got.tensors.values()) <= sum(t.nbytes for t in fixed.tensors.values())
+    assert held(got) > 1.1 * held(fixed)
 
 
 def test_of_a_run_it_is_a_checkpoint_that_is_exported_and_of_files_the_same(tmp_path):
     done = made(tmp_path, "sdxl", WHOLE, SETTINGS.replace("alpha = 5.0\n", ""))
-    found = extract(done.project, done.run.name, rank=4)
+    found = extract(done.project, done.run.name, how=How(Ranks(4)))
     assert found.step == 2, "the chosen one"
     assert 0.1 < found.kept < 1
     new = runs.find(done.project, found.run)
@@ -94,7 +139,8 @@ def test_of_a_run_it_is_a_checkpoint_that_is_exported_and_of_files_the_same(tmp_
     tuned = done.family.load_denoiser(done.base)
     with inject.loaded(tuned, done.family, files.read(done.run.adapter(2))[0], 1.0):
         tuned.save_pretrained(folder / "unet")
-    one = extract_files(folder, done.base.folder, tmp_path / "x.safetensors", "sdxl", rank=4)
+    how = How(Ranks(4), dtype="float32", rest=False)
+    one = extract_files(folder, done.base.folder, tmp_path / "x.safetensors", "sdxl", how)
     assert one.kept == pytest.approx(found.kept)
     got = files.read(tmp_path / "x.safetensors")[0]
     assert got.keys() == handed.keys()

@@ -12,7 +12,7 @@ from PIL import Image
 from portraitist import interop, recipe
 from portraitist.errors import PortraitistError
 from portraitist.interop import aitoolkit, opening
-from portraitist.interop.aitoolkit_training import strength
+from portraitist.interop.aitoolkit.training import strength
 from portraitist.interop.diagnosis import rules
 from tests.aitoolkit import CASES, CLEAN, DEVIATIONS, GUIDE, QWEN, TEXTS, P
 from tests.foreign import GONE, as_json, as_yaml, changed, mutated, read

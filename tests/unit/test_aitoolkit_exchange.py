@@ -187,6 +187,34 @@ def test_every_setting_is_kept_or_left_with_a_reason(base):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "ours"),
+    [
+        ("train.lr", 3.0, "training.rate"),
+        ("train.optimizer_params", {"weight_decay": 50.0}, "training.weight_decay"),
+        ("train.steps", 20_000_000, "stages"),
+        ("network.dropout", 1.0, "adapter.dropout"),
+        ("network.linear", 2000, "adapter.rank"),
+        ("train.batch_size", 10_000, "training.batch"),
+        ("sample.guidance_scale", 99.0, "judging.guidance"),
+    ],
+)
+def test_what_is_out_of_range_here_is_told_and_not_passed_on(key, value, ours):
+    found = aitoolkit.carried(read(as_yaml(changed(QWEN, {P + key: value})), "/nowhere"))
+    recipe.made(found.tables(), "test")
+    assert ours not in found.recipe
+    told = [one.why for one in found.left if ".".join(map(str, one.path)).startswith(f"config.process.0.{key}")]
+    assert any("out of range" in why for why in told)
+
+
+def test_a_loss_weight_out_of_range_is_told_and_a_set_keeps_the_rest():
+    one = {"folder_path": "maya", "num_repeats": 20_000, "loss_multiplier": 1000.0}
+    found = aitoolkit.carried(read(as_yaml(changed(QWEN, {P + "datasets": [one]})), "/nowhere"))
+    recipe.made(found.tables(), "test")
+    assert [one["weight"] for one in found.recipe["data.sets"]] == [10_000]
+    assert any(one.path[-1] == "loss_multiplier" for one in found.left)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {P + "model.arch": "wan22_14b"},

@@ -57,6 +57,8 @@ def test_a_choice_is_read_in_one_way_by_all_who_ask(text, tmp_path):
     assert (keeping.chosen(run), extract.chosen(run)) == ({3}, 0), "its checkpoint is not there"
     durable.write_json(run.checkpoint(3) / "manifest.json", {})
     assert extract.chosen(run) == 3
+    durable.write_text(run.choice, "step = 3\nstrength = 0.5\nby = 'person'\n[measured]\nstep = 5\n")
+    assert keeping.chosen(run) == {3, 5}, "one may go back to what measures chose"
     durable.write_text(run.choice, text)
     for ask in (RunFolder.chosen, extract.chosen):
         with pytest.raises(PortraitistError, match="names no checkpoint and strength") as caught:

@@ -158,6 +158,8 @@ def test_onetrainers_whole_config_inside_is_judged_by_its_own_rules(tmp_path):
         ("ss_base_model_version", "qwen_image_layered", ""),
         ("modelspec.architecture", "qwen_image-edit-v2/lora", "qwen-image-edit"),
         ("modelspec.architecture", "z_image-turbo/lora", "z-image-turbo"),
+        ("modelspec.architecture", "z_image-de-turbo/lora", "z-image"),  # another base, of no few steps
+        ("ss_base_model_version", "zimage_deturbo", "z-image"),
         ("modelspec.architecture", "stable-diffusion-xl-v1-base/lora", "sdxl"),
     ],
 )

@@ -14,6 +14,7 @@ from portraitist.project import Facts
 from portraitist.recipe import Recipe
 
 NOWHERE = Path("nowhere.toml")
+PAGE = Path(__file__).parents[2] / "docs" / "choosing.md"
 FACTS = Facts(name="Z", trigger="zorblax", subject="fictional")
 PLAIN = Profile(resolution=64, guidance=3.0, sampling_steps=20)
 
@@ -30,6 +31,18 @@ def test_judging_keeps_to_the_budget_of_every_preset(name):
     """At most training's own cost on the embedded base, and 15 % of it on the big ones."""
     cost = shipped(name)
     assert cost.share <= cost.recipe.judging.budget == (1.0 if cost.recipe.model.family == "mini" else 0.15)
+
+
+def test_the_page_says_what_is_counted():
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    told = {name: values for name, *values in rows if name in recipe.presets()}
+    assert set(told) == {name for name in recipe.presets() if not name.endswith("gb")}
+    for name, values in told.items():
+        cost, pictures = shipped(name), shipped(name).design.pictures(reports=True)
+        drawn = cost.recipe.judging
+        assert values == [
+            f"{cost.uncut:.0%}", f"{cost.share:.1%}", str(pictures), str(drawn.sampling_steps), str(drawn.side)
+        ]  # fmt: skip
 
 
 def test_the_share_of_a_big_base_is_that_of_counted_operations():

@@ -227,6 +227,33 @@ is_reg = true
     assert [name for _, name in carried.pictures] == ["faces", "bodies"]
 
 
+def test_where_sets_differ_in_what_ours_have_once_the_first_counts_and_the_others_are_told(place):
+    text = "".join(
+        f"""[[datasets]]
+resolution = {side}
+batch_size = {batch}
+[[datasets.subsets]]
+image_dir = "{place}/pictures/{name}"
+caption_dropout_rate = {dropped}
+alpha_mask = {mask}
+"""
+        for name, side, batch, dropped, mask in (("faces", 1024, 2, 0.1, "true"), ("bodies", 768, 4, 0.3, "false"))
+    )
+    (place / "data.toml").write_text(text)
+    options = {
+        "dataset_config": "data.toml",
+        "train_batch_size": 8,
+        "pretrained_model_name_or_path": "sdxl.safetensors",
+    }
+    _, carried = of("sdxl_train_network", options, place)
+    first = {"data.resolution": 1024, "training.batch": 2, "data.dropout": 0.1, "data.masks": 0.0}
+    assert {key: carried.recipe[key] for key in first} == first
+    told = {(left.path[-1], left.value) for left in carried.left}
+    assert {("resolution", 768), ("batch_size", 4), ("caption_dropout_rate", 0.3), ("alpha_mask", False)} <= told
+    assert ("train_batch_size", 8) in told  # a dataset's own counts before the command's
+    assert not {left.path for left in carried.left} & set(carried.kept)
+
+
 def test_the_files_of_a_model_of_no_family_here_are_left(place):
     text = command("train_network", CLEAN | {"pretrained_model_name_or_path": "sd-v1-5.safetensors"})
     (place / "old.sh").write_text(text)

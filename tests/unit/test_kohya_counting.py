@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portraitist.interop import counting
+from portraitist.interop.kohya import counting
 from tests.doctoring import command, diagnosed, pictures
 from tests.kohya_cases import CLEAN
 

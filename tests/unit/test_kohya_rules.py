@@ -3,8 +3,8 @@
 import pytest
 
 from portraitist.errors import PortraitistError
-from portraitist.interop import settings
 from portraitist.interop.diagnosis import rules
+from portraitist.interop.kohya import settings
 from portraitist.verbs.doctor import doctor
 from tests.doctoring import command, diagnosed, pictures, said
 from tests.kohya_cases import CASES, FILES, FOLDERS, flux, sdxl

@@ -7,9 +7,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from portraitist.family import PromptSpec
 from portraitist.judge.colour import chroma, lab
+from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.agreement import Reader
 from portraitist.judge.measuring.copying import Layouts
+from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.identity import Scale, closeness
+from portraitist.judge.measuring.portrayal import Portrayal
+from portraitist.judge.measuring.references import References
 from portraitist.judge.measuring.saturation import Chroma
 from portraitist.judge.measuring.signature import Colours
 from portraitist.judge.prompts import specified
@@ -82,6 +86,41 @@ def test_saturation_is_nothing_inside_the_references_range_and_grows_outside_on_
     assert grey > 0
     assert burnt > mild > 0
     assert burnt == pytest.approx(chroma(plain((255, 0, 0))) - measure.high, abs=1e-3)
+
+
+def test_portrayal_is_the_share_of_the_way_from_the_base_to_the_known_picture_where_they_differ():
+    grey, red = plain((119, 119, 119)), plain((119, 119, 119))
+    red[:32] = (200, 40, 40)  # only the upper half is the character's
+    halfway = grey.copy()
+    halfway[:32] = between(grey[0, 0], red[0, 0])
+    portrayal = Portrayal.of(case(("waving", red), ("standing", grey)))
+    found = portrayal(asked("waving", [red, halfway, grey], [grey] * 3))
+    assert found == pytest.approx([1, 0.5, 0], abs=0.02)  # in Lab, to the nearest of 256 tones
+
+
+def test_portrayal_says_nothing_of_prompts_that_no_picture_or_too_many_stand_by():
+    red, grey = plain((200, 40, 40)), plain((119, 119, 119))
+    portrayal = Portrayal.of(case(("waving", red), *[("", red)] * 3))
+    assert np.isnan(portrayal(asked("", [red], [grey]))).all()
+    assert Portrayal.of(case(*[("waving", red)] * 3)) is None
+
+
+def case(*captioned):
+    captions, pictures = zip(*captioned, strict=True)
+    references = References((), (), pictures, captions)
+    return Case(references, asked("waving", [pictures[0]], [pictures[0]]), Plain(), {}, "zorblax", "a character")
+
+
+def asked(text, pictures, base):
+    return Pictures([Shot(PromptSpec("x", text, {}), 1)] * len(pictures), pictures, base)
+
+
+def between(one, other):
+    """The sRGB colour nearest to the middle of two in Lab, by search."""
+    middle = (lab(one[None, None])[0, 0] + lab(other[None, None])[0, 0]) / 2
+    axis = np.arange(0, 256, 3, dtype=np.uint8)
+    every = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3)
+    return every[0, np.linalg.norm(lab(every)[0] - middle, axis=-1).argmin()]
 
 
 def badge(seed, colour=None):

@@ -5,8 +5,8 @@ import pytest
 from portraitist.errors import PortraitistError
 from portraitist.interop import tool
 from portraitist.interop.diagnosis import rules
-from portraitist.interop.onetrainer_reading import settings
-from portraitist.interop.onetrainer_run import ages, buckets
+from portraitist.interop.onetrainer.reading import settings
+from portraitist.interop.onetrainer.run import ages, buckets
 from tests.trainers import GONE, changed, judged, pictured, read, said
 
 PATTERNS = "attn,img_mlp,txt_mlp"

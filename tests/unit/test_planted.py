@@ -184,3 +184,36 @@ def test_a_plateau_is_certain_or_there_is_hope():
     wide = [card(step, noisy(0.8, chance, 0.3)) for step in (50, 100, 150, 200)]
     assert choosing.plateau(wide, 3) == 0
     assert choosing.plateau([card(50, 0.7), *level[1:]], 3) == 0, "they are better"
+
+
+def test_a_strength_above_full_is_taken_on_evidence_of_portrayal_alone():
+    """Likeness that rises beyond full strength is no evidence; portrayal is, where it surely rises."""
+    shots = np.linspace(-0.1, 0.1, SHOTS)
+    levels = {0.7: 0.5, 1.0: 0.6, 1.25: 0.7}
+    liker = [card(step, at + shots, strength) for step in (100, 200) for strength, at in levels.items()]
+    assert place(liker)[1] == 1.0
+    driven = [card(one.step, 0.6, one.strength, portrayal=one.scores["likeness"].mean + shots) for one in liker]
+    assert place(driven)[1] == 1.25
+    falls = {0.7: 0.5, 1.0: 0.6, 1.25: 0.55}
+    worn = [
+        card(step, 0.6 + strength, strength, portrayal=at + shots)
+        for step in (100, 200)
+        for strength, at in falls.items()
+    ]
+    assert place(worn)[1] == 1.0
+
+
+def test_portrayal_tells_likeness_where_each_cell_has_four_pictures_of_it():
+    few, more = card(100, 0.9, portrayal=0.3), card(200, 0.5, portrayal=0.8)
+    assert place([few, more])[0] == 200
+    assert place([few, card(200, 0.5)])[0] == 100, "of one it was not taken"
+
+
+def test_a_loss_far_beyond_the_limit_is_out_however_unevenly_prompts_lose():
+    """A mean loss of 0.14 whose interval reaches below 0, beside one of 0.07."""
+    uneven = np.array([0.9, -0.62] * 8)
+    cards = [card(100, 0.9, agreement=0.8 - 0.14 + uneven - uneven.mean()), card(200, 0.5, agreement=0.73 + uneven / 2)]
+    verdict = choosing.choose(BASE, cards, (), "likeness", 0.05)
+    assert verdict.chosen.passed
+    assert verdict.chosen.card.step == 200
+    assert "step 100 at strength 1 would be liker" in verdict.why.lower()

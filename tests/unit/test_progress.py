@@ -64,3 +64,12 @@ def test_a_finding_is_told_with_its_pictures_and_its_remedy():
     finding = {"check": "soft", "severity": "warn", "says": "Two are blurred", "remedy": "Retake them.",
                "pictures": ["a.png", "b.png"]}  # fmt: skip
     assert show.finding_lines(finding) == ["warns: Two are blurred (a.png, b.png) [soft]", "    Retake them."]
+
+
+def test_a_person_can_be_asked_before_there_is_a_bar(monkeypatch, capsys):
+    """What stands on the line of a question must not wait for the end of the line: bars begin when there is one."""
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    with Progress() as shown:
+        assert not shown.display.live.is_started
+        shown(events.Started(verb="train", total=4))
+        assert shown.display.live.is_started

@@ -5,7 +5,7 @@ import pytest
 
 from portraitist.judge import measures, surface
 from portraitist.judge.scorecard import Drawn, Scorecard
-from portraitist.judge.surface import Surface, filled, place, pooled
+from portraitist.judge.surface import Surface, ascending, filled, place
 
 STEPS, STRENGTHS, SHOTS = (50, 100, 150, 200, 250, 300), (0.7, 0.85, 1.0), 16
 
@@ -75,8 +75,8 @@ def test_a_shot_that_is_lacking_is_told_from_the_others():
 
 
 def test_pools_of_adjacent_violators_are_means():
-    assert pooled(np.array([1.0, 3.0, 2.0]), np.ones(3)) @ [1, 3, 2] == pytest.approx([1, 2.5, 2.5])
-    assert pooled(np.array([3.0, 0.0]), np.array([1.0, 2.0])) @ [3, 0] == pytest.approx([1, 1])
+    assert ascending(np.array([1.0, 3.0, 2.0]), np.ones(3)) @ [1, 3, 2] == pytest.approx([1, 2.5, 2.5])
+    assert ascending(np.array([3.0, 0.0]), np.array([1.0, 2.0])) @ [3, 0] == pytest.approx([1, 1])
 
 
 def test_unimodal_levels_a_dip_before_the_peak():

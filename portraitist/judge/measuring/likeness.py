@@ -1,4 +1,4 @@
-"""Likeness: what decides; a learned and an unlearned measure that count alike."""
+"""Likeness: what decides; a learned and two unlearned measures that count alike."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,29 +7,33 @@ import numpy as np
 
 from portraitist.judge.measuring.definition import Case, Measure, Pictures
 from portraitist.judge.measuring.identity import Identity
+from portraitist.judge.measuring.portrayal import Portrayal
 from portraitist.judge.measuring.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Identity and signature of one character."""
+    """Identity, portrayal and signature of one character."""
 
     about: ClassVar[Measure] = Measure(
         "likeness",
         "Likeness",
-        "Mean of identity and signature; identity alone where the character has no colours of its own. It decides.",
+        "Mean of identity, of signature where the character has colours of its own, and of portrayal where the prompt "
+        "is the caption of a known picture. It decides.",
         (0, 1),
         "high",
-        "Identity is learned and soon content, signature is fooled by blobs: what both miss, it misses too.",
+        "Identity is learned and soon content, portrayal is coarse, signature is fooled by blobs: what all miss, it "
+        "misses too.",
         "Ours.",
     )
-    parts: tuple[Identity | Signature, ...]
+    parts: tuple[Identity | Portrayal | Signature, ...]
 
     @classmethod
     def of(cls, case: Case) -> "Likeness":
-        """Of what can be taken of the two."""
-        return cls(tuple(part for part in (case.taken(Identity), case.taken(Signature)) if part is not None))
+        """Of what can be taken of the three."""
+        parts = (case.taken(Identity), case.taken(Portrayal), case.taken(Signature))
+        return cls(tuple(part for part in parts if part is not None))
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,), usually in [0, 1]."""
-        return np.asarray(np.mean([drawn.value(part) for part in self.parts], axis=0))
+        return np.asarray(np.nanmean([drawn.value(part) for part in self.parts], axis=0))

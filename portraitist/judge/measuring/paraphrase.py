@@ -40,9 +40,8 @@ class Paraphrase:
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,) from 0; nan for pictures of another purpose, without their first wording, and where seeds are single."""
         likeness = drawn.value(self.likeness)
-        first = {
-            (s.noise, s.seed): value for s, value in zip(drawn.shots, likeness, strict=True) if s.purpose == "named"
-        }
+        known = [(shot, float(got)) for shot, got in zip(drawn.shots, likeness, strict=True) if np.isfinite(got)]
+        first = {(shot.noise, shot.seed): got for shot, got in known if shot.purpose == "named"}
         chance = list(between_seeds(first))
         scale = max(float(np.mean(chance)), LEAST) if chance else np.nan
         found = np.full(len(likeness), np.nan)

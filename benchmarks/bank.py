@@ -1,0 +1,218 @@
+"""The bank of runs: trainings held to the truth, from which every claim about judging and choosing is read.
+
+python -m benchmarks.bank make --keep FOLDER [--group choice] [--part 0/2]
+python -m benchmarks.bank measure --keep FOLDER [--group choice]
+
+`make` trains each run that FOLDER lacks and draws its checkpoints: what judging draws, and pictures of other prompts
+and seeds that the truth is taken on and no judge sees. `measure` has the product's own panel measure what was drawn
+and writes benchmarks/runs/NAME.json: scores picture by picture, losses, the truth. What is there, made by the same
+base, recipe and code of the measures, is not done again.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
+from portraitist import demo, durable, families, recipe, runs
+from portraitist.adapters import files, inject
+from portraitist.events import Stepped, ignore
+from portraitist.judge.render import Sampler
+from portraitist.judge.scorecard import BASE, WHOLE, Scorecard
+from portraitist.judge.sitting import Sitting
+from portraitist.mini import probe, truth
+from portraitist.mini.characters import unseen
+from portraitist.mini.corpus import to_pixels
+from portraitist.mini.evaluate import WEIGHTS, drawn, encoder, sampler, to_bytes
+from portraitist.mini.scenes import NOBODY
+from portraitist.project import Facts, Project
+from portraitist.recipe import Recipe
+from portraitist.sight import dual
+from portraitist.stopping import never
+from portraitist.verbs import evaluate
+from portraitist.verbs.add import add
+from portraitist.verbs.audit import audit
+from portraitist.verbs.encode import encode
+from portraitist.verbs.train import train
+
+RESULTS = Path(__file__).parent / "runs"
+SEEDS = 1
+"""Pictures of each of the truth's prompts."""
+
+
+def opened(setup: Setup, folder: Path) -> tuple[Project, Recipe]:
+    """A set-up's project, made when it is not there, and its recipe."""
+    facts = Facts(name="held-out", trigger=TRIGGER, subject="fictional", noun=NOBODY, brief=demo.BRIEF)
+    if not (folder / "project" / "manifest.jsonl").is_file():
+        durable.remove(folder)
+        illustrate(setup, folder / "pictures")
+        add(Project.create(folder / "project", facts), [folder / "pictures"])
+    project = Project.open(folder / "project")
+    changes = [*setup.changes, f"training.seed={setup.seed}", "model.threads=1", "judging.budget=0"]
+    chosen = recipe.load(project.recipe, changes)
+    if not project.manifest.is_file():
+        audit(project, chosen)
+    return project, chosen
+
+
+def make(setup: Setup, folder: Path) -> None:
+    """Train, and draw all that judging could, and the truth's pictures."""
+    began = time.process_time()
+    project, chosen = opened(setup, folder)
+    encode(project, chosen)
+    paces: list[float] = []
+    result = train(project, chosen, emit=lambda e: paces.append(e.seconds) if isinstance(e, Stepped) else None)
+    run = runs.find(project, result.run)
+    trained = time.process_time() - began
+    truths = list(held_to_truth(setup, chosen, run))
+    sitting = seated(project, chosen, run)
+    for step in (BASE, *run.steps()):
+        for strength in strengths(setup, step):
+            for stage in ("grid", "probe") if strength in (0.0, WHOLE) else ("grid",):
+                sitting.take(step)
+                sitting.draw(step, strength, stage)
+    facts = {"recipe": chosen.digest(), "seconds": {"training": round(trained, 1)}, "truths": truths}
+    durable.write_json(folder / "truth.json", facts)  # last: a run without it is made again
+
+
+def strengths(setup: Setup, step: int) -> tuple[float, ...]:
+    """Strengths that a checkpoint is drawn at."""
+    if step == BASE:
+        return (0.0,)
+    return STRENGTHS if setup.whole else (WHOLE,)
+
+
+def seated(project: Project, chosen: Recipe, run: runs.RunFolder) -> Sitting:
+    """The product's own panel before a run."""
+    return evaluate.seated(project, chosen, run, ignore, never)
+
+
+def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder) -> Iterator[dict[str, Any]]:
+    """The truth of every checkpoint at every strength, by name, and at strength 1 without it."""
+    folder = families.resolve(chosen.model).folder
+    by, encoding = sampler(folder, precision=chosen.model.precision), encoder(folder)
+    eyes, reader = dual.load(WEIGHTS / "eyes"), probe.load(WEIGHTS / "probe")
+    asked = truth.prompts(unseen(setup.who), TRIGGER)
+    scale = truth.scale(asked, encoding)
+    named, unnamed = ([p.text.replace(TRIGGER, word) for p in asked] for word in (TRIGGER, NOBODY))
+    for step in (BASE, *run.steps()):
+        tensors = files.read(run.adapter(step))[0] if step else {}
+        for strength in strengths(setup, step):
+            with merged(by, tensors, strength):
+                shown = [drawn(by, encoding, named, seed, "truth") for seed in range(SEEDS)]
+                other = drawn(by, encoding, unnamed, 0, "truth") if strength in (0.0, WHOLE) else None
+            told = dataclasses.asdict(truth.verdict(asked, shown, scale, eyes, reader))
+            told["each"] = [
+                [round(scale(truth.distance(p, pixels)), 4), round(right(p, read), 4)]
+                for seed in shown
+                for p, pixels, read in zip(asked, to_bytes(seed), reader.read(seed), strict=True)
+            ]
+            if other is not None:
+                apart = [truth.distance(p, pixels) for p, pixels in zip(asked, to_bytes(other), strict=True)]
+                told["unnamed"] = round(scale(float(np.mean(apart))), 4)
+            yield {"step": step, "strength": strength, **told}
+
+
+def right(asked: truth.Prompt, read: Mapping[str, str]) -> float:
+    """The share of what a prompt asks that the probe has read in its picture."""
+    wanted = {kind: value for kind, value in asked.scene.attributes().items() if kind in truth.READ}
+    return float(np.mean([read[kind] == value for kind, value in wanted.items()]))
+
+
+@contextmanager
+def merged(by: Sampler, tensors: Mapping[str, Tensor], strength: float) -> Iterator[None]:
+    """Within: the sampler's weights with a LoRA's part in them, which draws faster than beside them."""
+    own = dict(by.denoiser.named_parameters())
+    before = {}
+    for module, part in inject.factors(tensors).items():
+        weight = own[f"{module}.weight"]
+        before[module] = weight.data
+        weight.data = weight.data + strength * part.alpha / part.rank * (part.up @ part.down)
+    try:
+        yield
+    finally:
+        for module, weight_before in before.items():
+            own[f"{module}.weight"].data = weight_before
+
+
+def measured(setup: Setup, folder: Path) -> dict[str, Any]:
+    """What a made run comes to, as the product's own measures have it, beside the truth."""
+    project, chosen = opened(setup, folder)
+    run = runs.find(project, "")
+    told = durable.read_json(folder / "truth.json")
+    durable.remove(run.scorecards)
+    sitting, began = seated(project, chosen, run), time.process_time()
+    cells = [(step, strength) for step in (BASE, *run.steps()) for strength in strengths(setup, step)]
+    cards = [sitting.judge(*cell, "grid") for cell in cells]
+    cards += [sitting.judge(*cell, "probe") for cell in cells if cell[1] in (0.0, WHOLE)]
+    return {
+        "setup": dataclasses.asdict(setup),
+        "grid": sitting.grid.digest,
+        "truths": told["truths"],
+        "drawings": drawings(setup),
+        "seconds": told["seconds"] | {"measuring": round(time.process_time() - began, 1)},
+        "cards": [compact(card) for card in cards],
+        "losses": [dataclasses.asdict(losses) for losses in sitting.losses.values()],
+        "training": [[event.step, event.loss] for event in run.log.events() if isinstance(event, Stepped)],
+    }
+
+
+def drawings(setup: Setup) -> float:
+    """What the probe reads right in true drawings of the character, of what the truth's prompts ask."""
+    asked, reader = truth.prompts(unseen(setup.who), TRIGGER), probe.load(WEIGHTS / "probe")
+    found = [
+        right(prompt, read)
+        for prompt in asked
+        for read in reader.read(to_pixels([drawing.pixels for drawing in prompt.drawings]))
+    ]
+    return round(float(np.mean(found)), 4)
+
+
+def compact(card: Scorecard) -> dict[str, Any]:
+    """A card's cell, and by measure the values of its pictures to four places; None where one has none."""
+    names = sorted({name for one in card.pictures for name in one.scores})
+    return {
+        "cell": [card.step, card.strength, card.guidance, card.stage],
+        "values": {
+            n: [round(v, 4) if (v := d.scores.get(n)) is not None else None for d in card.pictures] for n in names
+        },
+    }
+
+
+def wanted(options: argparse.Namespace) -> list[Setup]:
+    """The set-ups that a call is about: a group's, or this part of them."""
+    part, parts = map(int, options.part.split("/"))
+    return [setup for name in options.group for setup in GROUPS[name]()][part::parts]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make runs, or measure those that are made; each once."""
+    parser = argparse.ArgumentParser(prog="benchmarks.bank", description=__doc__)
+    parser.add_argument("what", choices=["make", "measure"])
+    parser.add_argument("--keep", type=Path, required=True, help="folder that runs and pictures stay in")
+    parser.add_argument("--group", nargs="+", default=list(GROUPS), choices=list(GROUPS))
+    parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
+    options = parser.parse_args(arguments)
+    for setup in wanted(options):
+        folder, began = options.keep / setup.name, time.monotonic()
+        if options.what == "make" and not (folder / "truth.json").is_file():
+            make(setup, folder)
+        elif options.what == "measure" and (folder / "truth.json").is_file():
+            durable.write_text(RESULTS / f"{setup.name}.json", json.dumps(measured(setup, folder)) + "\n")
+        else:
+            continue
+        sys.stdout.write(f"{setup.name} {time.monotonic() - began:.0f} s\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

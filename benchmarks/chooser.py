@@ -1,0 +1,136 @@
+"""Is the chosen checkpoint the right one? The choice, and what else people go by, held to the truth of every cell.
+
+python -m benchmarks.chooser
+
+Reads the group `choice` of the bank (benchmarks/bank.py); draws and trains nothing. Regret is (best - chosen) / (best
+- worst), of the true likeness among the cells that keep to the gate of agreement, by the truth's own reading. A choice
+that surely does not keep to it has nothing of what was asked for and counts as the worst: 1.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.record import MAX_DROP, Cell, Record, interval, read
+from portraitist.judge.measures import score
+
+WHOLE = 1.0
+
+
+def keeps(run: Record, cell: Cell) -> bool:
+    """Whether a cell keeps to the gate by the truth: agreement read by the probe, against the base's or, where that is
+    less, against what is read of true drawings of the character; a loss counts where it is evident, as in `choose`."""
+    own, base = (np.array([right for _, right in run.truths[one]["each"]]) for one in (cell, (0, 0.0)))
+    less = max(0.0, float(base.mean()) - float(run.told["drawings"]))
+    lost = score(list(base - own - less))
+    return lost.mean <= MAX_DROP or lost.low <= 0
+
+
+def regret(run: Record, cell: Cell, *, gated: bool = True) -> float:
+    """Of a choice; without the gate of likeness alone."""
+    allowed = [one for one in run.cells if keeps(run, one)] if gated else run.cells
+    if not allowed:
+        return float("nan")
+    if cell not in allowed:
+        return 1.0
+    true = {one: float(run.truths[one]["truth"]) for one in run.cells}
+    best, worst = max(true[one] for one in allowed), min(true.values())
+    return (best - true[cell]) / (best - worst)
+
+
+def nearest(run: Record, step: float) -> int:
+    """The checkpoint nearest to a step."""
+    return min(run.steps, key=lambda one: (abs(one - step), one))
+
+
+def held_out(run: Record) -> int:
+    """The checkpoint of the lowest held-out loss."""
+    found = {one.step: np.mean(one.held_each) for one in run.losses if one.step and one.held_each}
+    return min(found, key=lambda step: (found[step], step))
+
+
+def trained(run: Record) -> int:
+    """The checkpoint of the lowest training loss, on the samples that losses are taken on."""
+    found = {one.step: np.mean(one.train_each) for one in run.losses if one.step}
+    return min(found, key=lambda step: (found[step], step))
+
+
+def later(run: Record, epochs: int) -> int:
+    """So many epochs after the lowest held-out loss."""
+    setup = run.told["setup"]
+    return nearest(run, held_out(run) + epochs * setup["pictures"] / 8)
+
+
+def knee(run: Record) -> int:
+    """The knee of the loss smoothed by 0.999, as the guides watch it: farthest below the line from start to end."""
+    steps, losses = (np.array(column, float) for column in zip(*run.told["training"], strict=True))
+    smooth, found = losses[0], []
+    for loss in losses:
+        smooth = 0.999 * smooth + 0.001 * loss
+        found.append(smooth)
+    line = found[0] + (np.array(found[-1]) - found[0]) * (steps - steps[0]) / (steps[-1] - steps[0])
+    return nearest(run, float(steps[int(np.argmax(line - np.array(found)))]))
+
+
+def ours(run: Record, **how: object) -> Cell:
+    """What `choose` takes."""
+    card = run.verdict(**how).chosen.card  # type: ignore[arg-type]
+    return card.step, card.strength
+
+
+RULES: Mapping[str, Callable[[Record], Cell]] = {
+    "choose": ours,
+    "choose, strength 1.0": lambda run: ours(run, only=(WHOLE,)),
+    "last checkpoint": lambda run: (run.steps[-1], WHOLE),
+    "lowest held-out loss": lambda run: (held_out(run), WHOLE),
+    "lowest training loss": lambda run: (trained(run), WHOLE),
+    "held-out loss, 2 epochs later": lambda run: (later(run, 2), WHOLE),
+    "held-out loss, 4 epochs later": lambda run: (later(run, 4), WHOLE),
+    "knee of the smoothed loss": lambda run: (knee(run), WHOLE),
+    "6 of 10 epochs": lambda run: (nearest(run, 0.6 * run.steps[-1]), WHOLE),
+}
+
+
+def figures(runs: Sequence[Record], *, gated: bool) -> dict[str, dict[str, object]]:
+    """By rule: mean regret with its interval over characters, its 90th percentile, how much better `choose` is."""
+    groups = [run.who for run in runs]
+    values = {name: [regret(run, rule(run), gated=gated) for run in runs] for name, rule in RULES.items()}
+    values["random"] = [float(np.mean([regret(run, cell, gated=gated) for cell in run.cells])) for run in runs]
+    told: dict[str, dict[str, object]] = {}
+    for name, found in values.items():
+        better = [theirs - own for theirs, own in zip(found, values["choose"], strict=True)]
+        told[name] = {
+            "mean": rounded(interval(found, groups)),
+            "90th": round(float(np.quantile(found, 0.9)), 3),
+            "outside the gate": sum(value == 1.0 for value in found) if gated else 0,
+            "choose is better by": rounded(interval(better, groups)),
+        }
+    return told
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    """To three places."""
+    return [round(value, 3) for value in values]
+
+
+def main() -> None:
+    """Write the figures, as JSON: each run in a line, then the rules."""
+    runs = list(read("choice"))
+    for run in runs:
+        cell, best = ours(run), max(run.cells, key=lambda one: run.truths[one]["truth"])
+        line = {
+            "run": run.name,
+            "chosen": [*cell, run.truths[cell]["truth"]],
+            "best": [*best, run.truths[best]["truth"]],
+            "regret": round(regret(run, cell), 3),
+            "kept": f"{sum(keeps(run, one) for one in run.cells)} of {len(run.cells)}",
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+    for gated in (True, False):
+        sys.stdout.write(json.dumps({"gated": gated, "rules": figures(runs, gated=gated)}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
