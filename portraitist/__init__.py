@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 VERBS = (
     "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "export", "report",
     "extract", "inspect", "convert", "recover", "doctor", "import_config", "export_config", "consent", "verify",
-    "repair", "sheet", "generate",
+    "repair", "sheet", "generate", "merge", "resize", "rescale", "bake", "diff",
 )  # fmt: skip
 """Each is a function of its own file in `portraitist.verbs`; `portraitist.run.run` does those of a project in order."""
 

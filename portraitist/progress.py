@@ -45,6 +45,9 @@ DOES = {
     "report": "writing the report",
     "recover": "making the recovery adapter",
     "extract": "extracting",
+    "merge": "merging",
+    "resize": "resizing",
+    "bake": "baking",
 }
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from portraitist import replies
-from portraitist.cli import dataset, files, foreign, making, rights, training
+from portraitist.cli import dataset, files, foreign, making, rights, training, workshop
 from portraitist.cli.words import Work, app
 from portraitist.errors import Interrupted, PortraitistError
 
-__all__ = ["app", "dataset", "files", "foreign", "main", "making", "obey", "rights", "training"]
+__all__ = ["app", "dataset", "files", "foreign", "main", "making", "obey", "rights", "training", "workshop"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
