@@ -98,13 +98,13 @@ def folder(run: RunFolder) -> Path:
 
 
 def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Place]:
-    """The cells that are worth a vote, at most MOST: the measured choice, what was second to it, its near-ties and the
-    rest of the front; before there is a choice those most like the character."""
+    """The cells that are worth a vote, at most MOST: the measured choice, what people chose over it, the second, its
+    near-ties, the rest of the front, and what was not told from it; before there is a choice the likest."""
     judged = {place(card): card for card in cards if card.step != BASE}
     if choice:
         measured = choice.get("measured", choice)
-        listed = [measured, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
-        listed += [*choice.get("unsure", []), choice]
+        listed = [measured, choice, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
+        listed += choice.get("unsure", [])
         found = [told(entry) for entry in listed if "step" in entry]
     else:
         found = sorted(judged, key=lambda c: (-likeness(judged[c]), c))

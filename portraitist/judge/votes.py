@@ -154,8 +154,9 @@ class Votes:
             return (
                 f"{self.counted(chosen, measured)}: {span(found)} to what measures alone would choose, and that decides"
             )
-        found, other = max(known, key=lambda pair: pair[0].share)
-        if found.high < 0.5:
+        open_still = [(found, c) for found, c in known if found.high >= 0.5]
+        found, other = max(open_still or known, key=lambda pair: pair[0].share)
+        if not open_still:
             return f"{self.counted(measured, other)}: people prefer it to all that was compared with it"
         return f"{self.counted(other, measured)}; {span(found)}: that is not certain and decides nothing"
 

@@ -99,8 +99,12 @@ def test_the_candidates_are_what_the_choice_could_not_tell_apart(made):
     choice = {"step": 300, "strength": 0.7, "runner_up": {"step": 200, "strength": 1.0}}
     assert ballots.candidates(choice, cards) == [(300, 0.7, 0.0), (200, 1.0, 0.0)]
     moved = choice | {"measured": {"step": 250, "strength": 1.0}, "ties": [{"step": 999, "strength": 1.0}]}
-    assert ballots.candidates(moved, cards) == [(250, 1.0, 0.0), (200, 1.0, 0.0), (300, 0.7, 0.0)], "999 is not judged"
+    assert ballots.candidates(moved, cards) == [(250, 1.0, 0.0), (300, 0.7, 0.0), (200, 1.0, 0.0)], "999 is not judged"
     assert len(ballots.candidates({}, cards)) == 3
+    many = [scorecard.Scorecard(step, 1.0, "grid", {}, "g", "e") for step in range(100, 700, 100)]
+    last = [{"step": step, "strength": 1.0} for step in (200, 300, 400, 500)]
+    voted = {"step": 600, "strength": 1.0, "measured": {"step": 100, "strength": 1.0}, "ties": last}
+    assert (600, 1.0, 0.0) in ballots.candidates(voted, many), "what votes chose can still be voted on"
 
 
 def test_the_terminal_hides_who_drew_what_and_goes_on_where_it_was_left(made):
