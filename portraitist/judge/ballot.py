@@ -6,6 +6,7 @@ later can be held against it.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -189,7 +190,7 @@ def write(run: RunFolder, ballot: Ballot) -> None:
 def read(run: RunFolder, digest: str) -> Ballot | None:
     """A kept ballot by its name; None when this run has none of it. Raises PortraitistError when it was changed."""
     path = folder(run) / f"{digest}.json"
-    if not digest.isalnum() or not path.is_file():
+    if not re.fullmatch("[0-9a-f]{16}", digest) or not path.is_file():
         return None
     values = durable.read_json(path)
     try:

@@ -77,7 +77,7 @@ def append(run: RunFolder, ratings: Sequence[Rating]) -> None:
     """Add ratings: all of them, or none when the disk refuses."""
     made = [json.dumps({"format": scorecard.FORMAT, **asdict(one)}, ensure_ascii=False) + "\n" for one in ratings]
     if made:
-        durable.append_bytes(path(run), "".join(made).encode("utf-8"))
+        durable.append_bytes(path(run), durable.encoded("".join(made), path(run)))
 
 
 def read(run: RunFolder) -> list[Rating]:

@@ -230,7 +230,7 @@ def append(run: RunFolder, found: Sequence[Vote | Seen]) -> None:
         for one in found
     ]
     if made:
-        durable.append_bytes(path(run), "".join(line + "\n" for line in made).encode("utf-8"))
+        durable.append_bytes(path(run), durable.encoded("".join(line + "\n" for line in made), path(run)))
 
 
 def read(run: RunFolder) -> Votes:
@@ -250,7 +250,7 @@ def read(run: RunFolder) -> Votes:
                 sight = Seen(**{**values, "cell": forms.cell(values["cell"])})
                 seen[sight.key] = sight
         rated = forms.read(run)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PortraitistError(
             f"Votes or ratings of run {run.name} are damaged: {error}",
             f"Mend or delete the line in {path(run)} or {forms.path(run)}.",

@@ -199,6 +199,10 @@ def test_there_must_be_two_to_compare(made):
     durable.write_text(run.choice, "step = 300\nstrength = 0.7\n")
     with pytest.raises(PortraitistError, match="only step 300 at strength"):
         vote(made, ask=Person())
+    for damaged in ("ties = 3", "measured = 3", "front = [{step = 200}]"):
+        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{damaged}\n")
+        with pytest.raises(PortraitistError, match="is damaged"):
+            vote(made, ask=Person())
     durable.remove(run.choice)
     durable.remove(run.scorecards)
     with pytest.raises(PortraitistError, match="nothing has been judged"):

@@ -148,6 +148,7 @@ def test_a_choice_whose_checkpoint_is_gone_is_not_kept_to(made):
         ((300, 3.0, 0.0), "so", "cannot be chosen"),
         ((300, float("nan"), 0.0), "so", "cannot be chosen"),
         ((300, 1.0, float("inf")), "so", "cannot be chosen"),
+        ((300, 1.0, 0.0), "so\udcff", "is no character of UTF-8"),
     ],
 )
 def test_a_person_is_refused_what_is_not_there(made, place, why, says):

@@ -181,6 +181,8 @@ def test_what_people_say_comes_back_from_the_disk_and_the_latest_counts(tmp_path
     assert found.seen == (again,)
     assert found.sights(LATE) == {"skin": (0, 1)}
     assert found.ratings == (rating(LATE, 2),)
-    durable.append_line(votes.path(run), '{"format": 1, "kind": "vote", "a": [1]}')
-    with pytest.raises(PortraitistError, match="damaged"):
-        votes.read(run)
+    sound = votes.path(run).read_text()
+    for line in ('{"format": 1, "kind": "vote", "a": [1]}', "5"):
+        durable.write_text(votes.path(run), f"{sound}{line}\n")
+        with pytest.raises(PortraitistError, match="damaged"):
+            votes.read(run)
