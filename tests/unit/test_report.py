@@ -293,7 +293,20 @@ def test_where_it_goes(tmp_path):
     assert os.listdir(run.path / "tensorboard")
 
 
-@pytest.mark.parametrize("text", ["step = 3", "step = 'x'\nstrength = 1", "not toml"])
+WHOLE = "step = 50\nstrength = 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step = 3",
+        "step = 'x'\nstrength = 1",
+        "not toml",
+        f"{WHOLE}runner_up = 'none'",
+        f"{WHOLE}[runner_up]\nstep = 'x'",
+        f"{WHOLE}ties = ['it']",
+    ],
+)
 def test_a_damaged_choice_is_a_problem_with_a_remedy(tmp_path, text):
     project = reported.project(tmp_path / "zorblax", count=3, held=0)
     run = reported.trained(project, steps=60)
