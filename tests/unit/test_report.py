@@ -120,6 +120,7 @@ def test_the_machine_readable_report_holds_the_figures(whole):
     assert (figures["checkpoint"], figures["strength"]) == (values["checkpoint"], values["strength"])
     assert values["stage"] == "report"
     assert values["scores"]["identity"]["low"] <= values["scores"]["identity"]["chosen"]
+    assert values["scores"]["held_out"]["base"] == 1, "as the page has it"
 
 
 def test_every_card_is_a_row_of_the_table_and_of_the_facts(whole):

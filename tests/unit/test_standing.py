@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from portraitist.judge import dossier, evidence, measures, scorecard, standing, tradeoff
+from portraitist.judge import dossier, evidence, measures, page, scorecard, standing, tradeoff
 from portraitist.judge.dossier import cell
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.verbs.choose import choose
@@ -71,8 +71,8 @@ def test_the_front_is_the_choices_own_and_its_strokes_are_of_what_decides(found)
     plot = tradeoff.plot(found)
     front = places(found.choice.table, "front")
     assert front
-    page = Page(f"<html><body>{plot.chart}</body></html>")
-    kinds = [attributes["class"] for attributes in page.all("circle")]
+    told = Page(f"<html><body>{plot.chart}</body></html>")
+    kinds = [attributes["class"] for attributes in told.all("circle")]
     assert sum(kind in ("spot front", "spot chosen") for kind in kinds) == len(front | {found.cell})
     candidates = {candidate.place: candidate for candidate in standing.chosen_from(found)}
     spot = tradeoff.spot(found, candidates[found.cell], ahead=True)
@@ -88,7 +88,9 @@ def test_what_decided_is_among_the_key_numbers_though_fresh_pictures_cannot_tell
     assert "on the pictures that chose" not in by_name["Portrayal"].against
     fresh = [card for card in found.cards if card.step in (0, found.cell[0])]
     fresh = [replace(card, stage="report", scores={"likeness": card.scores["likeness"]}) for card in fresh]
-    by_name = {tile.name: tile for tile in evidence.tiles(replace(found, cards=[*found.cards, *fresh]))}
+    drawn = replace(found, cards=[*found.cards, *fresh])
+    by_name = {tile.name: tile for tile in evidence.tiles(drawn)}
+    assert page.summary(drawn)["scores"]["portrayal"]["chosen"] == pytest.approx(0.6)
     assert set(by_name) == {"Likeness", "Portrayal"}
     assert by_name["Portrayal"].value == "0.60"
     assert by_name["Portrayal"].against.endswith("better than the base, on the pictures that chose")
