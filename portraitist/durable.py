@@ -110,7 +110,17 @@ def room(path: Path) -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` durably, newlines as given."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, encoded(text, path))
+
+
+def encoded(text: str, path: Path) -> bytes:
+    """Text in UTF-8. Raises PortraitistError for what is no character, such as a stray byte of a command line."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PortraitistError(
+            f"Cannot write {path}: {text[error.start]!a} is no character of UTF-8", "Write that word anew."
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -120,11 +130,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line in a single write, so that a reader never sees two lines torn into each other."""
+    data = encoded(line + "\n", path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, (line + "\n").encode("utf-8"))
+            os.write(handle, data)
         finally:
             os.close(handle)
     except OSError as error:

@@ -196,7 +196,8 @@ def closed(project: Project, story: Story, count: int) -> RoundsResult:
     best, page = story.best, project.folder / PAGE
     told = [archive.of_run(project, r.name, r.why, r.settings, r.verdict, kept=r.kept) for r in story.rounds]
     durable.write_text(page, archive.page(told, project.facts.name))
-    ended = story.ended or f"{count} rounds are done; portraitist run --rounds {count + 1} goes on"
+    done = len(story.rounds)
+    ended = story.ended or f"{done} of {max(count, done)} rounds are done; --rounds {done + 1} goes on"
     lora = sorted(project.exports.glob(f"*{best.name}/*.safetensors"))
     return RoundsResult(
         run=best.name,
@@ -219,14 +220,15 @@ def read(project: Project, recipe: Recipe) -> Story:
     values = durable.read_json(path)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise PortraitistError(f"{path} is damaged or of another version", "Move it away to begin anew.")
-    if values["start"] != start or (values["pictures"] and values["pictures"] != listing(project)):
-        return Story(start)
-    coming = values["next"]
-    plan = (
-        Plan(coming["settings"], coming["why"], tuple(Expected(**one) for one in coming["expects"])) if coming else None
-    )
-    done = tuple(Round(**one) for one in values["rounds"])
-    return Story(start, values["pictures"], done, plan, values["ended"], tuple(values["todo"]))
+    try:
+        if values["start"] != start or (values["pictures"] and values["pictures"] != listing(project)):
+            return Story(start)
+        plan, done = values["next"], tuple(Round(**one) for one in values["rounds"])
+        if plan:
+            plan = Plan(plan["settings"], plan["why"], tuple(Expected(**one) for one in plan["expects"]))
+        return Story(start, values["pictures"], done, plan, values["ended"], tuple(values["todo"]))
+    except (KeyError, TypeError) as error:
+        raise PortraitistError(f"{path} is damaged: {error}", "Move it away to begin anew.") from error
 
 
 def write(project: Project, story: Story) -> None:

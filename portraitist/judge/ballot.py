@@ -6,6 +6,7 @@ later can be held against it.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -98,13 +99,13 @@ def folder(run: RunFolder) -> Path:
 
 
 def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Place]:
-    """The cells that are worth a vote, at most MOST: the measured choice, what was second to it, its near-ties and the
-    rest of the front; before there is a choice those most like the character."""
+    """The cells that are worth a vote, at most MOST: the measured choice, what people chose over it, the second, its
+    near-ties, the rest of the front, and what was not told from it; before there is a choice the likest."""
     judged = {place(card): card for card in cards if card.step != BASE}
     if choice:
         measured = choice.get("measured", choice)
-        listed = [measured, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
-        listed += [*choice.get("unsure", []), choice]
+        listed = [measured, choice, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
+        listed += choice.get("unsure", [])
         found = [told(entry) for entry in listed if "step" in entry]
     else:
         found = sorted(judged, key=lambda c: (-likeness(judged[c]), c))
@@ -189,7 +190,7 @@ def write(run: RunFolder, ballot: Ballot) -> None:
 def read(run: RunFolder, digest: str) -> Ballot | None:
     """A kept ballot by its name; None when this run has none of it. Raises PortraitistError when it was changed."""
     path = folder(run) / f"{digest}.json"
-    if not digest.isalnum() or not path.is_file():
+    if not re.fullmatch("[0-9a-f]{16}", digest) or not path.is_file():
         return None
     values = durable.read_json(path)
     try:

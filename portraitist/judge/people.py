@@ -24,6 +24,8 @@ def swayed(verdict: Verdict, votes: Votes) -> Verdict:
 
     What they said stands first in the reason where it decided, else last.
     """
+    if not verdict.chosen.passed and votes.comparisons:
+        return replace(verdict, why=f"{verdict.why} What people said decides nothing where nothing passes every gate.")
     allowed = {candidate.place: candidate for candidate in eligible(verdict)}
     measured = verdict.chosen.place
     said = votes.words(measured, list(allowed))
@@ -32,9 +34,15 @@ def swayed(verdict: Verdict, votes: Votes) -> Verdict:
     chosen = votes.moved(measured, list(allowed))
     if chosen == measured:
         return replace(verdict, why=f"{verdict.why} {said}.")
-    ties = tuple(one for one in verdict.ties if one.place != chosen)
     why = f"{said}. By measures alone: {verdict.why}"
-    return replace(verdict, chosen=allowed[chosen], second=verdict.chosen, ties=ties, why=why)
+    return moved(verdict, allowed[chosen], why)
+
+
+def moved(verdict: Verdict, chosen: Candidate, why: str) -> Verdict:
+    """The verdict with another cell chosen: the one before is second to it, and none is tied with itself."""
+    ties, unsure = (tuple(one for one in some if one.place != chosen.place) for some in (verdict.ties, verdict.unsure))
+    second = verdict.chosen if chosen.place != verdict.chosen.place else verdict.second
+    return replace(verdict, chosen=chosen, second=second, ties=ties, unsure=unsure, why=why)
 
 
 def overruled(verdict: Verdict, cards: Sequence[Scorecard], at: Place, why: str, max_drop: float) -> Verdict:
@@ -50,8 +58,7 @@ def overruled(verdict: Verdict, cards: Sequence[Scorecard], at: Place, why: str,
     theirs = known[at]
     said = f"A person chose {theirs}: {why.rstrip('.')}"
     words = f"{said}. It has not been judged. By measures" if not theirs.card.scores else f"{said}. By measures"
-    second = verdict.chosen if at != verdict.chosen.place else verdict.second
-    return replace(verdict, chosen=theirs, second=second, why=f"{words}: {verdict.why}")
+    return moved(verdict, theirs, f"{words}: {verdict.why}")
 
 
 def table(votes: Votes, measured: Verdict, chosen: Candidate, cards: Sequence[Scorecard]) -> dict[str, Any]:

@@ -43,10 +43,12 @@ class Rating:
         """What there is one valid rating of."""
         return self.by, self.cell, self.path
 
-    @property
-    def mean(self) -> float:
-        """Of the scores."""
-        return sum(self.scores.values()) / len(self.scores)
+    def over(self, other: "Rating") -> float | None:
+        """Whether it is higher than another by the same rater: 1, 0, or 0.5 for equal, by the mean of the scores that
+        both have; None where they answer no same question."""
+        both = [name for name in self.scores if name in other.scores]
+        ours, theirs = (sum(one.scores[name] for name in both) for one in (self, other))
+        return (0.5 if ours == theirs else float(ours > theirs)) if both else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def append(run: RunFolder, ratings: Sequence[Rating]) -> None:
     """Add ratings: all of them, or none when the disk refuses."""
     made = [json.dumps({"format": scorecard.FORMAT, **asdict(one)}, ensure_ascii=False) + "\n" for one in ratings]
     if made:
-        durable.append_bytes(path(run), "".join(made).encode("utf-8"))
+        durable.append_bytes(path(run), durable.encoded("".join(made), path(run)))
 
 
 def read(run: RunFolder) -> list[Rating]:
@@ -105,6 +107,6 @@ def comparisons(ratings: Iterable[Rating]) -> Iterator[Comparison]:
             together.setdefault((rating.by, rating.text, rating.seed), []).append(rating)
     for (_, text, seed), these in together.items():
         for one, other in combinations(these, 2):
-            share = 0.5 if one.mean == other.mean else float(one.mean > other.mean)
-            if one.cell != other.cell:
+            share = one.over(other)
+            if share is not None and one.cell != other.cell:
                 yield Comparison(one.cell, other.cell, text, seed, share, 2 / len(these), blind=False)

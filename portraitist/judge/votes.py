@@ -154,8 +154,9 @@ class Votes:
             return (
                 f"{self.counted(chosen, measured)}: {span(found)} to what measures alone would choose, and that decides"
             )
-        found, other = max(known, key=lambda pair: pair[0].share)
-        if found.high < 0.5:
+        open_still = [(found, c) for found, c in known if found.high >= 0.5]
+        found, other = max(open_still or known, key=lambda pair: pair[0].share)
+        if not open_still:
             return f"{self.counted(measured, other)}: people prefer it to all that was compared with it"
         return f"{self.counted(other, measured)}; {span(found)}: that is not certain and decides nothing"
 
@@ -229,7 +230,7 @@ def append(run: RunFolder, found: Sequence[Vote | Seen]) -> None:
         for one in found
     ]
     if made:
-        durable.append_bytes(path(run), "".join(line + "\n" for line in made).encode("utf-8"))
+        durable.append_bytes(path(run), durable.encoded("".join(line + "\n" for line in made), path(run)))
 
 
 def read(run: RunFolder) -> Votes:
@@ -249,7 +250,7 @@ def read(run: RunFolder) -> Votes:
                 sight = Seen(**{**values, "cell": forms.cell(values["cell"])})
                 seen[sight.key] = sight
         rated = forms.read(run)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise PortraitistError(
             f"Votes or ratings of run {run.name} are damaged: {error}",
             f"Mend or delete the line in {path(run)} or {forms.path(run)}.",

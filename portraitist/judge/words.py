@@ -6,7 +6,7 @@ from portraitist.judge.candidates import Candidate, Prefer, Verdict
 from portraitist.judge.gates import beyond
 from portraitist.judge.measures import score
 from portraitist.judge.overfit import ratios
-from portraitist.judge.scorecard import BASE, Losses, Score
+from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score
 
 NAMED = 4
 """Most cells that a sentence names; choice.toml has them all."""
@@ -17,13 +17,17 @@ def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> st
     chosen, said = verdict.chosen, [reached(verdict.chosen, verdict)]
     if verdict.ties:
         top = min(verdict.ties, key=lambda candidate: (-candidate.likeness, candidate.place))
+        why = "near-ties go to the earlier step and the lower strength"
+        if any(tie.card.step < chosen.card.step and tie.card.strength <= WHOLE for tie in verdict.ties):
+            why += ", but not before the loss on held-out pictures has come near its lowest"
         said.append(
             f"{str(top).capitalize()} differs by no more than chance ({chosen.by} {top.likeness:.3f} against"
-            f" {chosen.likeness:.3f}, read off all pictures together); near-ties go to the earlier step and the lower"
-            " strength"
+            f" {chosen.likeness:.3f}, read off all pictures together); {why}"
         )
     if others := [candidate for candidate in verdict.unsure if candidate not in verdict.ties]:
-        said.append(f"Nor can these pictures tell it from {listed(others)}, which by all pictures together are less")
+        less = all(candidate.likeness <= chosen.likeness for candidate in others)
+        which = "less" if less else "some more, some less" if len(others) > 1 else "more"
+        said.append(f"Nor can these pictures tell it from {listed(others)}; by all pictures together they are {which}")
     if chosen.passed and not all(gate.certain for gate in chosen.gates):
         names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
         said.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
@@ -61,13 +65,16 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
 def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
     """What the front would give for the other preference, if it is another cell."""
     chosen = verdict.chosen
-    others = [c for c in verdict.front if c.place != chosen.place and c.freedom is not None]
-    if chosen.freedom is None or not others:
+    if chosen.freedom is None or not verdict.front:
         return []
     if prefer == "likeness":
-        end, what = max(others, key=lambda c: c.freedom or 0.0), "freest"
+        end, what = max(verdict.front, key=lambda c: c.freedom or 0.0), "freest"
+        more = (end.freedom or 0.0) > chosen.freedom
     else:
-        end, what = others[0], "likest"
+        end, what = verdict.front[0], "likest"
+        more = end.likeness > chosen.likeness
+    if not more:
+        return []
     return [
         f"Of the {len(verdict.front)} that nothing beats in {chosen.by} and freedom at once, {end} is the {what}"
         f" ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"

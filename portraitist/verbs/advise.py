@@ -1,5 +1,6 @@
 """Advise: what ails a run by what was measured of it, and what to change next; written to `advice.json`."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -147,9 +148,11 @@ def applied(project: Project, run: RunFolder, recipe: Recipe, advice: Sequence[A
     edited, kept = tables.rewritten(text, in_file(tables.parse(text, str(project.recipe)), there, chosen.settings))
     made(tables.parse(edited, str(project.recipe)), str(project.recipe))  # refused before it is written
     before = run.path / BEFORE
-    durable.write_text(before, text)
-    durable.write_text(project.recipe, edited)
-    back = f"cp {before} {project.recipe}"
+    there_already = all(changes.value(values, change.key) == change.after for change in chosen.recipe)
+    if not (there_already and before.is_file()):  # else what it wrote itself would be kept as the file before
+        durable.write_text(before, text)
+        durable.write_text(project.recipe, edited)
+    back = f"cp {shlex.quote(str(before))} {shlex.quote(str(project.recipe))}"
     return {"applied": chosen.settings, "back": back if kept else f"{back} (with its comments)"}
 
 

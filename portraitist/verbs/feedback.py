@@ -102,7 +102,7 @@ def parsed(text: str, file: Path) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PortraitistError(f"{file} is no JSON: {error}", "Save it again, or as CSV.") from error
 
 
@@ -205,14 +205,19 @@ def from_csv(text: str, file: Path) -> Iterator[Row]:
                 continue
             if not names:
                 names = cells
+                if twice := sorted({name for name in names if name.strip() and names.count(name) > 1}):
+                    raise PortraitistError(f"{file} has two columns {twice[0]!r}", "Leave one.")
             elif len(cells) != len(names):
                 raise PortraitistError(
                     f"{file}, line {reader.line_num}: {len(cells)} values for {len(names)} columns",
                     "A value that holds a comma stands in quotes.",
                 )
             else:
-                row = dict(zip(names, (cell.replace(",", ".") if decimal(cell, mark) else cell for cell in cells),
-                               strict=True))  # fmt: skip
+                row = {
+                    name: cell.replace(",", ".") if decimal(cell, mark) else cell
+                    for name, cell in zip(names, cells, strict=True)
+                    if name.strip() or cell.strip()  # spreadsheets save empty columns as well
+                }
                 yield f"line {reader.line_num}", columns(row, file)
     except csv.Error as error:
         raise PortraitistError(f"{file}, line {reader.line_num}: {error}", "Save it as CSV again.") from error

@@ -56,6 +56,12 @@ def test_every_command_in_the_documents_exists(path):
         assert plain in {*recipe.keys(), "section.key"}, key
 
 
+def test_no_document_is_half_merged():
+    marked = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    found = [path.name for path in (*DOCUMENTS, ROOT / "CHANGELOG.md") if marked.search(path.read_text())]
+    assert not found, found
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_between_documents_leads_somewhere(path):
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text())

@@ -114,7 +114,18 @@ def test_an_early_end_with_the_presets_own_settings_goes_on_from_there():
 
 def test_an_adapter_that_starts_from_a_file_is_trained_longer_without_a_parent():
     """parent and adapter.start exclude each other."""
-    assert advised("underfit", Seen(recipe=made('adapter.start="a.safetensors"'))).settings == {"stages.0.steps": 450}
+    own = made('adapter.start="a.safetensors"')
+    found = advised("underfit", Seen(recipe=own))
+    assert found.settings == {"stages.0.steps": 450, "stages.0.name": "main-longer"}
+    assert runs.name_for(changes.changed(own, found.settings), "mini") != runs.name_for(own, "mini")
+
+
+def test_a_run_that_went_on_from_another_is_not_told_that_its_steps_are_few():
+    """Its parent's come before them: 150 more after 300 are no want of the preset's 300."""
+    fork = changes.changed(made(), advised("underfit", Seen(recipe=made())).settings)
+    found = cures.advise([ailing("underfit")], Seen(recipe=fork), "b-run")[0]
+    assert found.causes == ("too few steps for these pictures",)
+    assert found.settings == {"parent": "b-run", "stages.0.steps": 75}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +190,12 @@ def test_a_stop_at_the_first_step_is_not_blamed_on_the_rate():
     assert later.settings == {
         "training.rate": pytest.approx(1e-3), "training.max_gradient": 1.0, "model.precision": "bfloat16",
     }  # fmt: skip
+
+
+def test_the_presets_rate_is_not_given_to_another_optimiser():
+    """What is far for AdamW says nothing of Adafactor."""
+    own = made("training.optimiser=adafactor", "training.rate=0.03")
+    assert advised("diverged", Seen(recipe=own)).settings["training.rate"] == pytest.approx(0.01)
 
 
 def test_prodigy_which_finds_its_rate_is_given_up_rather_than_slowed():
@@ -276,6 +293,8 @@ def test_advice_is_written_applied_and_taken_back(project):
     copy, of = done.back.split()[1:3]
     assert of == str(project.recipe)
     assert reported.Path(copy).read_text() == before
+    assert advise(project, apply=True).applied == {"training.rate": 3e-3}
+    assert reported.Path(copy).read_text() == before, "asked twice, what was there before is still kept"
     told = done.told()
     assert "change training.rate: 3e-05 -> 0.003" in told
     assert f"to go back: cp {copy} {of}" in told

@@ -242,6 +242,16 @@ def test_a_face_that_drifts_from_seed_to_seed_or_in_one_framing():
     assert "in full body pictures" in found[0].says
 
 
+def test_framings_are_told_however_a_prompt_begins():
+    texts = ("zorblax, full body, dancing", "drawing of zorblax, full-body", "portrait of zorblax", "zorblax, close-up")
+    shown = [
+        Drawn("p", text, seed, "", {"identity": 0.5 if "full" in text else 0.9}) for text in texts for seed in range(3)
+    ]
+    found = drawing.framings(shown)
+    assert set(found) == {"full body", "close-up"}
+    assert found["full body"].mean == pytest.approx(0.4)
+
+
 def test_spikes_are_seen_and_named():
     found = symptoms(None, run(), WELL, record(jumps=(120, 180, 181, 240)))
     assert [(one.name, one.certain) for one in found] == [("spikes", True)]

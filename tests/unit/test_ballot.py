@@ -99,8 +99,12 @@ def test_the_candidates_are_what_the_choice_could_not_tell_apart(made):
     choice = {"step": 300, "strength": 0.7, "runner_up": {"step": 200, "strength": 1.0}}
     assert ballots.candidates(choice, cards) == [(300, 0.7, 0.0), (200, 1.0, 0.0)]
     moved = choice | {"measured": {"step": 250, "strength": 1.0}, "ties": [{"step": 999, "strength": 1.0}]}
-    assert ballots.candidates(moved, cards) == [(250, 1.0, 0.0), (200, 1.0, 0.0), (300, 0.7, 0.0)], "999 is not judged"
+    assert ballots.candidates(moved, cards) == [(250, 1.0, 0.0), (300, 0.7, 0.0), (200, 1.0, 0.0)], "999 is not judged"
     assert len(ballots.candidates({}, cards)) == 3
+    many = [scorecard.Scorecard(step, 1.0, "grid", {}, "g", "e") for step in range(100, 700, 100)]
+    last = [{"step": step, "strength": 1.0} for step in (200, 300, 400, 500)]
+    voted = {"step": 600, "strength": 1.0, "measured": {"step": 100, "strength": 1.0}, "ties": last}
+    assert (600, 1.0, 0.0) in ballots.candidates(voted, many), "what votes chose can still be voted on"
 
 
 def test_the_terminal_hides_who_drew_what_and_goes_on_where_it_was_left(made):
@@ -196,6 +200,10 @@ def test_there_must_be_two_to_compare(made):
     durable.write_text(run.choice, "step = 300\nstrength = 0.7\n")
     with pytest.raises(PortraitistError, match="only step 300 at strength"):
         vote(made, ask=Person())
+    for damaged in ("ties = 3", "measured = 3", "front = [{step = 200}]"):
+        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{damaged}\n")
+        with pytest.raises(PortraitistError, match="is damaged"):
+            vote(made, ask=Person())
     durable.remove(run.choice)
     durable.remove(run.scorecards)
     with pytest.raises(PortraitistError, match="nothing has been judged"):

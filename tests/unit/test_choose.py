@@ -139,6 +139,35 @@ def test_near_ties_go_to_the_earlier_step_and_the_lower_strength():
     assert "near-ties go to the earlier step" in verdict.why
 
 
+def test_the_chosen_is_not_said_to_be_less_free_than_what_is_less_free():
+    """A near-tie that is taken for being earlier may be the freest of all itself."""
+    early, late = card(150, identity=0.605, wobble=0.1, agreement=0.9), card(200, identity=0.61, agreement=0.8)
+    verdict = chosen(early, late)
+    assert (verdict.chosen.place, len(verdict.front)) == ((150, 1.0, 0.0), 2)
+    assert "is the freest" not in verdict.why
+    verdict = chosen(card(150, identity=0.5, agreement=0.9), late)
+    assert verdict.chosen.place == (200, 1.0, 0.0)
+    assert "step 150 at strength 1 is the freest" in verdict.why
+
+
+def test_what_could_be_liker_is_not_said_to_be_less():
+    free, like = card(100, identity=0.5, agreement=0.9), card(200, identity=0.55, agreement=0.8, wobble=1.0)
+    verdict = chosen(free, like, prefer="freedom")
+    assert (verdict.chosen.place, len(verdict.unsure)) == ((100, 1.0, 0.0), 1)
+    assert "tell it from step 200 at strength 1; by all pictures together they are more" in verdict.why
+
+
+def test_a_near_tie_that_is_earlier_and_not_taken_has_its_reason():
+    def losses(step, value):
+        return Losses(step, [0.5], [value], [value], (), [value, value + 0.01, value - 0.01], "y")
+
+    tied = card(100, identity=0.605, wobble=0.1), card(200, identity=0.61)
+    assert chosen(*tied).chosen.place == (100, 1.0, 0.0)
+    verdict = chosen(*tied, losses=[losses(0, 0.6), losses(100, 0.5), losses(200, 0.4)])
+    assert verdict.chosen.place == (200, 1.0, 0.0)
+    assert "but not before the loss on held-out pictures has come near its lowest" in verdict.why
+
+
 def test_a_small_difference_that_is_certain_is_no_tie():
     assert chosen(card(100, identity=0.57), card(200, identity=0.6)).chosen.place == (200, 1.0, 0.0)
 

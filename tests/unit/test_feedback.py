@@ -77,7 +77,7 @@ def test_a_form_of_pictures_names_them_as_it_can(made):
 
 
 def test_spreadsheets_may_put_semicolons_and_decimal_commas(made):
-    take(made, "step;strength;realism;rater\n200;0,85;4,5;Bo\n")
+    take(made, "step;strength;realism;rater;;\n200;0,85;4,5;Bo;;\n")
     assert (kept(made)[0].cell, kept(made)[0].scores) == ((200, 0.85, 0.0), {"realism": 4.5})
 
 
@@ -106,6 +106,8 @@ HEAD = "step,strength,realism,rater\n200,1,4,Bo\n"
         ("step,strength,realism,rater,time\n200,1,4,Bo,noon\n", "'noon' is no time"),
         ("step,strength,realism,rater\n", "holds no ratings"),
         ("", "holds no ratings"),
+        ("step,strength,realism,realism,rater\n200,1,3,9,Bo\n", "two columns 'realism'"),
+        (HEAD.replace("rater", "") + "200,1,4,Bo\n", "a column ''"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_by_its_line_and_nothing_is_taken(made, text, says):
@@ -122,6 +124,9 @@ def test_what_is_wrong_is_told_by_its_line_and_nothing_is_taken(made, text, says
         ('[{"realism": true, "step": 200, "strength": 1}]', "True"),
         ('[{"realism": 1e999, "step": 200, "strength": 1}]', "inf"),
         ('{"kind": "portraitist votes"}', "names run ''"),
+        ('{"kind": "portraitist votes", "format": 1, "run": "r", "ballot": "' + 5000 * "a" + '"}', "never made"),
+        ("[" * 99999, "is no JSON"),
+        ('[{"realism": 1, "step": 200, "strength": 1, "rater": "\\ud800"}]', "no character of UTF-8"),
     ],
 )
 def test_json_that_is_no_form_is_refused(made, text, says):

@@ -73,6 +73,7 @@ def test_certain_votes_decide_among_what_measures_cannot_tell_apart(made):
     assert found.why.startswith("Of 12 blind pairs with step 100 at strength 1, 10 went to step 200 at strength 1")
     told = table(made)
     assert (told["measured"]["step"], told["runner_up"]["step"], told["by"]) == (100, 100, "votes")
+    assert found.unsure == len(told.get("unsure", ())) == 0, "it is not unsure of itself"
     assert told["people"]["over_measured"][0]["share"] == pytest.approx(0.8077)
     assert told["people"]["agreement"]["likeness"]["count"] == 12
 
@@ -94,7 +95,9 @@ def test_nor_do_votes_choose_where_nothing_passes(made):
         judged(run_of(made), cell, 0.6, agreement)
     assert (choose(made).step, choose(made).passed) == (100, False)
     cast(made, LATE, EARLY, 12, 0)
-    assert choose(made).step == 100
+    found = choose(made)
+    assert found.step == 100
+    assert found.why.endswith("What people said decides nothing where nothing passes every gate.")
 
 
 def test_what_a_person_saw_is_counted_and_marked_as_theirs(made):
@@ -145,6 +148,7 @@ def test_a_choice_whose_checkpoint_is_gone_is_not_kept_to(made):
         ((300, 3.0, 0.0), "so", "cannot be chosen"),
         ((300, float("nan"), 0.0), "so", "cannot be chosen"),
         ((300, 1.0, float("inf")), "so", "cannot be chosen"),
+        ((300, 1.0, 0.0), "so\udcff", "is no character of UTF-8"),
     ],
 )
 def test_a_person_is_refused_what_is_not_there(made, place, why, says):

@@ -29,9 +29,10 @@ def card(likeness=0.6, grid="g", stage="grid", wobble=1.0, **means):
     return Scorecard(300, 1.0, stage, measures.scores([d.scores for d in pictures]), grid, "e", pictures)
 
 
-def judged(*cards, passed=True, **seen):
-    """What is known of a run, and its choice."""
-    return Seen(cards=cards, **seen), Choice(300, 1.0, "so", {"passed": passed})
+def judged(*cards, broken=(), **seen):
+    """What is known of a run, and its choice, which is out at these gates."""
+    gates = {name: {"passed": name not in broken} for name in ("agreement", "copying")}
+    return Seen(cards=cards, **seen), Choice(300, 1.0, "so", {"passed": not broken, "gate": gates})
 
 
 def advice(settings=None, dataset=(), says="It ails", expects=("likeness", "up")):
@@ -49,8 +50,9 @@ def advice(settings=None, dataset=(), says="It ails", expects=("likeness", "up")
         (judged(card(0.6, wobble=-1)), judged(card(0.61)), False, "nothing gained"),
         (judged(card(0.62, wobble=-9.0)), judged(card(0.6)), False, "it may be worse"),
         (judged(card(0.4)), judged(card(0.6)), False, "it may be worse"),
-        (judged(card(0.7), passed=False), judged(card(0.6)), False, "no longer keeps to every gate"),
-        (judged(card(0.7), passed=False), judged(card(0.6), passed=False), True, "likeness"),
+        (judged(card(0.7), broken=["copying"]), judged(card(0.6)), False, "no longer keeps to the limit of copying"),
+        (judged(card(0.7), broken=["copying"]), judged(card(0.6), broken=["copying"]), True, "likeness"),
+        (judged(card(0.7), broken=["copying"]), judged(card(0.6), broken=["agreement"]), False, "limit of copying"),
         (judged(card(0.7, grid="h")), judged(card(0.6)), False, "do not compare"),
         (judged(), judged(card(0.6)), False, "not judged"),
         (judged(card(0.7, stage="screen")), judged(card(0.6)), True, "likeness"),
@@ -162,6 +164,12 @@ def test_what_is_done_is_told_without_running_anything(project):
     assert "ended    nothing measured calls for a change" in show.told(found)
 
 
+def test_a_story_that_stops_short_tells_how_to_go_on(project):
+    found = rounds.follow(project, OWN, rounds.read(project, OWN), "one", [advice({"training.rate": 1e-3})])
+    rounds.write(project, rounds.follow(project, OWN, found, "two", [advice({"adapter.rank": 8})]))
+    assert rounds.rounds(project, OWN, 1).ended == "2 of 2 rounds are done; --rounds 3 goes on"
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_no_rounds_at_all_are_refused(project, count):
     with pytest.raises(PortraitistError, match="at least one"):
@@ -171,4 +179,10 @@ def test_no_rounds_at_all_are_refused(project, count):
 def test_a_damaged_story_is_refused_with_a_remedy(project):
     durable.write_json(project.folder / "rounds.json", {"format": 2})
     with pytest.raises(PortraitistError, match=r"rounds\.json is damaged or of another version"):
+        rounds.read(project, OWN)
+    rounds.write(project, Story(rounds.fingerprint(OWN.digest()), next=Plan({})))
+    values = durable.read_json(project.folder / "rounds.json")
+    del values["rounds"]
+    durable.write_json(project.folder / "rounds.json", values)
+    with pytest.raises(PortraitistError, match=r"rounds\.json is damaged: 'rounds'"):
         rounds.read(project, OWN)

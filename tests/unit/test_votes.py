@@ -116,6 +116,10 @@ def test_votes_that_are_certain_move_the_choice_and_others_do_not():
     assert "prefer it to all" in sure.words(LATE, [EARLY, LATE])
     assert sure.words(LAST, [LAST]) == ""
 
+    some = Votes(many(LATE, EARLY, 40, 20) + many(LATE, LAST, 1, 0))
+    assert "prefer it to all" not in some.words(LATE, [EARLY, LATE, LAST]), "one vote on the other is not certain"
+    assert "not certain" in some.words(LATE, [EARLY, LATE, LAST])
+
 
 def test_equal_is_half_for_each():
     assert Votes(many(LATE, EARLY, 0, 0, equal=12)).preference(LATE, EARLY).share == pytest.approx(0.5)
@@ -141,6 +145,10 @@ def test_ratings_count_by_what_one_rater_put_higher():
     strict = (rating(LATE, 2, by="strict"), rating(EARLY, 5, by="mild"))
     assert not list(comparisons(strict)), "two raters' scales do not compare"
     assert not list(comparisons((rating(LATE, 2), rating(EARLY, 5, text="other")))), "nor do two prompts"
+    other = Rating(EARLY, "e", "t", 1, {"prompt": 90.0}, "Bo", "2026-01-14")
+    assert not list(comparisons((rating(LATE, 2), other))), "nor do two questions"
+    both = Rating(EARLY, "e", "t", 1, {"prompt": 90.0, "realism": 1.0}, "Bo", "2026-01-14")
+    assert [one.share for one in comparisons((rating(LATE, 2), both))] == [1.0], "by what both were asked"
     three = list(comparisons((rating(LATE, 3), rating(EARLY, 2), rating(LAST, 1))))
     assert sum(one.weight for one in three) == pytest.approx(2), "three ratings say two things"
     found = Votes(ratings=rated)
@@ -173,6 +181,8 @@ def test_what_people_say_comes_back_from_the_disk_and_the_latest_counts(tmp_path
     assert found.seen == (again,)
     assert found.sights(LATE) == {"skin": (0, 1)}
     assert found.ratings == (rating(LATE, 2),)
-    durable.append_line(votes.path(run), '{"format": 1, "kind": "vote", "a": [1]}')
-    with pytest.raises(PortraitistError, match="damaged"):
-        votes.read(run)
+    sound = votes.path(run).read_text()
+    for line in ('{"format": 1, "kind": "vote", "a": [1]}', "5"):
+        durable.write_text(votes.path(run), f"{sound}{line}\n")
+        with pytest.raises(PortraitistError, match="damaged"):
+            votes.read(run)

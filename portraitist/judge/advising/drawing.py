@@ -11,6 +11,7 @@ import numpy as np
 from portraitist.judge.advising.evidence import AUDIT, CARDS, NONE, Fact, Seen, Symptom
 from portraitist.judge.advising.learning import REACHED, gate
 from portraitist.judge.measures import interval
+from portraitist.judge.measuring.references import BACK, framing
 from portraitist.judge.scorecard import Drawn, Score
 
 LEAKS = 0.3
@@ -41,6 +42,9 @@ PLASTIC = 2.0
 
 FEWEST = 3
 """Pictures of a framing below which it is not compared."""
+
+CALLED = {"mid": "half body", "full": "full body", BACK: "back view"}
+"""Framings as people call them, where that is another word."""
 
 
 def leak(seen: Seen) -> Symptom | None:
@@ -130,10 +134,10 @@ def drift(seen: Seen) -> Symptom | None:
     if groups >= FEWEST and wobble > WAVERS:
         facts.append(Fact.plain("identity", wobble, WAVERS, f"spread over seeds of {groups} prompts", CARDS))
         words.append(f"its identity varies by {wobble:.2f} from seed to seed")
-    for framing, behind in sorted(framings(pair[0].pictures).items()):
+    for name, behind in sorted(framings(pair[0].pictures).items()):
         if behind.mean > APART and behind.low > 0:
-            facts.append(Fact.of_score("identity", behind, APART, f"others less {framing}", CARDS))
-            words.append(f"in {framing} pictures it is less itself by {behind.mean:.2f}")
+            facts.append(Fact.of_score("identity", behind, APART, f"others less {name}", CARDS))
+            words.append(f"in {name} pictures it is less itself by {behind.mean:.2f}")
     if not words:
         return None
     sure = any(fact.low > APART for fact in facts if fact.limit == APART)
@@ -151,17 +155,17 @@ def over_seeds(pictures: Sequence[Drawn]) -> tuple[float, int]:
 
 
 def framings(pictures: Sequence[Drawn]) -> dict[str, Score]:
-    """By framing, as prompts begin ("close-up of ..."), the identity of all other framings less its own."""
+    """By framing, as prompts tell it, the identity of all other framings less its own."""
     by_framing = defaultdict(list)
     for drawn in pictures:
-        framing, of, _ = drawn.text.partition(" of ")
-        if of and "identity" in drawn.scores:
-            by_framing[framing].append(drawn.scores["identity"])
-    enough = {framing: values for framing, values in by_framing.items() if len(values) >= FEWEST}
+        told = framing(drawn.text)
+        if told and "identity" in drawn.scores:
+            by_framing[CALLED.get(told, told)].append(drawn.scores["identity"])
+    enough = {name: values for name, values in by_framing.items() if len(values) >= FEWEST}
     found = {}
-    for framing, values in enough.items() if len(enough) > 1 else ():
-        others = np.concatenate([other for name, other in enough.items() if name != framing])
+    for name, values in enough.items() if len(enough) > 1 else ():
+        others = np.concatenate([other for another, other in enough.items() if another != name])
         apart = others.mean() - np.asarray(values)  # the others' mean is over more pictures: its own chance is left out
         low, high = interval(apart)
-        found[framing] = Score(float(apart.mean()), low, high, len(values))
+        found[name] = Score(float(apart.mean()), low, high, len(values))
     return found

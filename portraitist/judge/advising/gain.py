@@ -54,8 +54,8 @@ def held(new: tuple[Seen, Choice], best: tuple[Seen, Choice], expects: Sequence[
     if not found.count:
         return Gain(found, False, "they share no pictures of the same prompt and seed")
     says = f"likeness {found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
-    if best[1].table.get("passed", True) and not new[1].table.get("passed", True):
-        return Gain(found, False, f"{says}, and it no longer keeps to every gate")
+    if broken := broke(new[1], best[1]):
+        return Gain(found, False, f"{says}, and it no longer keeps to the limit of {', '.join(broken)}")
     if found.low < -WORSE:
         return Gain(found, False, f"{says}: it may be worse")
     moved = [moves(new[0], best[0], one) for one in expects if one.measure != "likeness"]
@@ -64,6 +64,12 @@ def held(new: tuple[Seen, Choice], best: tuple[Seen, Choice], expects: Sequence[
     if any(moved):
         return Gain(found, True, f"{says}, and what was advised has moved")
     return Gain(found, False, f"{says}: nothing gained")
+
+
+def broke(new: Choice, best: Choice) -> list[str]:
+    """Gates that the best keeps to and the new choice does not."""
+    held, now = (choice.table.get("gate", {}) for choice in (best, new))
+    return [name for name, gate in now.items() if not gate["passed"] and name in held and held[name]["passed"]]
 
 
 def moves(new: Seen, best: Seen, expected: Expected) -> bool:

@@ -13,12 +13,13 @@ Blamed = dict[str, tuple[Any, str]]
 
 
 def slower(recipe: Recipe, by: float) -> dict[str, Any]:
-    """A lower rate: the preset's where that is far below, else so many times lower. Prodigy, which finds its rate, is
-    given up."""
-    own, plain = recipe.training.rate, usual(recipe, "training.rate")
+    """A lower rate: the preset's where that is far below and for the same optimiser, else so many times lower.
+    Prodigy, which finds its rate, is given up."""
+    own, plain, kind = recipe.training.rate, usual(recipe, "training.rate"), usual(recipe, "training.optimiser")
     if recipe.training.optimiser == "prodigy":
-        return {"training.optimiser": usual(recipe, "training.optimiser"), "training.rate": plain}
-    return {"training.rate": plain if own > FAR * plain else significant(own / by)}
+        return {"training.optimiser": kind, "training.rate": plain}
+    far = own > FAR * plain and recipe.training.optimiser == kind
+    return {"training.rate": plain if far else significant(own / by)}
 
 
 def faster(recipe: Recipe, by: float) -> dict[str, Any]:
@@ -42,11 +43,13 @@ def wider(recipe: Recipe) -> dict[str, Any]:
 
 
 def longer(recipe: Recipe, run: str) -> dict[str, Any]:
-    """Half as many steps more: as a fork that starts from the run's end, or in the last stage where no run is named."""
+    """Half as many steps more: as a fork that starts from the run's end, or, where no run is named or one starts from a
+    file, a last stage that is so much longer, under another name, since it is to be another run."""
     last = len(recipe.stages) - 1
     more = max(1, recipe.steps // 2)
     if not run or recipe.adapter.start:
-        return {f"stages.{last}.steps": recipe.stages[-1].steps + more}
+        name = f"{recipe.stages[-1].name}-longer"
+        return {f"stages.{last}.steps": recipe.stages[-1].steps + more, f"stages.{last}.name": name}
     stage = recipe.stages[-1].model_copy(update={"steps": more})
     alone = {"stages.0.steps": more} if not last else {"stages": [stage.model_dump(mode="json")]}
     return {"parent": run, **alone}
@@ -73,7 +76,7 @@ def weak(recipe: Recipe) -> Blamed:
         if stage.rate * FAR < 1:
             found[f"stages.{i}.rate"] = (1.0, f"the stage {stage.name!r} takes {stage.rate:g} of the rate")
     last = len(recipe.stages) - 1
-    if recipe.steps * FAR < steps:
+    if recipe.steps * FAR < steps and not recipe.parent:  # what goes on from another run has its steps behind it
         more = recipe.stages[-1].steps + steps - recipe.steps
         found[f"stages.{last}.steps"] = (more, f"{recipe.steps} steps show far fewer pictures than the preset's")
         found[f"stages.{last}.name"] = (
