@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, ignore
+from portraitist.judge import settings
 from portraitist.judge.advising import changes, gain
 from portraitist.judge.advising.advice import Advice, Expected, shown
 from portraitist.project import Project
@@ -127,13 +128,23 @@ def rounds(project: Project, recipe: Recipe, count: int, emit: Emit = ignore, st
     story, result = read(project, recipe), RunResult()
     while story.next is not None and len(story.rounds) < count:
         write(project, story)
-        result = run(project, changes.changed(recipe, story.next.settings), emit, stop)
+        result = run(project, coming(project, recipe, story), emit, stop)
         if result.blocked:
             return RoundsResult(blocked=True, findings=result.findings, rounds=story.rounds)
         advised = advise(project, run=result.run, emit=emit)
         story = follow(project, recipe, story, result.run, advised.advice)
         write(project, story)
     return closed(project, story, count)
+
+
+def coming(project: Project, recipe: Recipe, story: Story) -> Recipe:
+    """The recipe of the next round, judged as the first was: what `judging.budget` pays for hangs on how long a
+    training is, and pictures of other prompts would not compare."""
+    wanted = changes.changed(recipe, story.next.settings if story.next else {})
+    if not story.rounds:
+        return wanted
+    judging = settings.read(runs.find(project, story.rounds[0].name))
+    return wanted.model_copy(update={"judging": judging.model_copy(update={"budget": 0.0})})
 
 
 def follow(project: Project, recipe: Recipe, story: Story, name: str, advice: Sequence[Advice]) -> Story:
@@ -169,10 +180,10 @@ def planned(recipe: Recipe, story: Story, advice: Sequence[Advice]) -> Story:
     story = replace(story, todo=todo)
     for one in advice:
         if one.recipe and not any(key.startswith("judging.") for key in one.settings):
-            settings = {**story.best.settings, **one.settings}
-            if any(settings == dict(past.settings) for past in story.rounds):
+            wanted = {**story.best.settings, **one.settings}
+            if any(wanted == dict(past.settings) for past in story.rounds):
                 return replace(story, ended="the same recipe is advised again")
-            return replace(story, next=Plan(settings, one.symptom.says, one.expects))
+            return replace(story, next=Plan(wanted, one.symptom.says, one.expects))
     if advice:
         return replace(story, ended="what is advised is not of the recipe")
     return replace(story, ended="nothing measured calls for a change")

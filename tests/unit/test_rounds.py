@@ -1,13 +1,15 @@
 """Rounds: what is kept, what comes next, when it ends, and that a stop in between loses nothing."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import tomli_w
 
-from portraitist import durable, recipe, rounds, runs, show
+from portraitist import durable, families, recipe, rounds, runs, show
 from portraitist.errors import PortraitistError
-from portraitist.judge import measures, scorecard
+from portraitist.forecast import judging as costs
+from portraitist.judge import grid, measures, scorecard, settings
 from portraitist.judge.advising import gain
 from portraitist.judge.advising.advice import Action, Advice, Expected
 from portraitist.judge.advising.changes import Change
@@ -140,6 +142,26 @@ def test_rounds_are_told_apart_kept_and_ended(project):
     assert three.best.name == "two"
     assert three.next is None
     assert three.ended.startswith("round 3 brought nothing: likeness -0.20")
+
+
+def test_later_rounds_are_judged_by_the_first_ones_grid_however_long_they_train(project):
+    """A budget cuts the judging of twenty steps and not that of four hundred: their pictures would not compare."""
+    mini = recipe.Recipe.model_validate({"stages": [{"steps": 20}], "judging": {"budget": 1.0}})
+    profile = families.get("mini").profile
+    pictures = project.read_manifest()
+
+    def judging(wanted):
+        return costs.fitted(wanted, project.facts, profile, 16, pictures, 2).recipe
+
+    begun = Story("s", next=Plan({}))
+    first = judging(rounds.coming(project, mini, begun))
+    settings.write(runs.RunFolder(project.runs / "one"), first.judging)
+    later = replace(begun, rounds=(FIRST,), next=Plan({"stages.0.steps": 400}))
+    second = judging(rounds.coming(project, mini, later))
+    assert second.steps == 400
+    assert second.judging.unnamed == first.judging.unnamed < mini.judging.unnamed
+    drawn = [grid.grid(project.facts, one, profile, 16, pictures).digest for one in (first, second)]
+    assert drawn[0] == drawn[1]
 
 
 def test_a_story_goes_on_from_its_file_unless_recipe_or_pictures_changed(project):
