@@ -20,7 +20,6 @@ from portraitist.judge.measuring.proportions import Proportions, ratios
 from portraitist.judge.measuring.references import References, framing
 from portraitist.judge.measuring.skin import Skin
 from portraitist.judge.prompts import specified
-from portraitist.judge.scorecard import Score
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import BACKGROUNDS, Character, Context, Scene
 from portraitist.sight import pose
@@ -233,6 +232,10 @@ def test_rows_of_places_are_read_as_maps_are():
 def test_what_is_no_pose_is_refused(tmp_path):
     with pytest.raises(PortraitistError, match="no pose"):
         pose.joints(spots(), np.zeros((100, 80), bool), colours(tmp_path / "dino.onnx", 32))
+    given, told = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [8]) for name in "ab")
+    numbers = written(tmp_path / "numbers.onnx", [helper.make_node("Abs", ["a"], ["b"])], [given], [told], {})
+    with pytest.raises(PortraitistError, match=r"takes \[8\]"):
+        pose.joints(spots(), np.zeros((100, 80), bool), numbers)
 
 
 def test_anatomy_counts_the_parts_that_references_of_the_framing_show(joints):
@@ -257,9 +260,5 @@ def test_a_view_from_behind_is_a_framing_of_its_own(text, expected):
     assert framing(text) == expected
 
 
-def test_what_was_not_measured_is_asked_of_a_person():
-    taken, none = Score(0.5, 0.4, 0.6, 12), Score(0, 0, 0, 0)
-    assert set(measures.asked({})) == set(measures.ASKED)
-    assert set(measures.asked({name: taken for name in measures.ASKED})) == {"anatomy"}
-    assert "skin" in measures.asked({"skin": none, "light": taken})
+def test_what_is_asked_of_a_person_is_a_measure_too():
     assert set(measures.ASKED) <= set(measures.MEASURES)
