@@ -14,8 +14,9 @@ from portraitist.project import Facts, Project
 from portraitist.stopping import never
 from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
+from portraitist.verbs.choose import choose
 from portraitist.verbs.encode import encode
-from portraitist.verbs.evaluate import seated
+from portraitist.verbs.evaluate import evaluate, seated
 from portraitist.verbs.train import train
 from tests.pictures import saved, scenery
 from tests.tiny import tiny
@@ -71,10 +72,28 @@ def trained_in(folder):
     return Trained(project, recipe)
 
 
+def judged_in(made):
+    """Judged, chosen and reported; with what the first judging came to."""
+    result = evaluate(made.project, made.recipe)
+    choose(made.project)
+    evaluate(made.project, made.recipe)
+    return made, result
+
+
 def sat(made, **judging):
     """A sitting over a run, with other settings of judging."""
     recipe = made.recipe.model_copy(update={"judging": made.recipe.judging.model_copy(update=judging)})
     return seated(made.project, recipe, made.run, lambda event: None, never)
+
+
+def renamed(tensors):
+    """A LoRA of ours by another program's names."""
+    ends = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight", ".alpha": ".alpha"}
+    found = {}
+    for name, tensor in tensors.items():
+        end = next(end for end in ends if name.endswith(end))
+        found[f"lora_unet_{name.removesuffix(end).replace('.', '_')}{ends[end]}"] = tensor
+    return found
 
 
 def shown(made, card):

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from portraitist import durable
-from portraitist.adapters import start
+from portraitist.adapters import inject, start
 from portraitist.adapters.fused import kind
-from portraitist.adapters.trees import Shapes
 from portraitist.errors import PortraitistError
 from portraitist.family import Family
 from portraitist.project import Project
@@ -29,18 +28,18 @@ def path(project: Project, judging: Judging) -> Path | None:
     return found
 
 
-def read(file: Path, family: Family, layers: Shapes) -> dict[str, Tensor]:
+def read(file: Path, family: Family, denoiser: nn.Module) -> dict[str, Tensor]:
     """Its parts by canonical names, float32 on the CPU.
 
-    layers  shapes of the denoiser's weights, from `inject.layers`
     Raises PortraitistError for a file of another base, of text encoders, or of a kind that is not known here.
     """
     found: dict[str, Tensor] = {}
-    for module, parts in start.modules(file, family.name, layers).items():
+    for module, parts in start.modules(file, family.name, inject.layers(denoiser)).items():
         if kind(parts) not in KINDS or not parts.keys() <= start.NAMES.keys():
             raise PortraitistError(
                 f"{file}: {module} is a {kind(parts)}, which judging cannot draw with",
                 "Name a LoRA, LoHa or LoKr as judging.companion.",
             )
         found |= {f"{module}{start.NAMES[role]}": part.float() for role, part in parts.items()}
-    return found
+    with inject.loaded(denoiser, family, found, 0.0):  # refuses what is of another size
+        return found

@@ -117,7 +117,7 @@ def append(run: RunFolder, card: Scorecard) -> None:
 
 
 def read(run: RunFolder) -> list[Scorecard]:
-    """The run's cards in the order they were first made; of equal keys the latest counts. A torn last line does not.
+    """The run's cards in the order they were last told; of equal keys the latest counts. A torn last line does not.
 
     Raises PortraitistError for a newer format.
     """
@@ -134,6 +134,7 @@ def read(run: RunFolder) -> list[Scorecard]:
             guidance=float(values.get("guidance", OWN)),
             beside=values.get("beside", ""),
         )
+        found.pop(card.key, None)
         found[card.key] = card
     return list(found.values())
 
@@ -176,8 +177,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def renders(run: RunFolder, step: int, strength: float, guidance: float = OWN, beside: float = 0.0) -> Path:
-    """Where the pictures of a checkpoint at a strength and a guidance lie; beside: the strength of a second LoRA."""
+def renders(run: RunFolder, step: int, strength: float, guidance: float = OWN, beside: str = "") -> Path:
+    """Where the pictures of a checkpoint at a strength and a guidance lie, beside what a card names so."""
     apart = f"-guided-{guidance:g}" if guidance != OWN else ""
-    apart += f"-beside-{beside:g}" if beside else ""
+    digest, _, much = beside.rpartition("@")
+    apart += f"-beside-{digest[:8]}-{much}" if beside else ""
     return run.evaluation / "renders" / f"step-{step:06d}-at-{strength:g}{apart}"

@@ -38,7 +38,10 @@ from portraitist.stopping import Stop
 
 @dataclass(slots=True)
 class Sitting:
-    """Judging of one run by one grid and one pair of eyes."""
+    """Judging of one run by one grid and one pair of eyes.
+
+    elsewhere  whether the run was judged by others since
+    """
 
     project: Project
     recipe: Recipe
@@ -52,6 +55,7 @@ class Sitting:
     references: Sequence[Opened] = ()
     cards: dict[scorecard.Key, Scorecard] = field(default_factory=dict)
     losses: dict[int, Losses] = field(default_factory=dict)
+    elsewhere: bool = False
     adapter: tuple[int, str, dict[str, Tensor]] = (BASE, "", {})
     second: tuple[str, dict[str, Tensor]] = ("", {})
     kept_sampler: Sampler | None = None
@@ -63,7 +67,8 @@ class Sitting:
     def __post_init__(self) -> None:
         companions.path(self.project, self.recipe.judging)  # refuses before anything is drawn
         for card in scorecard.read(self.run):
-            if (card.grid, card.eyes) == (self.grid.digest, self.looks.digest):
+            self.elsewhere = (card.grid, card.eyes) != (self.grid.digest, self.looks.digest)
+            if not self.elsewhere:
                 self.cards[card.key] = card
         self.losses = {found.step: found for found in scorecard.read_losses(self.run)}
 
@@ -153,6 +158,18 @@ class Sitting:
             [*probes.base, *(base[i] for i in twins)],
         )
 
+    def back(self) -> None:
+        """Make the cards of this grid and these eyes the last again where the run was judged by others since, and what
+        lies on the disk their pictures: choosing and pages go by what was used last."""
+        cards = list(self.cards.values()) if self.elsewhere else []
+        there = {BASE, *self.run.steps()}
+        for card in cards:
+            if card.step in there and not card.beside:
+                self.take(card.step)
+                self.draw(card.step, card.strength, card.stage, card.guidance, len(card.pictures))
+        for card in cards:
+            scorecard.append(self.run, card)
+
     def told(
         self, shots: Sequence[Shot], paths: Sequence[Path], values: Sequence[Mapping[str, float]]
     ) -> tuple[Drawn, ...]:
@@ -201,13 +218,14 @@ class Sitting:
         The screen's pictures are the first of the full grid at full strength: they are drawn once. What is drawn side
         by side does not depend on `count`.
         """
-        folder = scorecard.renders(self.run, step, strength, guidance, beside[1])
+        name = f"{beside[0]}@{beside[1]:g}" if beside[0] else ""
+        folder = scorecard.renders(self.run, step, strength, guidance, name)
         shared = self.grid.screened if strength in (0.0, WHOLE) and guidance == OWN and stage == "grid" else 0
         placed = [
             (shot, folder / f"{'screen' if i < shared else stage}-{shot.prompt.name}-{shot.seed}.png")
             for i, shot in enumerate(self.grid.shots(stage, count))
         ]
-        mark = self.adapter[1] + (f"+{beside[0]}@{beside[1]:g}" if beside[0] else "")
+        mark = self.adapter[1] + (f"+{name}" if name else "")
         how = self.grid.manner(guidance)
 
         def adapted() -> AbstractContextManager[None]:
@@ -265,8 +283,7 @@ class Sitting:
         if file is None:
             return {}
         if self.second[0] != str(file):
-            layers = inject.layers(self.sampler().denoiser)
-            self.second = (str(file), companions.read(file, self.family, layers))
+            self.second = (str(file), companions.read(file, self.family, self.sampler().denoiser))
         return self.second[1]
 
     def rehearse(self, step: int) -> None:
@@ -279,16 +296,20 @@ class Sitting:
         rehearsal = overfit.Rehearsal.of(
             train, held, self.recipe.training.seed, self.recipe.model.precision, self.recipe.judging.losses
         )
-        if step in self.losses and self.losses[step].yardstick == rehearsal.yardstick:
-            return
-        denoiser = self.sampler().denoiser
-        device = next(denoiser.parameters()).device
-        with self.adapted(WHOLE):
-            precisely = memory.autocast(device, self.recipe.model.precision)
-            found = rehearsal.losses(self.family, denoiser, step, precisely)
-        scorecard.append_losses(self.run, found)
-        self.losses[step] = found
-        self.heed()
+        at_hand = self.adapter
+        for one in dict.fromkeys((BASE, step)):
+            if one in self.losses and self.losses[one].yardstick == rehearsal.yardstick:
+                continue
+            denoiser = self.sampler().denoiser
+            device = next(denoiser.parameters()).device
+            self.adapter = at_hand if one == step else (BASE, "", {})
+            with self.adapted(WHOLE):
+                precisely = memory.autocast(device, self.recipe.model.precision)
+                found = rehearsal.losses(self.family, denoiser, one, precisely)
+            self.adapter = at_hand
+            scorecard.append_losses(self.run, found)
+            self.losses[one] = found
+            self.heed()
 
     def ratios(self, step: int) -> list[float]:
         """Held-out losses of a checkpoint over the base's, per sample."""
@@ -325,16 +346,9 @@ class Sitting:
             crop = render.whole(self.grid.width, self.grid.height)
             cache = Cache.of(self.project, self.family.name, self.base)
             prompts = Prompts(self.family, self.base, cache, self.words, crop, self.references)
-            precision = self.recipe.model.precision
+            precision, shelf = self.recipe.model.precision, cache.folder / "drawn"
             self.kept_artist = Artist(
-                self.family,
-                self.base,
-                self.grid,
-                self.sampler,
-                self.encoder,
-                prompts,
-                precision,
-                cache.folder / "drawn",
+                self.family, self.base, self.grid, self.sampler, self.encoder, prompts, precision, shelf
             )
         return self.kept_artist
 
@@ -377,6 +391,7 @@ class Sitting:
                 guidance=self.grid.guidance,
                 precision=self.recipe.model.precision,
             )
+            self.companion()  # refused, if need be, before anything is drawn
         return self.kept_sampler
 
 

@@ -35,6 +35,11 @@ def joints(pixels: np.ndarray, inside: np.ndarray, path: Path) -> np.ndarray:
     Raises ModelError for a network that is not there or answers otherwise.
     """
     network = onnx.network(path)
+    if len(network.shape) != 4:
+        raise onnx.ModelError(
+            f"{path} takes {list(network.shape)}; a model of poses takes one picture (1, 3, H, W)",
+            "Name the .onnx file of a model of poses, or leave sight.pose empty.",
+        )
     height, width = (
         value if isinstance(value, int) and value > 0 else usual
         for value, usual in zip(network.shape[-2:], (HEIGHT, WIDTH), strict=True)

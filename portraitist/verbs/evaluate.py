@@ -15,7 +15,7 @@ from portraitist.judge import choosing, settings
 from portraitist.judge.design import Design
 from portraitist.judge.following import Training
 from portraitist.judge.grid import grid
-from portraitist.judge.scorecard import BASE, OWN, WHOLE, Scorecard
+from portraitist.judge.scorecard import BASE, OWN, WHOLE
 from portraitist.pictures import open_upright
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -76,6 +76,7 @@ def evaluate(
             sitting = seated(project, recipe, found, record, stop)
             settings.write(found, sitting.recipe.judging)
             record(started(sitting, follow))
+            sitting.back()
             early = screened(sitting, follow)
             full = contest(sitting)
             reported = report(sitting)
@@ -216,7 +217,7 @@ def contest(sitting: "Sitting") -> list[int]:
     for step in choosing.contenders(base, cards, judging.finalists, judging.max_drop):
         for strength in judging.strengths:
             weighed(sitting, step, strength)
-    guided(sitting, base)
+    guided(sitting)
     return [card.step for card in cards]
 
 
@@ -229,13 +230,18 @@ def probed(sitting: "Sitting", steps: Sequence[int]) -> None:
             sitting.heed()
 
 
-def guided(sitting: "Sitting", base: Scorecard) -> None:
-    """Try other guidances on the best cell so far."""
+def guided(sitting: "Sitting") -> None:
+    """Try other guidances on the cell that would be chosen so far."""
     judging = sitting.recipe.judging
     others = [guidance for guidance in judging.guidances if guidance != sitting.grid.guidance]
     if not others:
         return
-    cards = [card for card in sitting.of_stage("grid") if card.guidance == OWN]
+    there = {BASE, *sitting.run.steps()}
+    base, cards = choosing.latest([card for card in sitting.cards.values() if card.step in there], "grid")
+    cards = [card for card in cards if card.guidance == OWN]
+    cards = [card for card in cards if card.strength in judging.strengths] or cards
+    if base is None or not cards:
+        return
     best = choosing.choose(base, cards, list(sitting.losses.values()), judging.prefer, judging.max_drop).chosen.card
     for guidance in others:
         weighed(sitting, best.step, best.strength, guidance)

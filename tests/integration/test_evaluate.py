@@ -19,8 +19,8 @@ from portraitist.judge import render, scorecard
 from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
 from portraitist.verbs.choose import choose
-from portraitist.verbs.evaluate import evaluate
-from tests.judged import begin, sat, shown, trained_in
+from portraitist.verbs.evaluate import evaluate, guided
+from tests.judged import begin, judged_in, renamed, sat, shown, trained_in
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uncut(trained, tmp_path_factory):
     """Judged, chosen and reported in one go."""
-    made = trained.at(tmp_path_factory.mktemp("uncut") / "p")
-    result = evaluate(made.project, made.recipe)
-    choose(made.project)
-    evaluate(made.project, made.recipe)
-    return made, result
+    return judged_in(trained.at(tmp_path_factory.mktemp("uncut") / "p"))
 
 
 def test_all_are_screened_and_the_contenders_go_through_every_strength(uncut):
@@ -152,42 +148,57 @@ def test_the_start_says_how_many_pictures_there_will_be(trained, tmp_path):
     assert started.done == 0
 
 
-def test_a_picture_that_was_drawn_otherwise_is_drawn_again(uncut, tmp_path):
+def test_judged_again_by_the_first_grid_its_cards_and_its_pictures_are_the_last(uncut, tmp_path):
+    """What is drawn otherwise is drawn again, and back; what chooses is what was last asked for."""
     made = uncut[0].at(tmp_path / "p")
+    before, pictures, chosen = made.cards(), made.pictures(), made.run.choice.read_bytes()
     changed = made.recipe.model_copy(update={"judging": made.recipe.judging.model_copy(update={"guidance": 2.0})})
-    before = made.pictures()
-    made.run.choice.unlink()
     evaluate(made.project, changed)
-    assert all(made.pictures()[name] != data for name, data in before.items() if "screen" in name)
+    assert all(made.pictures()[name] != data for name, data in pictures.items() if "screen" in name)
     assert len({card.grid for card in made.cards()}) == 2
+    evaluate(made.project, made.recipe)
+    assert made.cards()[-len(before) :] == before
+    assert pictures.items() <= made.pictures().items()
+    choose(made.project)
+    assert made.run.choice.read_bytes() == chosen
+
+
+def test_losses_are_held_to_the_bases_of_the_same_samples_though_it_was_taken_on_others_before(uncut, tmp_path):
+    made = uncut[0].at(tmp_path / "p")
+    lines = scorecard.lines(path := scorecard.losses_path(made.run))
+    path.write_text("".join(json.dumps(line | {"yardstick": "older"}) + "\n" for line in lines if line["step"] < 6))
+    card = next(card for card in made.cards() if (card.step, card.stage) == (6, "screen"))
+    made.run.scorecards.unlink()
+    assert sat(made).judge(6, 1.0, "screen").scores["held_out"] == card.scores["held_out"]
+
+
+def test_other_guidances_are_tried_on_the_cell_that_would_be_chosen(uncut, tmp_path):
+    """What probes found counts too: here the likest heeds nothing any more."""
+    made = uncut[0].at(tmp_path / "p")
+    lines = [line for line in scorecard.lines(made.run.scorecards) if not line["guidance"]]
+    likest = tomllib.loads(made.run.choice.read_text())["step"]
+    for line in lines:
+        for drawn in line["pictures"] if line["stage"] == "probe" else ():
+            drawn["scores"]["obedience"] = float(line["step"] != likest)
+    made.run.scorecards.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    chosen = choose(made.project)
+    assert chosen.step != likest
+    sitting = sat(made, guidances=(5.0,))
+    guided(sitting)
+    found = [card for card in sitting.of_stage("grid") if card.guidance == 5]
+    assert [(card.step, card.strength) for card in found] == [(chosen.step, chosen.strength)]
 
 
 def test_a_half_written_picture_is_drawn_again(uncut, tmp_path):
     made = uncut[0].at(tmp_path / "p")
     before = made.pictures()
-    victim = made.run.evaluation / "renders" / next(name for name in before if name.startswith("step-000002-at-1/"))
+    name = next(name for name in before if name.startswith("step-000002-at-1/"))
+    victim = made.run.evaluation / "renders" / name
     victim.write_bytes(victim.read_bytes()[:200])
     made.run.scorecards.unlink()
     made.run.choice.unlink()
     evaluate(made.project, made.recipe)
-    assert (
-        made.pictures()[str(victim.relative_to(made.run.evaluation / "renders"))]
-        == before[str(victim.relative_to(made.run.evaluation / "renders"))]
-    )
-
-
-def test_guidance_is_a_line_through_what_the_prompt_and_the_empty_text_predict(trained):
-    """One step of a sampler is affine in the guidance: any two guidances tell the third."""
-    family, base = families.get("sdxl"), families.resolve(trained.recipe.model)
-    encoder, denoiser = family.load_encoder(base), family.load_denoiser(base)
-    given, empty = (encoder.conditions(render.Prompt(text)) for text in ("zorblax, smiling", ""))
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    one, two, four = (
-        Sampler(family, denoiser, (4, 8, 8), 64, 64, 1, g, "float32").latents([given], empty, noise)
-        for g in (1.0, 2.0, 4.0)
-    )
-    assert torch.allclose(four - one, 3 * (two - one), atol=1e-3 * float((four - one).abs().max()))
-    assert not torch.equal(one, two)
+    assert made.pictures()[name] == before[name]
 
 
 def test_a_strength_between_draws_what_lies_between(uncut):
@@ -253,11 +264,7 @@ def test_two_loras_beside_each_other_add_up(uncut, tmp_path):
     made, result = uncut[0].at(tmp_path / "p"), uncut[1]
     step = result.contenders[0]
     style = made.project.folder / "style.safetensors"
-    ends = {".lora_A.weight": ".lora_down.weight", ".lora_B.weight": ".lora_up.weight", ".alpha": ".alpha"}
-    theirs = {}
-    for name, tensor in files.read(made.run.adapter(step))[0].items():
-        end = next(end for end in ends if name.endswith(end))
-        theirs[f"lora_unet_{name.removesuffix(end).replace('.', '_')}{ends[end]}"] = tensor
+    theirs = renamed(files.read(made.run.adapter(step))[0])
     save_file(theirs, style)
     sitting = sat(made, companion="style.safetensors", companion_strengths=(0.5,))
     (card,) = sitting.beside(step, 0.5)
@@ -268,6 +275,9 @@ def test_two_loras_beside_each_other_add_up(uncut, tmp_path):
     assert np.abs(shown(made, card) - np.stack(whole)).max() <= 2
     assert np.abs(shown(made, card) - np.stack(half)).max() > 2
     assert sitting.beside(step, 0.5) == [card]
+    save_file({name: 0 * tensor for name, tensor in theirs.items()}, made.project.folder / "weaker.safetensors")
+    (other,) = sat(made, companion="weaker.safetensors", companion_strengths=(0.5,)).beside(step, 0.5)
+    assert np.abs(shown(made, card) - shown(made, other)).max() > 0, "each has pictures of its own"
     assert sat(made).beside(step, 0.5) == []
 
 
@@ -277,8 +287,14 @@ def test_a_second_lora_that_is_not_there_or_of_another_base_is_refused(uncut, tm
         sat(made, companion="style.safetensors")
     tensors, metadata = files.read(made.run.adapter(2))
     files.write(tmp_path / "other.safetensors", {f"mid.{name}": value for name, value in tensors.items()}, metadata)
-    with pytest.raises(PortraitistError, match="belongs to no layer"):
-        sat(made, companion=str(tmp_path / "other.safetensors")).beside(result.contenders[0], 1.0)
+    smaller = {name: value[..., :1, :] if "lora_B" in name else value for name, value in tensors.items()}
+    files.write(tmp_path / "smaller.safetensors", smaller, metadata)
+    durable.remove(made.run.evaluation)
+    for name, problem in (("other", "belongs to no layer"), ("smaller", "another shape")):
+        sitting = sat(made, companion=str(tmp_path / f"{name}.safetensors"))
+        with pytest.raises(PortraitistError, match=problem):
+            sitting.judge(result.contenders[0], 1.0, "screen")
+        assert sitting.drawn == 0, "hours before it would be needed"
 
 
 def test_a_second_run_of_a_project_does_not_draw_the_base_again(uncut, tmp_path):
@@ -290,15 +306,6 @@ def test_a_second_run_of_a_project_does_not_draw_the_base_again(uncut, tmp_path)
     assert sitting.drawn == 0
     assert len(made.pictures()) == len(sitting.grid.choosing)
     assert made.pictures().items() <= before.items()
-
-
-def test_noise_is_of_the_seed_and_the_prompt_alone(trained):
-    sampler = Sampler(families.get("sdxl"), torch.nn.Identity(), (4, 8, 8), 64, 64, 2, 1.0, "float32")
-    a, b = PromptSpec("a", "one text"), PromptSpec("b", "another")
-    assert torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(PromptSpec("renamed", "one text"), 1)))
-    assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(a, 2)))
-    assert not torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(b, 1)))
-    assert torch.equal(sampler.noise(Shot(a, 1)), sampler.noise(Shot(b, 1, "unnamed", "one text"))), "a probe's twin's"
 
 
 def test_the_global_generator_is_left_alone(trained, tmp_path):

@@ -1,5 +1,6 @@
 """Several eyes on one character: each only where it can be shown to tell it."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from portraitist.family import PromptSpec
 from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.definition import Case, Pictures, embedded
 from portraitist.judge.measuring.identity import Identity, Scale, skill
+from portraitist.judge.measuring.likeness import Likeness
 from portraitist.judge.measuring.references import References
 from portraitist.judge.measuring.seeing import GREY, alone, eyes, recognised, subjects
 from portraitist.sight.eyes import Plain
@@ -138,7 +140,11 @@ def test_a_picture_without_a_face_is_not_judged_by_faces(models):
     references = [faced(4 * i) for i in range(5)] + [faced(0, there=False)]
     base = pictures(["zorblax"] * 4, [faced(120 + i) for i in range(3)] + [faced(0, there=False)])
     taken = Identity.of(case(references, base, **models))
-    found = taken(pictures(["zorblax"] * 3, [faced(6), faced(150), faced(6, there=False)]))
+    drawn = pictures(["zorblax"] * 3, [faced(6), faced(150), faced(6, there=False)])
+    found = taken(drawn)
     assert found[0] > 0.8
     assert found[1] < 0.3
     assert np.isnan(found[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(Likeness((taken,))(drawn), found, equal_nan=True)

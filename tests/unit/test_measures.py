@@ -225,3 +225,9 @@ def test_plain_eyes_know_the_same_figure_on_other_ground_from_another_figure():
 def test_plain_eyes_take_pictures_of_any_size(size):
     draw = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.isfinite(Plain().pictures(draw)).all()
+
+
+def test_eyes_are_told_the_noun_for_the_name_alone_and_once():
+    told = Reader(None, {}, "maya", "robot").told
+    assert told("maya, a robot, before a mayan temple") == "a robot, before a mayan temple"
+    assert told("a mayan temple") == "a mayan temple"

@@ -231,6 +231,10 @@ def test_rows_of_places_are_read_as_maps_are():
 def test_what_is_no_pose_is_refused(tmp_path):
     with pytest.raises(PortraitistError, match="no pose"):
         pose.joints(spots(), np.zeros((100, 80), bool), colours(tmp_path / "dino.onnx", 32))
+    given, told = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [8]) for name in "ab")
+    numbers = written(tmp_path / "numbers.onnx", [helper.make_node("Abs", ["a"], ["b"])], [given], [told], {})
+    with pytest.raises(PortraitistError, match=r"takes \[8\]"):
+        pose.joints(spots(), np.zeros((100, 80), bool), numbers)
 
 
 def test_anatomy_counts_the_parts_that_references_of_the_framing_show(joints):
@@ -253,3 +257,7 @@ def test_anatomy_counts_the_parts_that_references_of_the_framing_show(joints):
 ])  # fmt: skip
 def test_a_view_from_behind_is_a_framing_of_its_own(text, expected):
     assert framing(text) == expected
+
+
+def test_what_is_asked_of_a_person_is_a_measure_too():
+    assert set(measures.ASKED) <= set(measures.MEASURES)

@@ -55,6 +55,8 @@ def test_of_equal_keys_the_latest_counts_and_other_yardsticks_stay_apart(run):
     assert [(c.scores["identity"].mean, c.grid, c.eyes) for c in scorecard.read(run)] == [
         (0.2, "g", "e"), (0.3, "other", "e"), (0.5, "g", "plain"),
     ]  # fmt: skip
+    scorecard.append(run, card(values=(0.4,)))
+    assert [(c.scores["identity"].mean, c.grid) for c in scorecard.read(run)][-1] == (0.4, "g"), "it was told last"
 
 
 def test_what_a_killed_writer_left_torn_is_passed_over(run):

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from portraitist.dataset.captions import by_noun
+from portraitist.dataset.captions_render import article
 from portraitist.family import PromptSpec
 from portraitist.judge.measuring.definition import Case, Measure, Pictures, content, embedded
 from portraitist.judge.prompts import alternatives, specified
@@ -95,10 +97,7 @@ class Reader:
 
     def told(self, text: str) -> str:
         """A prompt as the eyes get it: who is in it is said by the noun, with its article."""
-        noun = self.noun
-        if not noun.startswith(("a ", "an ", "the ")):
-            noun = f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
-        return text.replace(self.trigger, noun)
+        return by_noun(text, self.trigger, article(self.noun)) or text
 
     def contrasts(self, prompt: PromptSpec) -> dict[str, list[str]]:
         """Per asked kind the caption as asked, then with each other value of its kind in the asked one's place."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from portraitist.audit.content import backdrop
 from portraitist.family import PromptSpec
-from portraitist.judge.measuring.definition import Case, Measure, Pictures
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, known_mean
 from portraitist.judge.prompts import specified
 from portraitist.pictures import Opened
 
@@ -58,10 +58,7 @@ class Bleed:
     def closeness(self, found: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Mean overlap of backgrounds (N, d) with the nearest of those that count, (N, M) bool: (N,), nan for none."""
         overlaps = np.where(others, found @ np.nan_to_num(self.vectors).T, -np.inf)
-        best = np.sort(overlaps, axis=1)[:, -NEAREST:]
-        there = np.isfinite(best)
-        total = np.where(there, best, 0).sum(1)
-        return np.where(there.any(1), total / np.maximum(there.sum(1), 1), np.nan)
+        return known_mean(np.sort(overlaps, axis=1)[:, -NEAREST:], axis=1)
 
 
 def asked(prompt: PromptSpec) -> str:

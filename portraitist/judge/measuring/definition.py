@@ -149,6 +149,13 @@ def embedded(eye: Callable[[Tensor], Tensor], pictures: Sequence[np.ndarray]) ->
     return np.concatenate(rows)
 
 
+def known_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """The mean along an axis of what is known: nan is left out, and stays where there is nothing else."""
+    there = np.isfinite(values)
+    total = np.where(there, values, 0).sum(axis)
+    return np.asarray(np.where(there.any(axis), total / np.maximum(there.sum(axis), 1), np.nan))
+
+
 def content(eyes: Eyes, drawn: Pictures) -> np.ndarray:
     """Drawn pictures as eyes that read see them, (N, d) float64: once for all measures that read."""
     return drawn.once("content", lambda: embedded(eyes.content, drawn.pictures))

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from portraitist.judge.measuring.copying import layout
-from portraitist.judge.measuring.definition import Case, Measure, Pictures
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, known_mean
 
 LEAST = 1e-4
 """Least spread of the base's own, as one minus a correlation, that another is told by."""
@@ -38,7 +38,7 @@ class Diversity:
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,) from 0; nan for unnamed, reworded and restyled pictures, and for prompts of a single seed."""
-        usual = np.nanmean(found) if np.isfinite(found := spread(drawn.of_base)).any() else np.nan
+        usual = known_mean(spread(drawn.of_base))
         return spread(drawn) / usual if usual > LEAST else np.full(len(drawn.shots), np.nan)
 
 
@@ -46,8 +46,7 @@ def spread(drawn: Pictures) -> np.ndarray:
     """(N,) the mean of one minus the correlation with each other seed's picture of the prompt; nan without one."""
     shades = np.stack([layout(picture)[..., 0].reshape(-1) for picture in drawn.pictures]).astype(np.float64)
     rows = shades / np.maximum(np.linalg.norm(shades, axis=1, keepdims=True), 1e-6)
-    apart = np.where(siblings(drawn), 1 - rows @ rows.T, np.nan)
-    return np.asarray([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in apart])
+    return known_mean(np.where(siblings(drawn), 1 - rows @ rows.T, np.nan), axis=1)
 
 
 def siblings(drawn: Pictures) -> np.ndarray:

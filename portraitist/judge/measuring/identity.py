@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from portraitist.judge.measuring.definition import Case, Measure, Pictures
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, known_mean
 from portraitist.judge.measuring.references import framing
 from portraitist.judge.measuring.seeing import Eye, alone, eyes, own
 
@@ -166,7 +166,4 @@ class Identity:
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,), usually in [0, 1]; nan where no eye is to be trusted or sees anybody."""
-        columns = np.stack([sight(self.case, drawn) for sight in self.sights])
-        there = np.isfinite(columns)
-        total = np.where(there, columns, 0).sum(0)
-        return np.asarray(np.where(there.any(0), total / np.maximum(there.sum(0), 1), np.nan))
+        return known_mean(np.stack([sight(self.case, drawn) for sight in self.sights]))

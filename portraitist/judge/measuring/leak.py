@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from portraitist.judge.measuring.definition import Case, Measure, Pictures
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, known_mean
 from portraitist.judge.measuring.likeness import Likeness
 
 LEAST = 0.1
@@ -49,4 +49,4 @@ def shared(drawn: Pictures, changes: np.ndarray, least: float) -> np.ndarray:
     named = [shot.purpose == "named" and (shot.noise, shot.seed) in twins for shot in drawn.shots]
     if not any(named):
         return np.full(len(drawn.shots), np.nan)
-    return np.where(unnamed, changes / max(float(np.nanmean(changes[named])), least), np.nan)
+    return np.where(unnamed, changes / np.maximum(known_mean(changes[named]), least), np.nan)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from portraitist.judge.measuring.definition import Case, Measure, Pictures
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, known_mean
 from portraitist.judge.measuring.identity import Identity
 from portraitist.judge.measuring.portrayal import Portrayal
 from portraitist.judge.measuring.signature import Signature
@@ -18,8 +18,9 @@ class Likeness:
     about: ClassVar[Measure] = Measure(
         "likeness",
         "Likeness",
-        "Mean of identity, of signature where the character has colours of its own, and of portrayal where the prompt "
-        "is the caption of a known picture. It decides where portrayal cannot be taken on four pictures of every cell.",
+        "Mean of identity, of signature where the character has colours of its own, and of portrayal where a prompt "
+        "that chooses is the caption of a known picture. It decides where portrayal cannot be taken on four pictures "
+        "of every cell.",
         (0, 1),
         "high",
         "Identity is learned and soon content, portrayal is coarse, signature is fooled by blobs: what all miss, it "
@@ -35,5 +36,5 @@ class Likeness:
         return cls(tuple(part for part in parts if part is not None))
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
-        """(N,), usually in [0, 1]."""
-        return np.asarray(np.nanmean([drawn.value(part) for part in self.parts], axis=0))
+        """(N,), usually in [0, 1]; nan where none of the three can be taken."""
+        return known_mean(np.stack([drawn.value(part) for part in self.parts]))

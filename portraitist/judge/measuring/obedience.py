@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from portraitist.judge.measuring.agreement import Reader
-from portraitist.judge.measuring.definition import Case, Measure, Pictures, embedded
+from portraitist.judge.measuring.definition import Case, Measure, Pictures, content, embedded
 from portraitist.judge.prompts import specified
 from portraitist.sight.eyes import Eyes
 
@@ -35,15 +35,14 @@ class Obedience:
         if not isinstance(eyes, Eyes) or not case.changed:
             return None
         captions = [specified("", text, case.changed) for text in case.references.captions]
-        content = embedded(eyes.content, case.references.shown[: len(captions)])
-        reader, _ = Reader(eyes, case.changed, case.trigger, case.noun).trusted(captions, content)
+        seen = embedded(eyes.content, case.references.shown[: len(captions)])
+        reader, _ = Reader(eyes, case.changed, case.trigger, case.noun).trusted(captions, seen)
         return cls(reader) if reader else None
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
         """(N,) in [0, 1]; nan for pictures of another purpose."""
-        content = drawn.once("content", lambda: embedded(self.reader.eyes.content, drawn.pictures))
         found = np.full(len(drawn.shots), np.nan)
-        for i, right in enumerate(self.reader.right(drawn.prompts, content)):
+        for i, right in enumerate(self.reader.right(drawn.prompts, content(self.reader.eyes, drawn))):
             if drawn.shots[i].purpose == "restyled" and right:
                 found[i] = np.mean(list(right.values()))
         return found

@@ -30,9 +30,9 @@ class Portrayal:
     about: ClassVar[Measure] = Measure(
         "portrayal",
         "Portrayal",
-        "Where a prompt is the caption of a known picture: by how much of its distance a picture has come nearer to "
-        "that one than the base's picture of the same prompt and seed is, in Lab over 32 x 32 cells, each weighed by "
-        "how far it departs from the base's; 0 is the base, 1 the known picture itself.",
+        "Where a prompt that chooses is the caption of a known picture: by how much of its distance a picture has come "
+        "nearer to that one than the base's picture of the same prompt and seed is, in Lab over 32 x 32 cells, each "
+        "weighed by how far it departs from the base's; 0 is the base, 1 the known picture itself.",
         (0, 1),
         "high",
         "Coarse, and of composition too. It is taken on few pictures, on those trained on as well as on those held "
