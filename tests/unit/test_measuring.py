@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 
 from portraitist.audit.content import Sights
 from portraitist.errors import PortraitistError
+from portraitist.judge import measures
 from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.agreement import Reader
 from portraitist.judge.measuring.anatomy import Anatomy
