@@ -18,7 +18,7 @@ from portraitist.judge import ratings, scorecard, votes
 from portraitist.judge.measures import ASKED
 from portraitist.judge.ratings import SCORES, Rating
 from portraitist.judge.scorecard import BASE, OWN
-from portraitist.judge.surface import Place, place
+from portraitist.judge.surface import Place, named, place
 from portraitist.judge.votes import Seen, Vote
 from portraitist.project import Project
 from portraitist.runs import RunFolder
@@ -271,7 +271,7 @@ class Form:
             shown, text, seed = self.pictures[path]
             if cell not in (None, shown):
                 raise PortraitistError(
-                    f"{where}: {path} is of {votes.named(shown)}, and the row says {votes.named(cell or shown)}",
+                    f"{where}: {path} is of {named(shown)}, and the row says {named(cell or shown)}",
                     "Leave step and strength away, or correct them.",
                 )
             cell = shown

@@ -13,6 +13,7 @@ from portraitist.judge import ballot as ballots
 from portraitist.judge import booth, choosing, scorecard, votes
 from portraitist.judge.ballot import PAIRS, Ballot, Paired, Single
 from portraitist.judge.measures import ASKED
+from portraitist.judge.surface import named
 from portraitist.judge.votes import Answer, Sight
 from portraitist.project import Project
 from portraitist.runs import RunFolder
@@ -110,7 +111,7 @@ def drawn_up(run: RunFolder, pairs: int) -> Ballot:
         raise PortraitistError(f"{run.choice} is damaged: {error}", f"Run: {again}") from error
     if len(cells) > 1:
         return ballots.made(run, cells, judged, pairs)
-    what = f"only {votes.named(cells[0])} is a candidate" if cells else "nothing has been judged"
+    what = f"only {named(cells[0])} is a candidate" if cells else "nothing has been judged"
     raise PortraitistError(
         f"Run {run.name}: {what}; a vote needs two to compare",
         f"Run: portraitist evaluate {run.path.parent.parent} --run {run.name}",
