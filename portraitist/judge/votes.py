@@ -169,7 +169,7 @@ class Votes:
         if not tally.all:
             said = f"votes and ratings bear on {named(winner)} and {named(other)} by way of others"
         if rated:
-            said += f"; {rated} comparisons by others' ratings count as well"
+            said += f"; {rated} comparison{'s' * (rated > 1)} by others' ratings count{'s' * (rated == 1)} as well"
         return said[0].upper() + said[1:]
 
     def agreement(self, cards: Sequence[Scorecard]) -> dict[str, tuple[Preference, int]]:
