@@ -4,7 +4,8 @@ python -m benchmarks.eyes
 
 Identity: pictures of a character against pictures of others in the same contexts, by closeness to forty reference
 drawings as judging has it; AUC is the chance that one of the character's own is the closer of the two. Attributes: the
-chance that a true caption fits its drawing better than the same with another value of one kind.
+chance that a true caption fits its drawing better than the same with another value of one kind. Doubles: drawings of
+the same scene and seed without one mark of the character.
 """
 
 import json
@@ -19,6 +20,7 @@ from portraitist.judge.measuring.agreement import SKILL, Reader
 from portraitist.judge.measuring.definition import embedded
 from portraitist.judge.measuring.identity import closeness
 from portraitist.judge.prompts import specified
+from portraitist.mini import truth
 from portraitist.mini.characters import album, told, unseen
 from portraitist.mini.drawing import draw
 from portraitist.mini.evaluate import WEIGHTS
@@ -46,6 +48,22 @@ def identity() -> dict[str, dict[str, float]]:
                 for name in ("all", framing, view):
                     found[name].append(float(a > b) + 0.5 * float(a == b))
     return {name: {"auc": round(float(np.mean(wins)), 3), "pairs": len(wins)} for name, wins in found.items()}
+
+
+def doubles() -> dict[str, dict[str, float]]:
+    """AUC against the same character without one of its marks, by mark: what only that mark tells apart."""
+    eyes = dual.load(WEIGHTS / "eyes")
+    found: dict[str, list[float]] = defaultdict(list)
+    for number in range(CHARACTERS):
+        who = unseen(FIRST + number)
+        references = embedded(eyes.pictures, [draw(one).pixels for one in album(who, REFERENCES, number)])
+        how = [a_context(random.Random(f"doubles {number} {i}")) for i in range(12)]
+        own = near(eyes, references, [Scene(who, one, 5_000_000 + i) for i, one in enumerate(how)])
+        for kind in who.marks.kinds():
+            bare = [Scene(truth.without(who, kind), one, 5_000_000 + i) for i, one in enumerate(how)]
+            theirs = near(eyes, references, bare)
+            found[kind] += [float(a > b) + 0.5 * float(a == b) for a, b in zip(own, theirs, strict=True)]
+    return {name: {"auc": round(float(np.mean(wins)), 3), "pairs": len(wins)} for name, wins in sorted(found.items())}
 
 
 def near(eyes: dual.DualEyes, references: np.ndarray, scenes: list[Scene]) -> np.ndarray:
@@ -83,7 +101,7 @@ def attributes() -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Write both tables as JSON."""
-    sys.stdout.write(json.dumps({"identity": identity(), "attributes": attributes()}, indent=1) + "\n")
+    sys.stdout.write(json.dumps({"identity": identity(), "doubles": doubles(), "attributes": attributes()}) + "\n")
 
 
 if __name__ == "__main__":

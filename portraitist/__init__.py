@@ -9,7 +9,7 @@ VERBS = (
     "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "advise", "export", "report",
     "compare",
     "extract", "inspect", "convert", "recover", "doctor", "import_config", "export_config", "consent", "verify",
-    "repair", "sheet", "generate", "vote", "feedback",
+    "repair", "sheet", "generate", "vote", "feedback", "merge", "resize", "rescale", "bake", "diff",
 )  # fmt: skip
 """Each is a function of its own file in `portraitist.verbs`; `portraitist.run.run` does those of a project in order."""
 

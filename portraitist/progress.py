@@ -47,6 +47,9 @@ DOES = {
     "compare": "comparing runs",
     "recover": "making the recovery adapter",
     "extract": "extracting",
+    "merge": "merging",
+    "resize": "resizing",
+    "bake": "baking",
 }
 
 

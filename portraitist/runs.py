@@ -127,15 +127,18 @@ class RunFolder:
     def chosen(self) -> Choice | None:
         """The run's choice, None before there is one; its checkpoint need not be there any more.
 
-        Raises PortraitistError for a file that names no checkpoint and strength.
+        Raises PortraitistError for a file that names no checkpoint and strength, or another cell that is none.
         """
         if not self.choice.is_file():
             return None
         try:
             table = tomllib.loads(durable.read_text(self.choice))
             guidance = float(table.get("guidance", 0.0))
+            others = [table.get(name, {}) for name in ("runner_up", "measured")]
+            for other in [*others, *(cell for name in ("ties", "unsure", "front") for cell in table.get(name, []))]:
+                _ = int(other.get("step", 0)), [float(other.get(name, 0.0)) for name in ("strength", "guidance")]
             return Choice(int(table["step"]), float(table["strength"]), str(table.get("why", "")), table, guidance)
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise PortraitistError(
                 f"{self.choice} names no checkpoint and strength: {error}",
                 f"Delete it and run: portraitist choose {self.path.parent.parent} --run {self.name}",

@@ -284,9 +284,9 @@ class Judging(Section):
                     down to that, as `plan` says; 0 is no limit
     losses          held-out samples, at most, on which each checkpoint's loss is taken, and as many trained on
     max_drop        largest loss of prompt agreement that passes the gate: against the base, or against what can be
-                    read of the character's own pictures where that is less; a larger one passes while its interval
-                    leaves it open that nothing was lost
-    prefer          what decides among what passes: likeness, or freedom (agreement first, likeness after)
+                    read of the character's own pictures where that is less; one up to twice as large passes while its
+                    interval leaves it open that nothing was lost
+    prefer          what decides among what passes: likeness, or freedom (the freest that is like enough)
     patience        checkpoints without better likeness after which `run` stops training early; 0 never stops
     unnamed         pictures per cell that name the character by its noun: they must be the base's own
     paraphrases     pictures per cell that ask in other words

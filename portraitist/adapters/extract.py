@@ -19,17 +19,12 @@ from torch import Tensor
 
 from portraitist.adapters import factoring, ranks
 from portraitist.adapters.factoring import Method
-from portraitist.adapters.files import ALPHA, DOWN, UP
+from portraitist.adapters.layered import CHECKED, Layer, Row, bound, number, settled
 from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 
 GROUP = 1 << 27
 """Numbers that are read at a time of each model."""
-
-CHECKED = 50
-"""Of so many factored layers one is held against the best there is: two per cent."""
-
-BROADER = 3  # times the mean rank that a file's size allows: the most ranks of one layer that are looked at
 
 
 class Source(Protocol):
@@ -102,65 +97,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """What became of one layer's change.
-
-    energy  of the change: the sum of its entries' squares
-    left    of that, what the factors do not hold, as they are stored
-    least   what the best factors of that rank would leave, before rounding; None where it was not looked at
-    """
-
-    module: str
-    rank: int
-    energy: float
-    left: float
-    least: float | None = None
-
-    @property
-    def kept(self) -> float:
-        """The share of the energy that the factors hold."""
-        return 1 - self.left / self.energy
-
-    @property
-    def excess(self) -> float | None:
-        """By how much of the least error there is the factors err more."""
-        return None if not self.least else math.sqrt(self.left / self.least) - 1
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One layer's factors before ranks are settled: ranks in the order of their sizes, and what rounding each loses.
-
-    least  what the best factors would leave, by rank; empty where it was not looked at
-    peak   the largest entry of the change, where sd-scripts' way asks for it
-    left   what is left, where it is measured and not known from the sizes
-    """
-
-    module: str
-    shape: tuple[int, ...]
-    energy: float
-    up: Tensor
-    down: Tensor
-    sizes: Sequence[float]
-    lost: Sequence[float]
-    least: Sequence[float] = ()
-    peak: float = 0.0
-    left: float | None = None
-
-    def layer(self, rank: int) -> Layer:
-        """What its first ranks come to."""
-        held = sum(size * size for size in self.sizes[:rank])
-        left = max(0.0, self.energy - held) + sum(self.lost[:rank]) if self.left is None else self.left
-        return Layer(self.module, rank, self.energy, left, self.least[rank - 1] if self.least else None)
-
-    def tensors(self, rank: int) -> dict[str, Tensor]:
-        """Its first ranks by canonical names; the alpha is the rank, for a scale of 1."""
-        up = self.up[:, :rank].reshape(self.shape[0], rank, *(1 for _ in self.shape[2:])).contiguous()
-        down = self.down[:rank].reshape(rank, *self.shape[1:]).contiguous()
-        return {self.module + UP: up, self.module + DOWN: down, self.module + ALPHA: torch.tensor(float(rank))}
-
-
-@dataclass(frozen=True, slots=True)
 class Extracted:
     """An adapter by canonical names, and how much of the change it holds.
 
@@ -198,7 +134,7 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
     rows: list[Row] = []
     differences: dict[str, Tensor] = {}
     beside = carried = 0.0
-    work = Work(asked, bound(parts, asked))
+    work = Work(asked, bound(parts[0].layers.values(), asked.ranks, asked.dtype))
     names = [(part, name) for part in parts for name in part.base.shapes]
     for i, (part, name, row, change) in enumerate(done(names, work, asked.workers)):
         if row is not None and row.energy > 0:
@@ -218,7 +154,7 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
     if not rows:
         raise PortraitistError("The two models have the same layers: there is nothing to extract", "Name another one.")
     capped = sum(ranks.enough(r.sizes, r.energy, asked.ranks.energy) > len(r.sizes) for r in rows)
-    taken = settled(rows, differences, asked)
+    taken = settled(rows, asked.ranks, asked.dtype, sum(tensor.nbytes for tensor in differences.values()))
     dropped = [row for row in rows if not taken[row.module]]
     tensors = {n: t for row in rows if taken[row.module] for n, t in row.tensors(taken[row.module]).items()}
     return Extracted(
@@ -229,28 +165,6 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
         carried,
         capped if asked.ranks.energy else 0,
     )
-
-
-def settled(rows: Sequence[Row], differences: Mapping[str, Tensor], asked: Asked) -> dict[str, int]:
-    """Ranks by layer: all that were found, or those of a file's size."""
-    if not asked.ranks.size:
-        return {row.module: len(row.sizes) for row in rows}
-    costs = {row.module: (row.shape[0] + prod(row.shape[1:])) * asked.dtype.itemsize for row in rows}
-    header = 400 * len(rows)  # names, shapes and places of three tensors
-    budget = int(asked.ranks.size * 1e6) - header - sum(t.nbytes for t in differences.values())
-    if budget < min(costs.values()):
-        raise PortraitistError(
-            f"{asked.ranks.size:g} MB hold no rank beside names, biases and norms", "Say a larger --size."
-        )
-    return ranks.within({row.module: row.sizes for row in rows}, costs, budget)
-
-
-def bound(parts: Sequence[Part], asked: Asked) -> int:
-    """The most ranks of one layer where a file's size chooses: thrice what the first part's layers have room for."""
-    if not asked.ranks.size:
-        return 1024
-    each = sum((shape[0] + prod(shape[1:])) * asked.dtype.itemsize for shape in parts[0].layers.values())
-    return max(4, math.ceil(BROADER * asked.ranks.size * 1e6 / max(each, 1)))
 
 
 def counted(rows: list[Row], parts: Sequence[Part], kohya: Kohya) -> list[Row]:
@@ -367,11 +281,6 @@ class Work:
         up, down = up.to(self.asked.dtype), down.to(self.asked.dtype)
         left, peak = factoring.missed(flat, up, down), float(flat.abs().max())
         return Row(module, shape, energy, up.cpu(), down.cpu(), (0.0,) * len(down), (), (), peak, left)
-
-
-def number(module: str) -> int:
-    """A number that is a function of a module's name, for a choice that is the same in every run."""
-    return sum((i + 1) * ord(char) for i, char in enumerate(module))
 
 
 def module_of(name: str) -> str:

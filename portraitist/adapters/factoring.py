@@ -88,6 +88,20 @@ def split(matrix: Tensor, rank: int, method: Method = "auto") -> Split:
     return Split(up.float(), down.float(), sizes.cpu(), energy)
 
 
+def product(up: Tensor, down: Tensor) -> Split:
+    """The singular factors of up (rows, r) @ down (r, columns), all of them, without multiplying it out.
+
+    By the QR factorisations of both in float64, so that only an r by r matrix is decomposed.
+    """
+    left, above = torch.linalg.qr(up.double())
+    right, below = torch.linalg.qr(down.double().T)
+    inner, sizes, outer = torch.linalg.svd(above @ below.T, full_matrices=False)
+    sizes = torch.where(sizes > NOISE * sizes.max(), sizes, 0) if len(sizes) else sizes
+    roots = sizes.sqrt()
+    halves = (left @ inner) * roots, roots[:, None] * (outer @ right.T)
+    return Split(halves[0].float(), halves[1].float(), sizes.cpu(), float(sizes.square().sum()))
+
+
 def nothing(matrix: Tensor, rank: int, energy: float) -> Split:
     """Factors that are zero."""
     up, down = matrix.new_zeros(len(matrix), rank).float(), matrix.new_zeros(rank, matrix.shape[1]).float()

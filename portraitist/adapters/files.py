@@ -125,6 +125,19 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
     tensorfile.write(path, tensors, metadata)
 
 
+def dtype(name: str) -> torch.dtype | None:
+    """The type of a name such as "float16"; None for no name."""
+    return getattr(torch, name) if name else None
+
+
+def refuse_place(out: Path, overwrite: bool) -> None:
+    """Refuse a place for a new file that is none, or that is taken."""
+    if out.suffix != ".safetensors":
+        raise PortraitistError(f"{out} does not end in .safetensors", f"Name it {out.name or 'adapter'}.safetensors.")
+    if out.exists() and not overwrite:
+        raise PortraitistError(f"{out} is there already", "Choose another name, or say --overwrite.")
+
+
 def confirm(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Read a file that was just written, and refuse one that does not hold these tensors to the bit."""
     there = load(path, FOREIGN)[0]

@@ -18,17 +18,22 @@ def shapes(family: str) -> Shapes:
 
     Qwen-Image-Edit and FLUX.1-Kontext have the trees of their families; FLUX.1-schnell lacks `guidance_embedder`.
     """
-    import torch
-
-    build = TREES[family][0] if family in TREES else registry.said(family, "published", None)
-    with torch.device("meta"):
-        denoiser = build()
     found = {}
-    for name, module in denoiser.named_modules():
+    for name, module in denoiser(family).named_modules():
         weight = module._parameters.get("weight")
         if weight is not None:
             found[name] = tuple(weight.shape)
     return found | dict(encoders(family))
+
+
+@cache
+def denoiser(family: str) -> Any:
+    """The published denoiser, without memory for its weights."""
+    import torch
+
+    build = TREES[family][0] if family in TREES else registry.said(family, "published", None)
+    with torch.device("meta"):
+        return build()
 
 
 def encoders(family: str) -> Mapping[str, tuple[int, ...]]:

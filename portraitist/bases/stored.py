@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from portraitist import durable
-from portraitist.adapters import inject
+from portraitist.adapters import dialects, inject, trees
 from portraitist.bases import headers, layouts, reading, streaming
 from portraitist.bases.layouts import UNREAD, Written
 from portraitist.errors import PortraitistError
@@ -60,10 +60,9 @@ class Stored:
         return inject.layers(self.model)
 
 
-def stored(place: Path, family: str, part: str, kind: str) -> Stored:
+def stored(place: Path, family: str, part: str) -> Stored:
     """A part where it lies: a publisher's file of the family's, or a folder in diffusers' layout, of one file or more.
 
-    kind  its class, as library.Class, for a file; a folder says it itself
     Weights may be in 8-bit floats. Raises PortraitistError for what is damaged, lacks weights or has others.
     """
     if place.is_file():
@@ -72,15 +71,12 @@ def stored(place: Path, family: str, part: str, kind: str) -> Stored:
             raise PortraitistError(f"No part of {family} is read out of a file", "Give it as a folder.")
         header = headers.read(place)
         headers.refuse_rounded(header, but=EIGHT_BITS)
-        model, how = (
-            reading.empty(named(kind.partition(".")[2], place), dict(layout.config(part))),
-            layout.weights[part],
-        )
+        said, how = dict(layout.config(part)), layout.weights[part]
+        model = reading.empty(class_of(said, family, place), said)
         streaming.mapped(model, header, how)
         return Stored(model, {}, (header, how))
     said = durable.read_json(place / "config.json")
-    kind = str(said.get("_class_name") or next(iter(said.get("architectures") or [""])))
-    model = reading.empty(named(kind, place), said)
+    model = reading.empty(class_of(said, family, place), said)
     own = set(model.state_dict())
     places: dict[str, tuple[Path, str]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -95,9 +91,12 @@ def stored(place: Path, family: str, part: str, kind: str) -> Stored:
     return Stored(model, places)
 
 
-def named(kind: str, place: Path) -> Any:
-    """A class of diffusers or transformers by its name."""
-    found = getattr(diffusers, kind, None) or getattr(transformers, kind, None) if kind else None
+def class_of(said: Mapping[str, Any], family: str, place: Path) -> Any:
+    """The class that a part's config.json names, or that of the family's denoiser where it names none."""
+    kind = str(said.get("_class_name") or next(iter(said.get("architectures") or [""])))
+    if not kind:
+        return type(trees.denoiser(dialects.tree_of(family)))
+    found = getattr(diffusers, kind, None) or getattr(transformers, kind, None)
     if found is None:
         raise PortraitistError(f"{place} is of no class that is known: {kind!r}", "Copy this part of the base again.")
     return found

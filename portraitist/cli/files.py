@@ -94,14 +94,23 @@ def extract(
 
 
 @app.command(sort_key=13)
-def inspect(file: AdapterFile, /, *, family: OfFamily = "", as_json: Json = False) -> Work:
+def inspect(
+    file: AdapterFile,
+    /,
+    *,
+    family: OfFamily = "",
+    page: Annotated[
+        Path | None, Parameter(show_default=False, help="An .html file to write: how much it adds to each layer.")
+    ] = None,
+    as_json: Json = False,
+) -> Work:
     """Say what a LoRA file is, whoever wrote it, and what ComfyUI loads of it; or whose base a file is of.
 
     Exit code 1 when it cannot be used.
     """
     from portraitist.verbs.inspect import inspect as verb
 
-    return Work(file.parent, lambda emit, stop: verb(file, family))
+    return Work(file.parent, lambda emit, stop: verb(file, family, page))
 
 
 @app.command(sort_key=14)

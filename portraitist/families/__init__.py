@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
-from portraitist.bases import headers
+from portraitist.bases import headers, layouts
 from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
 from portraitist.bases.layouts import UNREAD
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "pair", "part", "resolve", "token_counter",
-    "word_counter",
+    "FAMILIES", "digest", "estimate", "fetch", "found", "get", "listed", "located", "pair", "part", "resolve",
+    "token_counter", "weights_of", "word_counter",
 ]  # fmt: skip
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -99,6 +99,36 @@ def resolve(model: Model) -> Base:
 def found(model: Model) -> Places:
     """Where the recipe's base and its parts lie. Raises PortraitistError when they do not."""
     return find(model, Path(str(resources.files("portraitist"))) / "weights" / model.family)
+
+
+def located(model: Path, family: str, part: str) -> Path | None:
+    """Where a part of a model lies, a folder or a publisher's file that need not hold the others; None without it."""
+    if model.is_file():
+        layout = layouts.of(family)
+        return model if layout is not None and part in layout.found(headers.read(model)) else None
+    places = found(Model(family=family, base=str(model)))
+    place = places.elsewhere.get(part, places.folder / part)
+    return place if place.exists() else None
+
+
+def weights_of(model: Path | None, family: str) -> Callable[[str], Tensor | None]:
+    """What tells the weight of a denoiser's layer by its path, read when it is asked for; None for other layers, and
+    always where there is no model. Raises PortraitistError for a model without a denoiser of the family."""
+    if model is None:
+        return lambda module: None
+    from portraitist.bases.stored import stored
+
+    part = next((name for name in DENOISERS if located(model, family, name)), "")
+    place = located(model, family, part) if part else None
+    if place is None:
+        raise PortraitistError(f"{model} has no denoiser of {family}", "Name the model's own file or folder.")
+    held = stored(place, family, part)
+
+    def weight(module: str) -> Tensor | None:
+        name = f"{module}.weight"
+        return held.take([name])[name] if name in held.shapes else None
+
+    return weight
 
 
 def listed(places: Places) -> list[tuple[str, Path]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from portraitist.judge import dossier, templates
+from portraitist.judge.advising.advice import shown
 from portraitist.judge.album import Album
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.scorecard import Score
@@ -75,6 +76,7 @@ def told(rounds: Sequence[Round], name: str, album: Album) -> dict[str, Any]:
     return {
         "name": name,
         "rounds": rounds,
+        "settings": [[(key, shown(value)) for key, value in one.settings.items()] for one in rounds],
         "best": best,
         "pictures": pictures(rounds, best, album),
         "heads": [title(measure) for measure in measures],
@@ -110,4 +112,6 @@ def pictures(rounds: Sequence[Round], best: int, album: Album) -> Pictures | Non
         mark = "kept" if number == best + 1 else "" if one.kept else "dropped"
         rows.append(Row(f"Round {number}", one.cell, mark, frames))
     columns = [(text, f"seed {seed}", "") for text, seed in shots]
-    return Pictures(columns, rows, "Down a column only what was changed from round to round differs.")
+    return Pictures(
+        columns, rows, "Down a column prompt, seed and noise are the same; each round is drawn at its own choice."
+    )

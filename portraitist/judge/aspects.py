@@ -11,8 +11,8 @@ from typing import Literal
 from portraitist.judge import settings, standing
 from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC
 from portraitist.judge.dossier import BEST, Dossier
-from portraitist.judge.evidence import HELD_OUT, held_out
-from portraitist.judge.gates import BURNS, COPIES, Gate
+from portraitist.judge.evidence import HELD_OUT, scores
+from portraitist.judge.gates import BURNS, COPIES, HEEDS, Gate
 from portraitist.judge.measures import MEASURES, difference
 from portraitist.judge.scorecard import BASE, Score, Scorecard
 from portraitist.judge.strips import one_a_step
@@ -49,9 +49,9 @@ def limits(max_drop: float) -> dict[str, Limit]:
     """The limits by measure; those that gates hold (judge/gates.py) are the gates' own.
 
     Likeness: half of the way from the base to what the references have among each other (judged). Held-out loss: the
-    base's own, beyond which it learns by heart. Wordings: matter no more than chance does. What is asked for beyond the
-    captions, and body parts: as prompt agreement. A second LoRA: costs a fifth (judged). The others are advice's. A
-    measure without a limit is told in numbers alone.
+    base's own, beyond which it learns by heart. Wordings: matter no more than chance does. Body parts: as prompt
+    agreement. A second LoRA: costs a fifth (judged). The others are advice's. A measure without a limit is told in
+    numbers alone.
     """
     found = {
         "agreement": Limit(-max_drop, to_base=True),
@@ -66,7 +66,7 @@ def limits(max_drop: float) -> dict[str, Limit]:
         "contrast": Limit(HARD, to_base=True),
         "skin": Limit(PLASTIC),
         "proportions": Limit(MISSHAPEN),
-        "obedience": Limit(-max_drop, to_base=True),
+        "obedience": Limit(-HEEDS, to_base=True),
         "anatomy": Limit(-max_drop, to_base=True),
     }
     return {name: limit for name, limit in found.items() if name in MEASURES}
@@ -129,10 +129,8 @@ def best_cards(dossier: Dossier) -> list[Scorecard]:
 def marks(dossier: Dossier, card: Scorecard, held: Sequence[Gate]) -> dict[str, Mark]:
     """The word on each measure of a cell that has a limit: that of its gate, or by the limit itself."""
     drop, found = settings.read(dossier.run).max_drop, {}
-    known = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+    known = scores(dossier, card)
     apart = {name: difference(by, zero, name) for name, (by, zero) in dossier.scored(card).items() if zero}
-    if (kept := held_out(dossier, card.step)).count:
-        known[HELD_OUT] = kept
     for name, limit in limits(drop).items():
         score = apart.get(name) if limit.to_base else known.get(name)
         if name in known and score and score.count:

@@ -7,6 +7,7 @@ view box; y grows downwards.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -225,24 +226,38 @@ def scatter(spots: Sequence[Spot], front: Sequence[Point], *, x_name: str, y_nam
     across = Scale(*roomy(min(xs), max(xs)), LEFT, WIDTH - RIGHT)
     down = Scale(*roomy(min(ys), max(ys)), TALL - BOTTOM, ROOM)
     parts = [*axes(across, down, x_name, TALL), f'<text class="tick" x="4" y="12">{escape(y_name)}</text>']
+    strokes: list[Box] = []
     for spot in spots:
         x, y = across(spot.x), down(spot.y)
         if spot.across:
-            parts.append(whisker(across(spot.across[0]), y, across(spot.across[1]), y))
+            strokes.append((across(spot.across[0]), y, across(spot.across[1]), y))
         if spot.upright:
-            parts.append(whisker(x, down(spot.upright[0]), x, down(spot.upright[1])))
+            strokes.append((x, down(spot.upright[1]), x, down(spot.upright[0])))
+    parts += [whisker(*stroke) for stroke in strokes]
     if len(front) > 1:
-        path = " ".join(f"{across(x)},{down(y)}" for x, y in front)
+        placed = [(across(x), down(y)) for x, y in front]
+        path = " ".join(f"{x},{y}" for x, y in placed)
         parts.append(f'<polyline class="line a" points="{path}"/>')
+        strokes += dotted(placed)
     for spot in sorted(spots, key=lambda spot: spot.kind == "chosen"):  # the chosen last: nothing lies over it
         size = 5.5 if spot.kind == "chosen" else 4
         parts.append(
             f'<circle class="spot {escape(spot.kind)}" cx="{across(spot.x)}" cy="{down(spot.y)}" r="{size}">'
             f"<title>{escape(spot.says)}</title></circle>"
         )
-    parts += labels([(across(spot.x), down(spot.y), spot) for spot in spots])
+    parts += labels([(across(spot.x), down(spot.y), spot) for spot in spots], strokes)
     opening = f'<svg viewBox="0 0 {WIDTH} {TALL}" role="img" aria-label="{escape(says)}">'
     return Markup(f"{opening}{''.join(parts)}</svg>")
+
+
+def dotted(line: Sequence[Point]) -> list["Box"]:
+    """A line through points of a chart as boxes without size, a letter apart at most."""
+    found = []
+    for (x1, y1), (x2, y2) in pairwise(line):
+        count = max(1, math.ceil(math.hypot(x2 - x1, y2 - y1) / LETTER))
+        shares = [i / count for i in range(count + 1)]
+        found += [(x1 + (x2 - x1) * s, y1 + (y2 - y1) * s) * 2 for s in shares]
+    return found
 
 
 def whisker(x1: float, y1: float, x2: float, y2: float) -> str:
@@ -256,16 +271,19 @@ def roomy(low: float, high: float) -> Point:
     return low - room, high + room
 
 
-def labels(placed: Sequence[tuple[float, float, Spot]]) -> list[str]:
+def labels(placed: Sequence[tuple[float, float, Spot]], strokes: Sequence["Box"] = ()) -> list[str]:
     """Labels (x, y, spot) beside their points, each where it covers neither a point nor another label, nor leaves the
-    frame; one that finds no place is left out, the chosen's never."""
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _ in placed]
+    frame; one that finds no place is left out, the chosen's never. `strokes` are boxes of what else a label may not
+    cover."""
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _ in placed] + list(strokes)
     parts = []
     for x, y, spot in sorted(placed, key=lambda p: p[2].kind != "chosen"):
         if not spot.label:
             continue
         wide = LETTER * len(spot.label)
-        places = [(x + 9, y + 4), (x - wide / 2, y - 9), (x - wide / 2, y + 17), (x - 9 - wide, y + 4)]
+        left, middle, right = x - 9 - wide, x - wide / 2, x + 9
+        places = [(right, y + 4), (middle, y - 9), (middle, y + 17), (left, y + 4)]
+        places += [(a, b) for b in (y - 7, y + 15) for a in (right, left)]
         places = [(min(max(a, LEFT), WIDTH - wide), b) for a, b in places]
         boxes = [(a, b - LINE + 3, a + wide, b + 3) for a, b in places]
         free = [i for i, box in enumerate(boxes) if box[1] > ROOM - 12 and box[3] < TALL - BOTTOM and clear(box, taken)]

@@ -7,7 +7,7 @@ nothing, and by no more than chance picture by picture, goes to the earlier step
 on held-out pictures say that the earlier had not learnt enough (docs/decisions/022-choice.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,20 @@ def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, 
     return base, sorted((card for card in same if card.step != BASE), key=place)
 
 
+def field(
+    cards: Sequence[Scorecard], steps: Collection[int] | None, strengths: Collection[float]
+) -> tuple[Scorecard | None, list[Scorecard]]:
+    """The base's card and those that a choice is made among: of the full grid at the strengths that are asked for, of
+    the screen before that is drawn.
+
+    steps  checkpoints that are still there; None where all count
+    """
+    there = [card for card in cards if steps is None or card.step == BASE or card.step in steps]
+    base, found = latest(there, "grid")
+    found = [card for card in found if card.strength in strengths] or found
+    return (base, found) if base is not None and found else latest(there, "screen")
+
+
 def probed(card: Scorecard, probe: Scorecard | None) -> Scorecard:
     """A card with what a probe of the same cell found."""
     if probe is None:
@@ -99,8 +113,7 @@ def choose(
     Where nothing passes, what fails least is taken, and the words say so.
     """
     candidates = weighed(base, cards, max_drop, rule)
-    passing = [candidate for candidate in candidates if candidate.passed]
-    passing = [candidate for candidate in passing if borne_out(candidate, candidates)] or passing
+    passing = admitted(candidates)
     edge: list[Candidate] = []
     if passing:
         ripe = ripeness(losses) if rule.ripe else BASE
@@ -136,6 +149,12 @@ def deciding(cards: Sequence[Scorecard], rule: Rule = RULE) -> str:
     nothing = Score(0.0, 0.0, 0.0, 0)
     there = [by for by in rule.by if all(card.scores.get(by, nothing).count >= FEWEST for card in cards)]
     return there[0] if there else rule.by[-1]
+
+
+def admitted(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that pass every gate, at strengths that are borne out where there is one."""
+    passing = [candidate for candidate in candidates if candidate.passed]
+    return [candidate for candidate in passing if borne_out(candidate, candidates)] or passing
 
 
 def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:

@@ -11,7 +11,7 @@ from portraitist.judge.album import Album
 from portraitist.judge.charts import Line
 from portraitist.judge.comparison import Comparison, Side
 from portraitist.judge.curves import Curve, interval, measured, steps_taken
-from portraitist.judge.evidence import HELD_OUT, STAGES, held_out, in_two
+from portraitist.judge.evidence import STAGES, held_out, in_two
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.strips import MEDIUM, Pictures, Row, firsts, frame, matching, one_a_step
 from portraitist.judge.telling import END, brief, called, difference_words, span, title, written
@@ -53,7 +53,7 @@ def told(found: Comparison, album: Album) -> dict[str, Any]:
         "sides": found.sides,
         "facts": [facts(side) for side in found.sides],
         "comparing": found.comparing,
-        "stage_words": STAGES[found.stage] if found.stage else "",
+        "stage_words": STAGES[found.stage].partition(";")[0].removesuffix(".") + "." if found.stage else "",
         "scores": scores(found),
         "recipe": found.recipe,
         "made_of": found.made_of,
@@ -89,10 +89,8 @@ def scores(found: Comparison) -> list[Measured]:
 
 def cell(found: Comparison, name: str, side: Side) -> Cell | None:
     """One run's score in a measure; None where it was not taken."""
-    score = side.card.scores.get(name) if side.card else None
-    if name == HELD_OUT and side.card:
-        score = held_out(side.dossier, side.card.step)
-    if score is None or not score.count:
+    score = comparison.taken(side).get(name)
+    if score is None:
         return None
     change = found.differences.get(name, {}).get(side.letter)
     against = difference_words(name, change, found.comparing[0].letter) if change else ""

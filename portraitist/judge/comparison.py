@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from portraitist.judge import settings
+from portraitist.judge import choosing, settings, spreadsheet
 from portraitist.judge.dossier import BEST, Dossier
-from portraitist.judge.evidence import HELD_OUT
+from portraitist.judge.evidence import HELD_OUT, scores
 from portraitist.judge.measures import MEASURES, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, Losses, Score, Scorecard, Stage
-from portraitist.judge.telling import called, difference_words, title
+from portraitist.judge.telling import called, difference_words, title, within
 
 LETTERS = "ABCD"
 """What runs go by on a page; no more of them than lines of a chart can be told apart."""
@@ -142,7 +142,20 @@ def apart(name: str, side: Side, lead: Side) -> Score:
         )
     if side.card is None or lead.card is None:
         return score([])
-    return difference(side.card, lead.card, name)
+    ours, theirs = (one.dossier.scored(one.card).get(name) for one in (side, lead) if one.card)
+    if ours is None or theirs is None or yardsticks(ours[0]) != yardsticks(theirs[0]):
+        return score([])
+    return difference(ours[0], theirs[0], name)
+
+
+def yardsticks(card: Scorecard) -> tuple[str, str, str]:
+    """What two cards must share for their pictures to compare."""
+    return card.grid, card.eyes, card.beside
+
+
+def taken(side: Side) -> dict[str, Score]:
+    """A run's scores at the stage that compares, with those of its probes and its losses; none where it does not."""
+    return scores(side.dossier, side.card) if side.card else {}
 
 
 def losses_of(side: Side) -> list[float]:
@@ -202,14 +215,15 @@ def verdict(found: Comparison) -> str:
     comparing = found.comparing
     if len(comparing) < 2:
         return "These runs cannot be compared"
-    if not all("likeness" in side.card.scores for side in comparing if side.card):
+    by = choosing.deciding([side.card for side in comparing if side.card])
+    if not all(by in side.card.scores for side in comparing if side.card):
         return "Likeness was not measured on all of these runs"
-    likest = max(comparing, key=lambda side: side.card.scores["likeness"].mean if side.card else 0.0)
+    likest = max(comparing, key=lambda side: side.card.scores[by].mean if side.card else 0.0)
     others = [side for side in comparing if side is not likest]
-    beaten = [side.letter for side in others if surely(apart("likeness", likest, side))]
+    beaten = [side.letter for side in others if surely(apart(by, likest, side))]
     level = [side.letter for side in others if side.letter not in beaten]
     if not beaten:
-        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in likeness"
+        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {within(by)}"
     words = f"{likest.letter} is more like the character than {listed(beaten)}"
     return f"{words}, and not distinguishable from {listed(level)}" if level else words
 
@@ -233,7 +247,7 @@ def sentences(found: Comparison) -> dict[str, str]:
             each = [f"{k} {difference_words(name, change, lead)}" for k, change in told_apart.items()]
             sure[title(name)] = "; ".join(each)
         else:
-            same.append(title(name).lower())
+            same.append(within(name))
     return sure | ({"Not distinguishable": listed(same)} if same else {})
 
 
@@ -258,7 +272,7 @@ def summary(found: Comparison) -> dict[str, Any]:
                 "run": side.name,
                 "cell": called(side.card) if side.card else "",
                 "obstacle": side.obstacle,
-                "scores": {k: numbers(s) for k, s in side.card.scores.items() if s.count} if side.card else {},
+                "scores": {name: numbers(score) for name, score in taken(side).items()},
             }
             for side in found.sides
         ],
@@ -280,11 +294,9 @@ def rows(found: Comparison) -> list[dict[str, Any]]:
     """A row a measure and run: its score, and its difference to the first that compares; what was not taken is ""."""
     lines = []
     for side in found.comparing:
-        for name in MEASURES:
-            got = side.card.scores.get(name) if side.card else None
-            change = found.differences.get(name, {}).get(side.letter)
-            if got is None or not got.count:
-                continue
+        known = taken(side)
+        for name in spreadsheet.ranked(known):
+            got, change = known[name], found.differences.get(name, {}).get(side.letter)
             line = {"letter": side.letter, "run": side.name, "stage": found.stage, "measure": name, **numbers(got)}
             apart_by = numbers(change) if change and change.count else dict.fromkeys(numbers(got), "")
             lines.append(line | {f"difference_{key}": value for key, value in apart_by.items()})

@@ -101,7 +101,7 @@ def likeness(dossier: Dossier) -> Curve | None:
 def measured(cards: Sequence[Scorecard], name: str, style: str) -> Line:
     """A measure's means by step."""
     points = [(float(c.step), c.scores[name].mean) for c in cards if name in c.scores and c.scores[name].count]
-    return Line(telling.title(name).lower(), points, style, dots=True)
+    return Line(telling.within(name), points, style, dots=True)
 
 
 def interval(cards: Sequence[Scorecard], name: str) -> list[tuple[float, float, float]]:

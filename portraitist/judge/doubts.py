@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from portraitist.judge import standing, tradeoff, votes
 from portraitist.judge.dossier import Dossier, cell, same
 from portraitist.judge.measures import ASKED, MEASURES, difference
-from portraitist.judge.telling import named, title
+from portraitist.judge.telling import named, title, within
 
 MOST_LEVEL = 8
 """Cells that are named as not distinguishable from the choice; of more the number is told."""
@@ -13,10 +13,11 @@ MOST_LEVEL = 8
 
 def doubts(dossier: Dossier) -> Iterator[str]:
     """What the pictures of the chosen cell leave open: what is not distinguishable from it, and it from the base."""
-    if ties := tradeoff.level(dossier):
+    by, ties = tradeoff.level(dossier)
+    if ties:
         more = f" and {len(ties) - MOST_LEVEL} more" if len(ties) > MOST_LEVEL else ""
         cells = ", ".join(word.lower() for word in ties[:MOST_LEVEL])
-        yield f"Not distinguishable from the choice in likeness, by these pictures: {cells}{more}."
+        yield f"Not distinguishable from the choice in {within(by)}, by these pictures: {cells}{more}."
     judged = dossier.chosen()
     if judged is None:
         return
@@ -24,11 +25,11 @@ def doubts(dossier: Dossier) -> Iterator[str]:
     for name, (card, base) in dossier.scored(judged[0]).items():
         change = difference(card, base, name) if base else None
         if change and change.count and change.low <= 0 <= change.high and name in MEASURES:
-            level.append(title(name).lower())
+            level.append(within(name))
     if level:
         yield f"Not distinguishable from the base: {', '.join(level)}."
     held = next((c.gates for c in standing.chosen_from(dossier) if same(c.place, dossier.cell)), ())
-    if unsure := [title(gate.name).lower() for gate in held if not gate.certain]:
+    if unsure := [within(gate.name) for gate in held if not gate.certain]:
         yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."
 
 

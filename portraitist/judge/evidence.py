@@ -1,7 +1,7 @@
 """The verdict as a page shows it: pictures beside the base's, scores beside the base's, and what was not measured."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -11,9 +11,9 @@ from portraitist.judge.dossier import Dossier
 from portraitist.judge.measures import CONFIDENCE, MEASURES, difference
 from portraitist.judge.measures import score as score_of
 from portraitist.judge.overfit import ratios
-from portraitist.judge.scorecard import BASE, Score
+from portraitist.judge.scorecard import BASE, Score, Scorecard, Stage
 from portraitist.judge.strips import Frame, firsts, frame, matching
-from portraitist.judge.telling import END, difference_words, span, title, written
+from portraitist.judge.telling import END, difference_words, span, title, within, written
 
 LARGE = 512
 """Longer side of a picture side by side with the base's, in pixels."""
@@ -69,11 +69,14 @@ def pairs(dossier: Dossier, album: Album) -> tuple[list[Pair], str]:
 
 
 def tiles(dossier: Dossier) -> list[Tile]:
-    """The chosen checkpoint's scores with intervals, and the base as the zero line."""
+    """The chosen checkpoint's scores with intervals, and the base as the zero line.
+
+    What decided the choice is told too where only the pictures that chose could be measured by it.
+    """
     judged = dossier.chosen()
     if judged is None:
         return []
-    known, found = dossier.scored(judged[0]), []
+    known, found = decided(dossier) | dossier.scored(judged[0]), []
     for name in MEASURES:
         if name == HELD_OUT:
             score = held_out(dossier, judged[0].step)
@@ -82,8 +85,29 @@ def tiles(dossier: Dossier) -> list[Tile]:
         elif name in known:
             card, base = known[name]
             zero = base.scores.get(name) if base else None
-            found.append(tile(name, card.scores[name], zero, difference(card, base, name) if base else None))
+            told = tile(name, card.scores[name], zero, difference(card, base, name) if base else None)
+            apart = card.stage in ("grid", "screen") and judged[0].stage == "report"
+            found.append(replace(told, against=f"{told.against}, on the pictures that chose") if apart else told)
     return found
+
+
+def decided(dossier: Dossier) -> dict[str, tuple[Scorecard, Scorecard | None]]:
+    """The measure that the choice was decided by, with the card of the chosen cell that has it and the base's."""
+    by = str(dossier.choice.table.get("decides", "")) if dossier.choice else ""
+    stages: tuple[Stage, ...] = ("grid", "screen")
+    for stage in stages:
+        card = dossier.card(stage, *dossier.cell) if dossier.cell else None
+        if card and by in card.scores and card.scores[by].count:
+            return {by: (card, dossier.base(card))}
+    return {}
+
+
+def scores(dossier: Dossier, card: Scorecard) -> dict[str, Score]:
+    """All that is known of a card's cell by measure: of its own pictures, of its probes, and of its checkpoint's
+    losses."""
+    found = {name: by.scores[name] for name, (by, _) in dossier.scored(card).items()}
+    held = held_out(dossier, card.step)
+    return found | ({HELD_OUT: held} if held.count else {})
 
 
 def held_out(dossier: Dossier, step: int) -> Score:
@@ -124,7 +148,7 @@ def unmeasured(dossier: Dossier) -> Iterator[str]:
     if dossier.cards:
         if all(card.eyes == "plain" for card in dossier.cards):
             yield "This family ships no eyes, so identity and agreement are measured by plain means or not at all."
-        if left := [title(name).lower() for name in MEASURES if name not in measured]:
+        if left := [within(name) for name in MEASURES if name not in measured]:
             yield f"Not measured on any checkpoint: {', '.join(left)}."
     if dossier.cell and not dossier.card("report", *dossier.cell):
         yield "The choice has not been drawn from prompts and seeds that nobody chose by, so its scores flatter it."

@@ -15,7 +15,7 @@ COPIES = 0.5
 
 HEEDS = 0.15
 """Most of what it heeds the less than the base of asks beyond the captions, as a share. Measured: runs of forty
-pictures lose a tenth at most, a dozen in one place a sixth to a third (benchmarks/chooser.md)."""
+pictures lose nothing, of a dozen in one place up to a third (benchmarks/chooser.md), which this limit was set by."""
 
 BURNS = 8.0
 """Most saturation beyond the base's own, Lab units. Judged: about the difference of a vivid from a plain print."""

@@ -158,10 +158,12 @@ def summary(dossier: Dossier) -> dict[str, Any]:
     choice, judged = dossier.choice, dossier.chosen()
     scores: dict[str, Any] = {}
     if judged is not None:
-        for name, (card, base) in dossier.scored(judged[0]).items():
+        for name, (card, base) in (evidence.decided(dossier) | dossier.scored(judged[0])).items():
             score, zero = card.scores[name], base.scores.get(name) if base else None
             held = {"base": zero.mean} if zero and zero.count else {}
             scores[name] = {**held, "chosen": score.mean, "low": score.low, "high": score.high}
+        if (loss := evidence.held_out(dossier, judged[0].step)).count:
+            scores[evidence.HELD_OUT] = {"base": 1.0, "chosen": loss.mean, "low": loss.low, "high": loss.high}
     figures = dict(dossier.figures)
     if choice is not None:
         figures = {**figures, "checkpoint": choice.step, "strength": choice.strength}

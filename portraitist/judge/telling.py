@@ -22,6 +22,12 @@ def title(measure: str) -> str:
     return known.title if known else measure.replace("_", " ").capitalize()
 
 
+def within(measure: str) -> str:
+    """The same inside a sentence: only its first letter is made small."""
+    said = title(measure)
+    return said[:1].lower() + said[1:]
+
+
 def written(measure: str, value: float) -> str:
     """A mean as people read it."""
     known = MEASURES.get(measure)

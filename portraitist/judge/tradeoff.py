@@ -8,12 +8,13 @@ from portraitist.judge.charts import Spot
 from portraitist.judge.curves import Curve
 from portraitist.judge.dossier import Dossier, same
 from portraitist.judge.front import front
-from portraitist.judge.telling import called, figure
+from portraitist.judge.telling import called, figure, title, within
 
 SAYS = (
     "Each point is a checkpoint at a strength, further up the more it is like the character, further right the more it"
     " still draws what is asked. Filled points pass every gate, hollow ones do not. On the line lies what nothing that"
-    " passes beats in both; upright strokes are intervals of likeness."
+    " passes beats in both, strengths above 1 only where they surely gain. Heights are as all cells together tell them;"
+    " upright strokes are intervals of a cell's own pictures."
 )
 
 
@@ -22,12 +23,12 @@ def plot(dossier: Dossier) -> Curve | None:
     candidates = standing.chosen_from(dossier)
     if len(candidates) < 2 or any(candidate.freedom is None for candidate in candidates):
         return None
-    passing = [candidate.place for candidate in candidates if candidate.passed]
+    passing = [candidate.place for candidate in choosing.admitted(candidates)]
     edge = front({c.place: (c.likeness, c.freedom or 0.0) for c in candidates}, passing)
     spots = [spot(dossier, candidate, candidate.place in edge) for candidate in candidates]
     at = {candidate.place: (candidate.freedom or 0.0, candidate.likeness) for candidate in candidates}
     line = [at[place] for place in edge]
-    names = {"x_name": "freedom (1: the base's own)", "y_name": "likeness"}
+    names = {"x_name": "freedom (1: the base's own)", "y_name": title(candidates[0].by).lower()}
     chart = charts.scatter(spots, line, says=said(spots), **names)
     return Curve("Likeness against freedom", chart, (), SAYS)
 
@@ -36,9 +37,10 @@ def spot(dossier: Dossier, candidate: Candidate, ahead: bool) -> Spot:
     """One cell; `ahead` says that it is on the front."""
     chosen = same(candidate.place, dossier.cell)
     free = candidate.freedom or 0.0
-    says = f"{called(candidate.card)}: likeness {figure(candidate.likeness)}, freedom {figure(free)}"
+    like = f"{within(candidate.by)} {figure(candidate.likeness)}"
+    says = f"{called(candidate.card)}: {like}, freedom {figure(free)}"
     kind = "chosen" if chosen else "out" if not candidate.passed else "front" if ahead else ""
-    score = candidate.card.scores.get("likeness")
+    score = candidate.card.scores.get(candidate.by)
     return Spot(
         free,
         candidate.likeness,
@@ -54,11 +56,12 @@ def said(spots: Sequence[Spot]) -> str:
     return "Likeness against freedom. " + ". ".join(spot.says for spot in spots if spot.label) + "."
 
 
-def level(dossier: Dossier) -> list[str]:
-    """Cells that pass and whose likeness differs from the chosen's by no more than chance, likest first."""
+def level(dossier: Dossier) -> tuple[str, list[str]]:
+    """Cells that may be chosen and whose likeness differs from the chosen's by no more than chance, likest first, after
+    the measure that tells likeness."""
     candidates = standing.chosen_from(dossier)
     chosen = next((c for c in candidates if same(c.place, dossier.cell)), None)
     if chosen is None:
-        return []
-    there = [c for c in candidates if c is not chosen and c.passed and choosing.undecided(chosen, c)]
-    return [called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))]
+        return "", []
+    there = [c for c in choosing.admitted(candidates) if c is not chosen and choosing.undecided(chosen, c)]
+    return chosen.by, [called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))]

@@ -9,13 +9,12 @@ import tomli_w
 from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Warned, ignore
-from portraitist.judge import choosing, people, scorecard, settings, votes
+from portraitist.judge import choosing, people, scorecard, settings, standing, votes
 from portraitist.judge.candidates import Candidate, Verdict
-from portraitist.judge.scorecard import BASE, Scorecard
+from portraitist.judge.scorecard import Scorecard
 from portraitist.judge.surface import Place
 from portraitist.project import Project
 from portraitist.runs import Choice, RunFolder
-from portraitist.sections import Judging
 
 FORMAT = 1
 
@@ -64,7 +63,7 @@ def choose(
         refuse_unfit(found, place, why)
     judging = settings.read(found)
     wanted = prefer or judging.prefer
-    base, cards = judged(project, found, judging)
+    base, cards = judged(project, found)
     measured = choosing.choose(base, cards, scorecard.read_losses(found), wanted, judging.max_drop)
     said = votes.read(found)
     verdict = people.swayed(measured, said)
@@ -96,19 +95,12 @@ def choose(
     )
 
 
-def judged(project: Project, run: RunFolder, judging: Judging) -> tuple[Scorecard, list[Scorecard]]:
+def judged(project: Project, run: RunFolder) -> tuple[Scorecard, list[Scorecard]]:
     """The base's card and those to choose from, of checkpoints that are there.
 
     Raises PortraitistError when there are none.
     """
-    cards = scorecard.read(run)
-    if run.checkpoints.is_dir():
-        gone = {card.step for card in cards} - {BASE, *run.steps()}
-        cards = [card for card in cards if card.step not in gone]
-    base, found = choosing.latest(cards, "grid")
-    found = [card for card in found if card.strength in judging.strengths] or found
-    if base is None or not found:
-        base, found = choosing.latest(cards, "screen")
+    base, found = standing.field(run, scorecard.read(run))
     if base is None or not found:
         raise PortraitistError(
             f"Run {run.name} has not been judged: there is nothing to choose from",

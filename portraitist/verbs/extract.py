@@ -5,21 +5,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tomli_w
 
 from portraitist import durable, families, runs, tensorfile
 from portraitist.adapters.ranks import USUAL, Ranks
-from portraitist.bases.headers import WEIGHTS
 from portraitist.crew import cores
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Factored, Finished, Started, ignore
 from portraitist.project import Project
-from portraitist.sections import Adapter, Model
+from portraitist.sections import Adapter
 
 if TYPE_CHECKING:
-    from portraitist.adapters.extract import Asked, Extracted, Kohya, Layer, Part
+    from portraitist.adapters.extract import Asked, Extracted, Kohya, Part
     from portraitist.bases.stored import Stored
 
 ENCODERS = {"sdxl": {"text_encoder": "clip_l.text_model.", "text_encoder_2": "clip_g."}}
@@ -99,6 +98,7 @@ def extract(project: Project, run: str = "", step: int = 0, how: How = PLAIN, em
     checkpoint, and a base that is not the run's.
     """
     from portraitist.adapters import extract, files
+    from portraitist.bases.stored import stored
 
     began = time.monotonic()
     how.ranks.check()
@@ -121,7 +121,7 @@ def extract(project: Project, run: str = "", step: int = 0, how: How = PLAIN, em
     tensors, metadata = files.read(source)
     tuned = extract.Held({name.removeprefix(tensorfile.WHOLE): tensor for name, tensor in tensors.items()})
     part = next(name for name in families.DENOISERS if base.place(name).exists())
-    before = opened(base.place(part), recipe.model.family, part)
+    before = stored(base.place(part), recipe.model.family, part)
     refuse_strangers(tuned.shapes, before.shapes)
     got = taken_out([extract.Part(tuned, before, before.layers)], how, "float32", emit)
     new = runs.RunFolder(found.path.with_name(f"{found.name}-lora{word(how.ranks)}"))
@@ -153,18 +153,16 @@ def extract_files(
     Text encoders of SDXL are compared too where both have them. Neither model is ever in memory as a whole.
     """
     from portraitist.adapters import extract, files
+    from portraitist.bases.stored import stored
 
     began = time.monotonic()
     how.ranks.check()
-    if out.suffix != WEIGHTS:
-        raise PortraitistError(f"{out} does not end in {WEIGHTS}", f"Name it {out.name or 'adapter'}{WEIGHTS}.")
-    if out.exists() and not overwrite:
-        raise PortraitistError(f"{out} is there already", "Choose another name, or say --overwrite.")
+    files.refuse_place(out, overwrite)
     kind = families.get(family)
-    part = next((name for name in families.DENOISERS if located(base, family, name)), families.DENOISERS[0])
+    part = next((name for name in families.DENOISERS if families.located(base, family, name)), families.DENOISERS[0])
     parts = []
     for name, prefix in {part: "", **ENCODERS.get(family, {})}.items():
-        places = located(tuned, family, name), located(base, family, name)
+        places = families.located(tuned, family, name), families.located(base, family, name)
         if None in places and prefix:
             continue  # a text encoder that one of them does not bring
         if places[0] is None or places[1] is None:
@@ -172,7 +170,7 @@ def extract_files(
                 f"{tuned if places[0] is None else base} has no {name} of {family}",
                 "Name the model's own file or folder.",
             )
-        after, before = (opened(place, family, name) for place in places if place is not None)
+        after, before = (stored(place, family, name) for place in places if place is not None)
         refuse_strangers(after.shapes, before.shapes)
         layers = before.layers if not prefix else {m: s for m, s in before.layers.items() if ".layers." in m}
         if how.kohya and not prefix:
@@ -189,27 +187,6 @@ def extract_files(
     files.write(out, named, {"format": "1", "portraitist.family": family, **told})
     files.confirm(out, named)
     return result(out, "", 0, got, out.with_suffix(".certificate.json"), began, emit)
-
-
-def located(model: Path, family: str, part: str) -> Path | None:
-    """Where a part of a model lies; None for a part that it does not bring."""
-    from portraitist.bases import headers, layouts
-
-    if model.is_file():
-        layout = layouts.of(family)
-        return model if layout is not None and part in layout.found(headers.read(model)) else None
-    found = families.found(Model(family=family, base=str(model)))
-    place = found.elsewhere.get(part, found.folder / part)
-    return place if place.exists() else None
-
-
-def opened(place: Path, family: str, part: str) -> "Stored":
-    """A part, to be read a few tensors at a time."""
-    from portraitist.bases.stored import stored
-    from portraitist.forecast.published import PUBLISHED
-
-    known = PUBLISHED.get(family)
-    return stored(place, family, part, known.parts[part].kind if known and part in known.parts else "")
 
 
 def refuse_strangers(tuned: Mapping[str, tuple[int, ...]], base: Mapping[str, tuple[int, ...]]) -> None:
@@ -297,7 +274,11 @@ def result(
     path: Path, run: str, step: int, got: "Extracted", certificate: Path, began: float, emit: Emit
 ) -> ExtractResult:
     """What is told of it; the certificate is written."""
-    durable.write_json(certificate, {"format": 1, "file": path.name, "layers": [each(layer) for layer in got.layers]})
+    from portraitist.adapters.layered import certified
+
+    durable.write_json(
+        certificate, {"format": 1, "file": path.name, "layers": [certified(layer) for layer in got.layers]}
+    )
     worst = sorted(got.layers, key=lambda layer: layer.kept)[:5]
     checked = [layer.excess for layer in got.layers if layer.excess is not None]
     few, most = min(layer.rank for layer in got.layers), max(layer.rank for layer in got.layers)
@@ -321,10 +302,3 @@ def result(
         seconds=seconds,
         warning=f"{got.capped} layers hold less than asked with the most ranks: raise --rank" if got.capped else "",
     )
-
-
-def each(layer: "Layer") -> dict[str, Any]:
-    """One layer's certificate: the energy of its change, what is left of it, and, where it was held against the best,
-    by what share its error is larger."""
-    facts = {"module": layer.module, "rank": layer.rank, "energy": layer.energy, "left": layer.left}
-    return facts | ({} if layer.excess is None else {"excess": layer.excess})

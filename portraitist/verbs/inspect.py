@@ -6,11 +6,12 @@ Of a base's file: which parts of which base it holds, as far as names, sizes and
 import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
+from portraitist import durable
 from portraitist.adapters.remarks import Remark, printable, some, told
 from portraitist.bases import telling
 from portraitist.bases.telling import BaseInspection
@@ -39,6 +40,8 @@ class Inspection:
                    it would load all
     unmatched      tensors that belong to no layer of the family
     metadata       trigger, base and steps wherever they stand, and everything of ours
+    acting         where it was asked for: the share of the change's energy by block, in how many directions the median
+                   layer acts, the layers that use nearly all their ranks, and the page that shows each
     """
 
     file: str
@@ -57,6 +60,7 @@ class Inspection:
     unmatched: tuple[str, ...]
     metadata: dict[str, str]
     findings: tuple[Remark, ...] = field(default=())
+    acting: dict[str, Any] = field(default_factory=dict)
 
     @property
     def blocked(self) -> bool:
@@ -85,20 +89,52 @@ class Inspection:
             ("unmatched", some(self.unmatched) or "none"),
             ("ComfyUI", f"loads {loads} of {of} layers by these names" if self.family else "unknown"),
         ]
+        if self.acting:
+            rows += [(f"acts in {block}", f"{share:6.1%} {'#' * round(40 * share)}") for block, share in self.acts()]
+            rows += [
+                ("directions", f"{self.acting['directions']:g} of the median layer"),
+                ("no rank left", some(self.acting["full"]) or "in no layer"),
+                ("page", self.acting["page"]),
+            ]
         return rows + [(name, value) for name, value in self.metadata.items()]
 
+    def acts(self) -> list[tuple[str, float]]:
+        """The share of the change's energy by block."""
+        return list(self.acting["shares"].items())
 
-def inspect(file: Path, family: str = "") -> Inspection | BaseInspection:
+
+def inspect(file: Path, family: str = "", page: Path | None = None) -> Inspection | BaseInspection:
     """Look at an adapter file in any dialect, the base is not needed; or at a base's file.
 
     family  what it is of, where its names and shapes leave that open
+    page    where to write a page that shows how much it adds to each layer; every layer's values are then looked at
     Raises PortraitistError for what is neither: not safetensors, damaged, of impossible types.
     """
     from portraitist.forecast.published import PUBLISHED
 
     wanted = {name: base for name, base in PUBLISHED.items() if family in ("", name)}
     kinds = {name: {part: facts.kind for part, facts in base.parts.items()} for name, base in wanted.items()}
-    return telling.inspect(file, kinds) or inspect_adapter(file, family)
+    said = telling.inspect(file, kinds)
+    if said is not None:
+        return said
+    found = inspect_adapter(file, family)
+    return found if page is None or found.blocked else replace(found, acting=acting(file, family, page))
+
+
+def acting(file: Path, family: str, page: Path) -> dict[str, Any]:
+    """Where an adapter acts, as a page and in figures."""
+    from portraitist.adapters import anatomy, anatomy_page
+    from portraitist.adapters.understanding import understood
+
+    layers = anatomy.acting(understood(file, family))
+    durable.write_text(page, anatomy_page.page(printable(file.name), layers))
+    used = sorted(one.effective for one in layers if one.norm)
+    return {
+        "shares": {block: round(share, 6) for block, share in anatomy.shares(layers).items()},
+        "directions": round(median_low(used), 2) if used else 0.0,
+        "full": [one.module for one in layers if one.full],
+        "page": str(page),
+    }
 
 
 def inspect_adapter(file: Path, family: str = "") -> Inspection:

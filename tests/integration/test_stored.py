@@ -19,7 +19,6 @@ from tests.tiny import tiny
 
 LAYER = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
 CLIP = "encoder.layers.0.mlp.fc1"
-KIND = "diffusers.UNet2DConditionModel"
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +57,12 @@ def test_shards_and_a_file_give_the_tensors_of_the_class(pair):
     real = UNet2DConditionModel.from_pretrained(pair / "tuned" / "unet").state_dict()
     assert len(list((pair / "tuned" / "unet").glob("*-of-*.safetensors"))) > 2
     for place in (pair / "tuned" / "unet", pair / "tuned.safetensors"):
-        found = stored.stored(place, "sdxl", "unet", KIND)
+        found = stored.stored(place, "sdxl", "unet")
         assert found.shapes == {name: tuple(tensor.shape) for name, tensor in real.items()}
         for names in (list(real)[:3], list(real)[-40:], [LAYER + ".weight"]):
             taken = found.take(names)
             assert all(torch.equal(taken[name], real[name]) for name in names)
-    clip = stored.stored(pair / "tuned" / "text_encoder", "sdxl", "text_encoder", "")
+    clip = stored.stored(pair / "tuned" / "text_encoder", "sdxl", "text_encoder")
     assert CLIP in clip.layers
 
 
@@ -100,7 +99,7 @@ def test_of_files_and_folders_the_same_comes_out_text_encoder_and_all(pair, tmp_
     assert plain.beside > 0.001
     got = files.from_comfy(
         {n: t for n, t in files.read(tmp_path / "c.safetensors")[0].items() if "_te1_" not in n},
-        families.get("sdxl"), stored.stored(pair / "base" / "unet", "sdxl", "unet", KIND).layers,
+        families.get("sdxl"), stored.stored(pair / "base" / "unet", "sdxl", "unet").layers,
     )  # fmt: skip
     assert set(files.factors(got)) == {LAYER, "conv_in", "time_embedding.linear_1", "time_embedding.linear_2"}
 

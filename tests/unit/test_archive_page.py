@@ -31,7 +31,7 @@ def test_rounds_stand_below_each_other_with_what_changed(tmp_path):
             {FIRST: pictures[FIRST]},
             {},
             "Step 80 at 1",
-            {"training.rate": 0.001},
+            {"training.rate": 0.001, "training.stratified": True, "model.quantised": "int8"},
             "lost",
             kept=False,
         ),
@@ -42,6 +42,8 @@ def test_rounds_stand_below_each_other_with_what_changed(tmp_path):
     assert alts == [f"Round {i}: {text}, seed 1001" for i, (text, _) in ((1, FIRST), (1, SECOND), (2, FIRST))]
     assert "Round 1 of 2 is kept" in page.text
     assert "training.rate = 0.001" in page.text
+    assert "training.stratified = true" in page.text, "as a recipe has it"
+    assert 'model.quantised = "int8"' in page.text
     assert "0.60 0.50 to 0.70" in page.text
     assert re.search(r"Round 2 .*dropped.* not drawn", page.text)
 

@@ -43,6 +43,7 @@ def test_limits_are_told_from_the_side_that_is_good():
     said = aspects.limits(0.05)
     assert said["agreement"].says("agreement") == "falls by at most 0.05 against the base"
     assert said["copying"].says("copying") == "at most 0.50"
+    assert said["obedience"].says("obedience") == "falls by at most 0.15 against the base", "its gate's"
     assert said["likeness"].says("likeness") == "at least 0.50"
     assert said["saturation"].says("saturation") == "at most 8.0 beyond the base's"
 

@@ -148,6 +148,7 @@ def test_the_page_tells_nothing_and_needs_nothing(made):
     assert not re.search(r"step|strength|renders|\b(200|250|300)\b(?!px|%)", without.partition("</style>")[2])
     assert not re.search(r"https?:|src=\"(?!data:)", without.replace('src="" ', "")), "nothing is fetched"
     assert "default-src 'none'" in text
+    assert "event.repeat" in text, "a key that is held down votes once"
 
 
 def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_path):

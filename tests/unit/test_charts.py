@@ -128,10 +128,19 @@ def test_every_point_of_a_scatter_and_every_label_is_inside_the_frame(points):
 
 
 def test_labels_keep_clear_of_points_and_of_each_other():
-    """Five points on one spot have room for four labels around them; far apart each has its own."""
+    """Nine points on one spot have room for some labels around them, none over another; far apart each has its own."""
     spots = [Spot(0.5, 0.5, "it", label="the same") for _ in range(9)]
     close = charts.scatter([*spots, Spot(0, 0, "it"), Spot(1, 1, "it")], (), x_name="x", y_name="y", says="it")
-    assert close.count("the same") == 4
+    places = [
+        (float(e.get("x")), float(e.get("y")))
+        for e in ElementTree.fromstring(close).iter("text")
+        if e.text == "the same"
+    ]
+    wide = len("the same") * charts.LETTER
+    assert 4 <= len(places) < 9
+    assert all(
+        abs(a[0] - b[0]) >= wide - 0.1 or abs(a[1] - b[1]) >= charts.LINE for a, b in itertools.combinations(places, 2)
+    )
     apart = [Spot(i / 8, i / 8, "it", label="the same") for i in range(9)]
     assert charts.scatter(apart, (), x_name="x", y_name="y", says="it").count("the same") == 9
 
@@ -142,3 +151,21 @@ def test_more_is_further_up_and_further_right():
     assert left < right
     assert high < low
     assert [title.text for title in ElementTree.fromstring(svg).iter("title")] == ["a", "b"]
+
+
+def test_a_label_is_not_struck_through_by_an_interval_or_by_the_front():
+    """Two points side by side with upright strokes, and a level front between two far apart: labels keep clear of both,
+    and all four find a place."""
+    near = [Spot(x, 0.5, "it", label="one", upright=(0.1, 0.9)) for x in (0.0, 0.05)] + [Spot(1, 1, "it")]
+    far = [Spot(x, 0.5, "it", label="one", kind=kind, upright=(0.1, 0.9)) for x, kind in ((0, "front"), (1, "chosen"))]
+    for spots, front in ((near, ()), (far, [(0, 0.5), (1, 0.5)])):
+        svg = charts.scatter(spots, front, x_name="x", y_name="y", says="it")
+        words = [e for e in ElementTree.fromstring(svg).iter("text") if e.text == "one"]
+        strokes = [float(e.get("x1")) for e in ElementTree.fromstring(svg).iter("line") if e.get("class") == "whisker"]
+        assert len(words) == len(strokes) == 2
+        for word in words:
+            left, bottom = float(word.get("x")), float(word.get("y"))
+            right = left + 3 * charts.LETTER
+            assert not any(left < stroke < right for stroke in strokes)
+            if front and right > min(strokes) and left < max(strokes):
+                assert not bottom - charts.LINE + 3 < numbers(svg, "circle", "cy")[0] < bottom + 3

@@ -2,13 +2,14 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.judge import comparison, dossier, scorecard
+from portraitist.judge import comparison, dossier, scorecard, telling
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.verbs.compare import compare
 from tests import reported
@@ -132,6 +133,42 @@ def test_page_json_and_csv_tell_the_same(pair, tmp_path):
     assert (rows[0]["difference_mean"], float(rows[1]["difference_mean"])) == ("", change["mean"])
     assert "It is." in page.text
     assert "the rest is words" not in page.text
+
+
+def test_names_keep_their_capitals_inside_a_sentence():
+    assert telling.within("companion") == "beside a second LoRA"
+
+
+def test_what_probes_and_losses_tell_is_compared_too(tmp_path):
+    """By hand: leaks of 0.4 and 0.6 less 0.1 and 0.3 are 0.3 on the mean; losses of 0.18 over 0.2 are 0.9."""
+    project = reported.project(tmp_path / "zorblax", count=3, held=0)
+    for name, leaks in (("one", (0.1, 0.3)), ("two", (0.4, 0.6))):
+        run = judged(project, name, [0.3, 0.3, 0.3, 0.3])
+        drawn = [Drawn("u", text, 1, "", {"leak": leak}, "unnamed") for text, leak in zip(TEXTS, leaks, strict=True)]
+        leak = scorecard.Score(sum(leaks) / 2, *leaks, 2)
+        scorecard.append(run, Scorecard(50, 1.0, "probe", {"leak": leak}, "grid", "eyes", drawn))
+        for step, loss in ((0, 0.2), (50, 0.18)):
+            scorecard.append_losses(run, scorecard.Losses(step, [0.5], [loss], [loss], [loss], [loss], "same"))
+    result = compare(project, ["one", "two"], out=tmp_path)
+    values = json.loads(result.facts.read_text())
+    assert values["differences"]["leak"]["B"]["mean"] == pytest.approx(0.3)
+    assert values["runs"][0]["scores"]["held_out"]["mean"] == pytest.approx(0.9)
+    rows = list(csv.DictReader(result.table.read_text().splitlines()))
+    assert [row["measure"] for row in rows if row["run"] == "two"] == ["likeness", "leak", "held_out"]
+    page = needs_nothing(result.page.read_text())
+    assert "+0.30 (0.30 to 0.30), worse than A" in page.text
+
+
+def test_the_likest_is_told_by_what_decides_a_choice(tmp_path):
+    """Two is liker by what sees an overdriven LoRA, and less like by what rises with every strength."""
+    project = reported.project(tmp_path / "zorblax", count=3, held=0)
+    for name, likeness, portrayal in (("one", 0.8, 0.2), ("two", 0.5, 0.6)):
+        run = judged(project, name, [likeness] * 4)
+        made = scorecard.read(run)[-1]
+        drawn = [replace(d, scores={**d.scores, "portrayal": portrayal}) for d in made.pictures]
+        scores = {**made.scores, "portrayal": scorecard.Score(portrayal, portrayal, portrayal, 4)}
+        scorecard.append(run, replace(made, scores=scores, pictures=drawn))
+    assert comparison.verdict(of(project, "one", "two")) == "B is more like the character than A"
 
 
 def test_runs_of_other_projects_go_by_their_folder(pair, tmp_path):

@@ -8,7 +8,6 @@ from onnx import TensorProto, helper
 
 from portraitist.audit.content import Sights
 from portraitist.errors import PortraitistError
-from portraitist.judge import measures
 from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.agreement import Reader
 from portraitist.judge.measuring.anatomy import Anatomy
@@ -20,7 +19,6 @@ from portraitist.judge.measuring.proportions import Proportions, ratios
 from portraitist.judge.measuring.references import References, framing
 from portraitist.judge.measuring.skin import Skin
 from portraitist.judge.prompts import specified
-from portraitist.judge.scorecard import Score
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import BACKGROUNDS, Character, Context, Scene
 from portraitist.sight import pose
@@ -255,11 +253,3 @@ def test_anatomy_counts_the_parts_that_references_of_the_framing_show(joints):
 ])  # fmt: skip
 def test_a_view_from_behind_is_a_framing_of_its_own(text, expected):
     assert framing(text) == expected
-
-
-def test_what_was_not_measured_is_asked_of_a_person():
-    taken, none = Score(0.5, 0.4, 0.6, 12), Score(0, 0, 0, 0)
-    assert set(measures.asked({})) == set(measures.ASKED)
-    assert set(measures.asked({name: taken for name in measures.ASKED})) == {"anatomy"}
-    assert "skin" in measures.asked({"skin": none, "light": taken})
-    assert set(measures.ASKED) <= set(measures.MEASURES)

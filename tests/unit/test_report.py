@@ -120,6 +120,7 @@ def test_the_machine_readable_report_holds_the_figures(whole):
     assert (figures["checkpoint"], figures["strength"]) == (values["checkpoint"], values["strength"])
     assert values["stage"] == "report"
     assert values["scores"]["identity"]["low"] <= values["scores"]["identity"]["chosen"]
+    assert values["scores"]["held_out"]["base"] == 1, "as the page has it"
 
 
 def test_every_card_is_a_row_of_the_table_and_of_the_facts(whole):
@@ -293,7 +294,20 @@ def test_where_it_goes(tmp_path):
     assert os.listdir(run.path / "tensorboard")
 
 
-@pytest.mark.parametrize("text", ["step = 3", "step = 'x'\nstrength = 1", "not toml"])
+WHOLE = "step = 50\nstrength = 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step = 3",
+        "step = 'x'\nstrength = 1",
+        "not toml",
+        f"{WHOLE}runner_up = 'none'",
+        f"{WHOLE}[runner_up]\nstep = 'x'",
+        f"{WHOLE}ties = ['it']",
+    ],
+)
 def test_a_damaged_choice_is_a_problem_with_a_remedy(tmp_path, text):
     project = reported.project(tmp_path / "zorblax", count=3, held=0)
     run = reported.trained(project, steps=60)

@@ -1,4 +1,4 @@
-"""Likeness: what decides; a learned and two unlearned measures that count alike."""
+"""Likeness: what decides where portrayal cannot; a learned and two unlearned measures that count alike."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +19,7 @@ class Likeness:
         "likeness",
         "Likeness",
         "Mean of identity, of signature where the character has colours of its own, and of portrayal where the prompt "
-        "is the caption of a known picture. It decides.",
+        "is the caption of a known picture. It decides where portrayal cannot be taken on four pictures of every cell.",
         (0, 1),
         "high",
         "Identity is learned and soon content, portrayal is coarse, signature is fooled by blobs: what all miss, it "
