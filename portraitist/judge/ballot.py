@@ -116,7 +116,7 @@ def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Pl
 
 def told(entry: Mapping[str, Any]) -> Place:
     """The cell that a table of choice.toml names."""
-    return int(entry["step"]), float(entry["strength"]), float(entry.get("guidance", OWN))
+    return int(entry["step"]), float(entry.get("strength", 0.0)), float(entry.get("guidance", OWN))
 
 
 def made(run: RunFolder, cells: Sequence[Place], cards: Sequence[Scorecard], count: int = PAIRS) -> Ballot:

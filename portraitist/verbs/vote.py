@@ -104,11 +104,7 @@ def drawn_up(run: RunFolder, pairs: int) -> Ballot:
     cards = scorecard.read(run)
     chosen = run.chosen()
     judged = choosing.latest(cards, "grid")[1] or choosing.latest(cards, "screen")[1]
-    try:
-        cells = ballots.candidates(chosen.table if chosen else {}, judged)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        again = f"portraitist choose {run.path.parent.parent} --run {run.name}"
-        raise PortraitistError(f"{run.choice} is damaged: {error}", f"Run: {again}") from error
+    cells = ballots.candidates(chosen.table if chosen else {}, judged)
     if len(cells) > 1:
         return ballots.made(run, cells, judged, pairs)
     what = f"only {named(cells[0])} is a candidate" if cells else "nothing has been judged"

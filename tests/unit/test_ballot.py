@@ -200,9 +200,10 @@ def test_there_must_be_two_to_compare(made):
     durable.write_text(run.choice, "step = 300\nstrength = 0.7\n")
     with pytest.raises(PortraitistError, match="only step 300 at strength"):
         vote(made, ask=Person())
-    for damaged in ("ties = 3", "measured = 3", "front = [{step = 200}]"):
-        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{damaged}\n")
-        with pytest.raises(PortraitistError, match="is damaged"):
+    damaged = ("ties = 3", "names no"), ("measured = 3", "names no"), ("front = [{step = 200}]", "only step 300")
+    for line, says in damaged:
+        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{line}\n")
+        with pytest.raises(PortraitistError, match=says):
             vote(made, ask=Person())
     durable.remove(run.choice)
     durable.remove(run.scorecards)
