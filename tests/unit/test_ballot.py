@@ -172,7 +172,8 @@ def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_p
     found = votes.read(run)
     assert [(v.a, v.answer) for v in found.votes] == [(ballot.pairs[0].a, "a"), (ballot.pairs[1].a, "=")]
     assert found.seen[0].cell == ballot.singles[0].cell
-    assert take(pairs={"pair-01": given | {"answer": "b"}}).taken == 1, "a changed mind"
+    assert take(pairs={"pair-01": given | {"answer": "b", "at": "2026-01-14T11:00:00+01:00"}}).taken == 1, "a new mind"
+    assert take().taken == 0, "the file from before is no newer mind"
 
     pair = ballot.pairs[4]
     votes.append(run, [votes.Vote(pair.b, pair.a, pair.text, pair.seed, "a", "Bo", "2026-01-13", "older", "pair-09")])
