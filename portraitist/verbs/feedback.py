@@ -132,7 +132,8 @@ def counted(project: Project, value: Mapping[str, Any], file: Path, name: str) -
     given = list(cast(ballot, value, by.strip(), file))
     with durable.lock(ballots.folder(run)):
         before = votes.read(run)
-        there: dict[Any, Vote | Seen] = {one.key: one for one in (*before.votes, *before.seen)}
+        there: dict[Any, Vote | Seen] = {one.key: one for one in before.votes}
+        there |= {one.key: one for one in before.seen}
         new = [one for one in given if (had := there.get(one.key)) is None or changed(one, had)]
         votes.append(run, new)
     return result(project, run, "votes", len(new), len(given), {by.strip()})
