@@ -17,6 +17,7 @@ import numpy as np
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
+from portraitist.judge import choosing
 from portraitist.judge.ratings import cell
 from portraitist.judge.scorecard import BASE, OWN, Drawn, Scorecard
 from portraitist.judge.surface import Place, place
@@ -108,18 +109,14 @@ def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Pl
         listed += choice.get("unsure", [])
         found = [told(entry) for entry in listed if "step" in entry]
     else:
-        found = sorted(judged, key=lambda c: (-likeness(judged[c]), c))
+        by = choosing.deciding([*judged.values()])
+        found = sorted(judged, key=lambda c: (-choosing.mean(judged[c], by), c))
     return [c for c in dict.fromkeys(found) if c in judged][:MOST]
 
 
 def told(entry: Mapping[str, Any]) -> Place:
     """The cell that a table of choice.toml names."""
-    return int(entry["step"]), float(entry["strength"]), float(entry.get("guidance", OWN))
-
-
-def likeness(card: Scorecard) -> float:
-    """The mean of what decides; 0 where it was not taken."""
-    return card.scores["likeness"].mean if "likeness" in card.scores else 0.0
+    return int(entry["step"]), float(entry.get("strength", 0.0)), float(entry.get("guidance", OWN))
 
 
 def made(run: RunFolder, cells: Sequence[Place], cards: Sequence[Scorecard], count: int = PAIRS) -> Ballot:

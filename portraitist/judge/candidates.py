@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge.gates import Gate
-from portraitist.judge.scorecard import OWN, Scorecard
-from portraitist.judge.surface import Place, place
+from portraitist.judge.scorecard import Scorecard
+from portraitist.judge.surface import Place, named, place
 
 Prefer = Literal["likeness", "freedom"]
 
@@ -50,8 +50,7 @@ class Candidate:
         return found.mean if found else 0.0
 
     def __str__(self) -> str:
-        guided = "" if self.card.guidance == OWN else f" and guidance {self.card.guidance:g}"
-        return f"step {self.card.step} at strength {self.card.strength:g}{guided}"
+        return named(self.place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from portraitist.judge.scorecard import Drawn, Scorecard
+from portraitist.judge.scorecard import OWN, Drawn, Scorecard
 
 Fit = Literal["smooth", "unimodal", "plain"]
 FIT: Fit = "smooth"
@@ -29,6 +29,12 @@ Place = tuple[int, float, float]
 def place(card: Scorecard) -> Place:
     """The cell that a card is of."""
     return card.step, card.strength, card.guidance
+
+
+def named(at: Place) -> str:
+    """A cell as people call it; the grid's own guidance goes without saying."""
+    step, strength, guidance = at
+    return f"step {step} at strength {strength:g}" + (f" and guidance {guidance:g}" if guidance != OWN else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from portraitist.judge.measures import ASKED, MEASURES
 from portraitist.judge.preference import Preference, Ranking, of_counts, rank
 from portraitist.judge.ratings import Comparison, Rating, comparisons
 from portraitist.judge.scorecard import Scorecard
-from portraitist.judge.surface import Place, place
+from portraitist.judge.surface import Place, named, place
 from portraitist.runs import RunFolder
 
 Answer = Literal["a", "b", "="]
@@ -169,7 +169,7 @@ class Votes:
         if not tally.all:
             said = f"votes and ratings bear on {named(winner)} and {named(other)} by way of others"
         if rated:
-            said += f"; {rated} comparisons by others' ratings count as well"
+            said += f"; {rated} comparison{'s' * (rated > 1)} by others' ratings count{'s' * (rated == 1)} as well"
         return said[0].upper() + said[1:]
 
     def agreement(self, cards: Sequence[Scorecard]) -> dict[str, tuple[Preference, int]]:
@@ -202,12 +202,6 @@ class Votes:
             if answers:
                 found[asked] = (answers.count("yes"), len(answers))
         return found
-
-
-def named(cell: Place) -> str:
-    """A cell as people call it."""
-    step, strength, guidance = cell
-    return f"step {step} at strength {strength:g}" + (f" and guidance {guidance:g}" if guidance else "")
 
 
 def span(found: Preference) -> str:

@@ -18,7 +18,7 @@ from portraitist.judge import ratings, scorecard, votes
 from portraitist.judge.measures import ASKED
 from portraitist.judge.ratings import SCORES, Rating
 from portraitist.judge.scorecard import BASE, OWN
-from portraitist.judge.surface import Place, place
+from portraitist.judge.surface import Place, named, place
 from portraitist.judge.votes import Seen, Vote
 from portraitist.project import Project
 from portraitist.runs import RunFolder
@@ -85,7 +85,10 @@ def feedback(project: Project, file: Path, run: str = "", by: str = "") -> Feedb
     given = [form.rating(name, values, by) for name, values in rows]
     with durable.lock(ballots.folder(found)):
         there = {one.key: one for one in votes.read(found).ratings}
-        new = [one for one in given if one.key not in there or there[one.key].scores != one.scores]
+        new = [
+            one for one in given
+            if (had := there.get(one.key)) is None or (had.scores != one.scores and not older(one.at, had.at))
+        ]  # fmt: skip
         ratings.append(found, new)
     return result(project, found, "ratings", len(new), len(given), {one.by for one in given})
 
@@ -129,16 +132,23 @@ def counted(project: Project, value: Mapping[str, Any], file: Path, name: str) -
     given = list(cast(ballot, value, by.strip(), file))
     with durable.lock(ballots.folder(run)):
         before = votes.read(run)
-        there: dict[Any, str] = {one.key: one.answer for one in before.votes}
-        there |= {one.key: one.answer for one in before.seen}
-        new = [one for one in given if there.get(one.key) != one.answer or turned(one, before)]
+        there: dict[Any, Vote | Seen] = {one.key: one for one in before.votes}
+        there |= {one.key: one for one in before.seen}
+        new = [one for one in given if (had := there.get(one.key)) is None or changed(one, had)]
         votes.append(run, new)
     return result(project, run, "votes", len(new), len(given), {by.strip()})
 
 
-def turned(one: Vote | Seen, before: votes.Votes) -> bool:
-    """Whether the same letter means the other picture: the sides were others when it was answered before."""
-    return isinstance(one, Vote) and any(vote.key == one.key and vote.a != one.a for vote in before.votes)
+def changed(one: Vote | Seen, had: Vote | Seen) -> bool:
+    """Whether it says something else than what was said before, and later; sides may have been turned meanwhile."""
+    turned = isinstance(one, Vote) and isinstance(had, Vote) and one.a != had.a
+    return (one.answer != had.answer or turned) and not older(one.at, had.at)
+
+
+def older(one: str, other: str) -> bool:
+    """Whether a time in ISO 8601 lies before another; one without a zone is taken for UTC."""
+    ours, theirs = (datetime.fromisoformat(text) for text in (one, other))
+    return ours.replace(tzinfo=ours.tzinfo or UTC) < theirs.replace(tzinfo=theirs.tzinfo or UTC)
 
 
 def cast(ballot: ballots.Ballot, value: Mapping[str, Any], by: str, file: Path) -> Iterator[Vote | Seen]:
@@ -271,7 +281,7 @@ class Form:
             shown, text, seed = self.pictures[path]
             if cell not in (None, shown):
                 raise PortraitistError(
-                    f"{where}: {path} is of {votes.named(shown)}, and the row says {votes.named(cell or shown)}",
+                    f"{where}: {path} is of {named(shown)}, and the row says {named(cell or shown)}",
                     "Leave step and strength away, or correct them.",
                 )
             cell = shown

@@ -13,6 +13,7 @@ from portraitist.judge import ballot as ballots
 from portraitist.judge import booth, choosing, scorecard, votes
 from portraitist.judge.ballot import PAIRS, Ballot, Paired, Single
 from portraitist.judge.measures import ASKED
+from portraitist.judge.surface import named
 from portraitist.judge.votes import Answer, Sight
 from portraitist.project import Project
 from portraitist.runs import RunFolder
@@ -103,14 +104,10 @@ def drawn_up(run: RunFolder, pairs: int) -> Ballot:
     cards = scorecard.read(run)
     chosen = run.chosen()
     judged = choosing.latest(cards, "grid")[1] or choosing.latest(cards, "screen")[1]
-    try:
-        cells = ballots.candidates(chosen.table if chosen else {}, judged)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        again = f"portraitist choose {run.path.parent.parent} --run {run.name}"
-        raise PortraitistError(f"{run.choice} is damaged: {error}", f"Run: {again}") from error
+    cells = ballots.candidates(chosen.table if chosen else {}, judged)
     if len(cells) > 1:
         return ballots.made(run, cells, judged, pairs)
-    what = f"only {votes.named(cells[0])} is a candidate" if cells else "nothing has been judged"
+    what = f"only {named(cells[0])} is a candidate" if cells else "nothing has been judged"
     raise PortraitistError(
         f"Run {run.name}: {what}; a vote needs two to compare",
         f"Run: portraitist evaluate {run.path.parent.parent} --run {run.name}",

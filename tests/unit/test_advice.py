@@ -100,6 +100,13 @@ def test_a_setting_far_weaker_than_the_presets_goes_back_to_it(symptom, words, k
     assert "parent" not in found.settings
 
 
+def test_what_is_as_the_preset_has_it_is_not_blamed_nor_is_a_new_name_a_cause():
+    """Twenty steps of warm-up are the preset's own, also where the run was cut to twenty."""
+    found = advised("underfit", Seen(recipe=made("stages.0.steps=20")))
+    assert found.causes == ("20 steps show far fewer pictures than the preset's",)
+    assert found.settings == {"stages.0.steps": 300, "stages.0.name": "main-longer"}
+
+
 def test_a_dead_run_with_the_presets_own_settings_is_driven_harder():
     assert advised("dead", Seen(recipe=made())).settings == {"training.rate": pytest.approx(9e-3)}
 

@@ -172,7 +172,8 @@ def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_p
     found = votes.read(run)
     assert [(v.a, v.answer) for v in found.votes] == [(ballot.pairs[0].a, "a"), (ballot.pairs[1].a, "=")]
     assert found.seen[0].cell == ballot.singles[0].cell
-    assert take(pairs={"pair-01": given | {"answer": "b"}}).taken == 1, "a changed mind"
+    assert take(pairs={"pair-01": given | {"answer": "b", "at": "2026-01-14T11:00:00+01:00"}}).taken == 1, "a new mind"
+    assert take().taken == 0, "the file from before is no newer mind"
 
     pair = ballot.pairs[4]
     votes.append(run, [votes.Vote(pair.b, pair.a, pair.text, pair.seed, "a", "Bo", "2026-01-13", "older", "pair-09")])
@@ -200,9 +201,10 @@ def test_there_must_be_two_to_compare(made):
     durable.write_text(run.choice, "step = 300\nstrength = 0.7\n")
     with pytest.raises(PortraitistError, match="only step 300 at strength"):
         vote(made, ask=Person())
-    for damaged in ("ties = 3", "measured = 3", "front = [{step = 200}]"):
-        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{damaged}\n")
-        with pytest.raises(PortraitistError, match="is damaged"):
+    damaged = ("ties = 3", "names no"), ("measured = 3", "names no"), ("front = [{step = 200}]", "only step 300")
+    for line, says in damaged:
+        durable.write_text(run.choice, f"step = 300\nstrength = 0.7\n{line}\n")
+        with pytest.raises(PortraitistError, match=says):
             vote(made, ask=Person())
     durable.remove(run.choice)
     durable.remove(run.scorecards)

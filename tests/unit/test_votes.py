@@ -154,6 +154,8 @@ def test_ratings_count_by_what_one_rater_put_higher():
     found = Votes(ratings=rated)
     assert told(found.preference(LATE, EARLY)) == shares(preference.of_counts(1.5, 0.5))
     assert not any(one.blind for one in found.comparisons)
+    assert "2 comparisons by others' ratings count as well" in found.words(EARLY, [EARLY, LATE])
+    assert "1 comparison by others' ratings counts" in Votes(ratings=rated[:2]).words(EARLY, [EARLY, LATE])
 
 
 def test_whether_a_measure_predicts_votes_is_told_with_its_chance():

@@ -66,7 +66,7 @@ def dead(symptom: Symptom, seen: Seen, run: str) -> Advice:
     """What is far weaker than in the preset goes back to it; where nothing is, the rate is tripled."""
     weak = settings.weak(seen.recipe)
     change = {key: value for key, (value, _) in weak.items()} or settings.faster(seen.recipe, 3)
-    causes = tuple(why for _, why in weak.values()) or ("the learning rate is too low for these pictures",)
+    causes = settings.causes(weak) or ("the learning rate is too low for these pictures",)
     return Advice(symptom, causes, (ALIKE,), settings.source(seen.recipe, weak), diff(seen.recipe, change))
 
 
@@ -75,7 +75,7 @@ def underfit(symptom: Symptom, seen: Seen, run: str) -> Advice:
     weak = settings.weak(seen.recipe)
     if weak:
         change = {key: value for key, (value, _) in weak.items()}
-        causes = tuple(why for _, why in weak.values())
+        causes = settings.causes(weak)
     else:
         change, causes = settings.longer(seen.recipe, run), ("too few steps for these pictures",)
     found = diff(seen.recipe, change) or diff(seen.recipe, settings.longer(seen.recipe, ""))
@@ -87,7 +87,7 @@ def overfit(symptom: Symptom, seen: Seen, run: str) -> Advice:
     """More pictures where they are few; settings stronger than the preset's go back to it, else half the rate."""
     strong = settings.strong(seen.recipe)
     change = {key: value for key, (value, _) in strong.items()} or settings.slower(seen.recipe, 2)
-    causes = [why for _, why in strong.values()]
+    causes = [*settings.causes(strong)]
     dataset, count = [], trained_on(seen)
     if 0 < count < ENOUGH:
         causes.insert(0, f"{count} pictures are few: each is seen very often")
@@ -121,7 +121,7 @@ def deaf(symptom: Symptom, seen: Seen, run: str) -> Advice:
     thin = names(seen, "caption_missing", "captions_alike", "variants_alike")
     says = "Tell framing, pose, expression, background and light in captions: what they leave out is learnt as the"
     dataset = (Action("caption", f"{says} character.", pictures=thin),)
-    causes = tuple(why for _, why in strong.values()) or ("captions tell too little of what changes, or it was driven",)
+    causes = settings.causes(strong) or ("captions tell too little of what changes, or it was driven",)
     return Advice(symptom, causes, (FREE,), "guide: G2", diff(seen.recipe, change), dataset,
                   "draw at a lower strength: about 0.76 (G3)")  # fmt: skip
 

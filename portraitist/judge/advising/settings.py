@@ -9,7 +9,12 @@ FAR = 1.5
 """How many times the preset's value a setting is off before it is blamed. Judged: less is within what presets bore."""
 
 Blamed = dict[str, tuple[Any, str]]
-"""By key: the value to go back to, and why it is to blame."""
+"""By key: the value to go back to, and why it is to blame; "" of a key that only goes along with another."""
+
+
+def causes(blamed: Blamed) -> tuple[str, ...]:
+    """Why, of each that is to blame."""
+    return tuple(why for _, why in blamed.values() if why)
 
 
 def slower(recipe: Recipe, by: float) -> dict[str, Any]:
@@ -79,14 +84,12 @@ def weak(recipe: Recipe) -> Blamed:
     if recipe.steps * FAR < steps and not recipe.parent:  # what goes on from another run has its steps behind it
         more = recipe.stages[-1].steps + steps - recipe.steps
         found[f"stages.{last}.steps"] = (more, f"{recipe.steps} steps show far fewer pictures than the preset's")
-        found[f"stages.{last}.name"] = (
-            f"{recipe.stages[-1].name}-longer",
-            "it is to be another run, on its own schedule",
-        )
-    if how.warmup * 2 > recipe.steps:
-        found["training.warmup"] = (usual(recipe, "training.warmup"), f"the rate is warmed up for {how.warmup} steps")
-    if how.ema and 1 / (1 - how.ema) > recipe.steps:
-        found["training.ema"] = (usual(recipe, "training.ema"), f"an average of {how.ema:g} lags {recipe.steps} steps")
+        found[f"stages.{last}.name"] = (f"{recipe.stages[-1].name}-longer", "")  # another run, on its own schedule
+    warmup, ema = usual(recipe, "training.warmup"), usual(recipe, "training.ema")
+    if how.warmup * 2 > recipe.steps and how.warmup > warmup:
+        found["training.warmup"] = (warmup, f"the rate is warmed up for {how.warmup} steps")
+    if how.ema and 1 / (1 - how.ema) > recipe.steps and how.ema > ema:
+        found["training.ema"] = (ema, f"an average of {how.ema:g} lags {recipe.steps} steps")
     if recipe.data.dropout > 0.5:
         found["data.dropout"] = (0.05, f"{recipe.data.dropout:.0%} of captions are left out")
     return {**found, **small(recipe)}
@@ -114,7 +117,7 @@ def strong(recipe: Recipe) -> Blamed:
         found["training.rate"] = (rate, f"the rate {how.rate:g} is far above the preset's {rate:g}")
     if recipe.steps > FAR * steps and len(recipe.stages) == 1:
         found["stages.0.steps"] = (steps, f"{recipe.steps} steps show far more pictures than the preset's")
-        found["stages.0.name"] = (f"{recipe.stages[0].name}-shorter", "it is to be another run, on its own schedule")
+        found["stages.0.name"] = (f"{recipe.stages[0].name}-shorter", "")
     if adapter.kind == usual(recipe, "adapter.kind") == "lora":
         if adapter.rank > FAR * rank:
             found["adapter.rank"] = (rank, f"rank {adapter.rank} is far above the preset's {rank}")
