@@ -26,7 +26,6 @@ def shapes(family: str) -> Shapes:
     return found | dict(encoders(family))
 
 
-@cache
 def denoiser(family: str) -> Any:
     """The published denoiser, without memory for its weights."""
     import torch

@@ -163,6 +163,8 @@ def metadata(
     trigger, name, training = project.facts.trigger, family.name, recipe.training
     side, lora = recipe.data.resolution or family.profile.resolution, recipe.adapter.kind != "full"
     pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
+    guided = choice.guidance or recipe.judging.guidance
+    how = [*([f"strength {strength:g}"] if lora else []), *([f"guidance {guided:g}"] if guided else [])]
     architecture = ARCHITECTURES.get(name) or said(name, "architecture", name)
     found = {
         "modelspec.sai_model_spec": "1.0.1",
@@ -171,7 +173,7 @@ def metadata(
         "modelspec.title": project.facts.name,
         "modelspec.resolution": f"{side}x{side}",
         "modelspec.trigger_phrase": trigger,
-        "modelspec.usage_hint": f"Put {trigger} into the prompt{f'; strength {strength:g}' if lora else ''}.",
+        "modelspec.usage_hint": f"Put {trigger} into the prompt{''.join(f'; {word}' for word in how)}.",
         "modelspec.tags": "character",
         "trained_words": json.dumps([trigger], ensure_ascii=False),
         "ss_output_name": plain(trigger),
@@ -194,6 +196,8 @@ def metadata(
         "portraitist.strength": f"{strength:g}",
         "portraitist.chosen_by": choice.by,
     }
+    if guided:
+        found["portraitist.guidance"] = f"{guided:g}"
     found |= origins(project, [p.name for p in pictures])
     if begun := folder.locked().get("start"):
         found["portraitist.start"] = str(begun)

@@ -112,11 +112,14 @@ def test_again_it_is_the_same_file_and_another_choice_replaces_it(trained):
     assert export(trained.project) == first
     assert Path(first.lora).read_bytes() == data
     chosen = trained.run.choice.read_text()
-    trained.run.choice.write_text(chosen.replace("step = 2", "step = 4").replace("0.7", "1.0"))
+    trained.run.choice.write_text("guidance = 2.5\n" + chosen.replace("step = 2", "step = 4").replace("0.7", "1.0"))
     other = export(trained.project, run=trained.run.name)
     trained.run.choice.write_text(chosen)
     assert (other.lora, other.step, other.strength) == (first.lora, 4, 1.0)
     assert Path(other.lora).read_bytes() != data
+    with safetensors.safe_open(other.lora, framework="pt") as file:
+        assert file.metadata()["portraitist.guidance"] == "2.5"
+        assert file.metadata()["modelspec.usage_hint"].endswith("; strength 1; guidance 2.5.")
 
 
 def test_without_a_choice_a_whole_checkpoint_or_consent_nothing_is_handed_out(trained):

@@ -13,9 +13,10 @@ from portraitist.dataset.cache import load_index, load_samples
 from portraitist.dataset.encoding import to_tensor
 from portraitist.dataset.stream import course
 from portraitist.errors import PortraitistError
-from portraitist.family import Prompt
+from portraitist.family import Prompt, PromptSpec
 from portraitist.forecast import memory
 from portraitist.judge import scorecard
+from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
 from portraitist.pictures import Picture
 from portraitist.project import Facts, Project
@@ -136,8 +137,7 @@ def test_judging_draws_with_the_reference_of_all(trained):
     by = Sampler(family, family.load_denoiser(base), (16, 8, 8), 64, 64, 2, recipe.judging.guidance, "float32")
     sheet = encoder.reference(pixels(project.folder / "references" / "sheet.png"))[None]
     given, negative = (encoder.conditions(Prompt(text)) for text in (drawn.text, ""))
-    shot = type("Shot", (), {"seed": drawn.seed, "prompt": type("P", (), {"text": drawn.text})})
-    noise = by.noise(shot)[None]
+    noise = by.noise(Shot(PromptSpec(drawn.prompt, drawn.text), drawn.seed))[None]
     expected, without = (encoder.pixels(by.latents([given], negative, noise, shown))[0] for shown in ([sheet], []))
     found = pixels(run.path / drawn.path)
     assert (found - expected).abs().max() <= 1 / 127.5

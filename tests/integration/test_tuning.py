@@ -13,7 +13,7 @@ from portraitist.events import Finished, Saved, Started
 from portraitist.forecast import room
 from portraitist.judge import keeping, scorecard
 from portraitist.judge.following import Training
-from portraitist.judge.scorecard import Score, Scorecard
+from portraitist.judge.scorecard import Drawn, Score, Scorecard
 from portraitist.recipe import load
 from portraitist.runs import RunFolder
 from portraitist.verbs.choose import choose
@@ -107,8 +107,9 @@ def test_its_weights_lie_on_the_disk_once_and_the_forecast_is_what_they_take(tmp
 
 
 def card(step, likeness):
+    drawn = [Drawn("p", "a text", seed, "", {"likeness": likeness}) for seed in range(4)]
     return Scorecard(
-        step, float(step > 0), "screen", {"likeness": Score(likeness, likeness, likeness, 4)}, "g", "e", []
+        step, float(step > 0), "screen", {"likeness": Score(likeness, likeness, likeness, 4)}, "g", "e", drawn
     )
 
 
