@@ -39,10 +39,10 @@ def test_all_are_screened_and_the_contenders_go_through_every_strength(uncut):
     assert result.checkpoints == (2, 4, 6)
     assert len(result.contenders) == 2
     cards = [card for card in made.cards() if card.stage != "companion"]
-    guided = [card for card in cards if card.guidance]
+    guided = [card for card in cards if card.guidance and card.stage != "report"]
     assert [(card.stage, card.guidance) for card in guided] == [("grid", 2.0), ("probe", 2.0)], "3 is the grid's"
     assert guided[0].step in result.contenders
-    keys = {(card.step, card.strength, card.stage) for card in cards if not card.guidance}
+    keys = {(card.step, card.strength, card.stage) for card in cards if card not in guided}
     chosen = tomllib.loads(made.run.choice.read_text())
     assert keys == {
         (0, 0.0, "screen"), (0, 0.0, "grid"), (0, 0.0, "report"), (chosen["step"], chosen["strength"], "report"),
@@ -273,7 +273,7 @@ def test_two_loras_beside_each_other_add_up(uncut, tmp_path):
     whole = [render.read(path).astype(float) for path in sitting.draw(step, 1.0, "report")][:4]
     half = [render.read(path).astype(float) for path in sitting.draw(step, 0.5, "report")][:4]
     assert np.abs(shown(made, card) - np.stack(whole)).max() <= 2
-    assert np.abs(shown(made, card) - np.stack(half)).max() > 2
+    assert np.abs(shown(made, card) - np.stack(half)).mean() > 2 * np.abs(shown(made, card) - np.stack(whole)).mean()
     assert sitting.beside(step, 0.5) == [card]
     save_file({name: 0 * tensor for name, tensor in theirs.items()}, made.project.folder / "weaker.safetensors")
     (other,) = sat(made, companion="weaker.safetensors", companion_strengths=(0.5,)).beside(step, 0.5)
