@@ -5,8 +5,8 @@ python -m benchmarks.bank measure --keep FOLDER [--group choice]
 
 `make` trains each run that FOLDER lacks and draws its checkpoints: what judging draws, and pictures of other prompts
 and seeds that the truth is taken on and no judge sees. `measure` has the product's own panel measure what was drawn
-and writes benchmarks/runs/NAME.json: scores picture by picture, losses, the truth. What is there, made by the same
-base, recipe and code of the measures, is not done again.
+and writes benchmarks/runs/NAME.json: scores picture by picture, losses, symptoms, the truth. A run that was made whole
+is not made again: take its folder away where base or set-up have changed. All that is there is measured anew.
 """
 
 import argparse
@@ -71,9 +71,7 @@ def make(setup: Setup, folder: Path) -> None:
     began = time.process_time()
     project, chosen = opened(setup, folder)
     encode(project, chosen)
-    paces: list[float] = []
-    result = train(project, chosen, emit=lambda e: paces.append(e.seconds) if isinstance(e, Stepped) else None)
-    run = runs.find(project, result.run)
+    run = runs.find(project, train(project, chosen).run)
     trained = time.process_time() - began
     truths = list(held_to_truth(setup, chosen, run))
     sitting = seated(project, chosen, run)
@@ -197,7 +195,7 @@ def wanted(options: argparse.Namespace) -> list[Setup]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make runs, or measure those that are made; each once."""
+    """Make the runs that are not made, or measure those that are."""
     parser = argparse.ArgumentParser(prog="benchmarks.bank", description=__doc__)
     parser.add_argument("what", choices=["make", "measure"])
     parser.add_argument("--keep", type=Path, required=True, help="folder that runs and pictures stay in")
