@@ -10,13 +10,18 @@ that surely does not keep to it has nothing of what was asked for and counts as 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.record import MAX_DROP, Cell, Record, interval, read
+from portraitist.judge import choosing
 from portraitist.judge.measures import score
+from portraitist.judge.measures import scores as scored
 
 WHOLE = 1.0
+PROBED = ((0, 4), (4, 4), (8, 8))
+"""Where the probes of each purpose begin, and how many there are."""
 
 
 def keeps(run: Record, cell: Cell) -> bool:
@@ -80,9 +85,25 @@ def ours(run: Record, **how: object) -> Cell:
     return card.step, card.strength
 
 
+def halved(run: Record) -> Cell:
+    """What `choose` takes by half the pictures of every cell: those of the first seed, and the first of each probe."""
+    cards = []
+    for card in run.cards:
+        half = len(card.pictures) // 2
+        probes = [i for start, count in PROBED for i in range(start, start + count // 2)]
+        kept = tuple(card.pictures[i] for i in (range(half) if card.stage == "grid" else probes))
+        scores = {name: got for name, got in scored([d.scores for d in kept]).items() if name in card.scores}
+        cards.append(replace(card, pictures=kept, scores=scores))
+    base, some = choosing.latest(cards, "grid")
+    assert base is not None
+    chosen = choosing.choose(base, some, run.losses, "likeness", MAX_DROP).chosen.card
+    return chosen.step, chosen.strength
+
+
 RULES: Mapping[str, Callable[[Record], Cell]] = {
     "choose": ours,
     "choose, strength 1.0": lambda run: ours(run, only=(WHOLE,)),
+    "choose, half the pictures": halved,
     "last checkpoint": lambda run: (run.steps[-1], WHOLE),
     "lowest held-out loss": lambda run: (held_out(run), WHOLE),
     "lowest training loss": lambda run: (trained(run), WHOLE),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from portraitist.judge.advising.advice import Expected
 from portraitist.judge.advising.evidence import NONE, Seen
 from portraitist.judge.advising.learning import last
+from portraitist.judge.choosing import deciding
 from portraitist.judge.measures import difference
 from portraitist.judge.scorecard import OWN, Score, Scorecard
 from portraitist.runs import Choice
@@ -19,7 +20,7 @@ tell no less apart. Judged."""
 class Gain:
     """A round against the best before it.
 
-    likeness  the round's less the best's, over equal prompts and seeds
+    likeness  the round's less the best's, over equal prompts and seeds, by the measure that decides a choice
     kept      whether it is surely not worse, and brought likeness or what its advice was to move
     says      why, in words
     """
@@ -50,15 +51,16 @@ def held(new: tuple[Seen, Choice], best: tuple[Seen, Choice], expects: Sequence[
         return Gain(NONE, False, "one of the two was not judged at its choice")
     if (card.grid, card.eyes) != (other.grid, other.eyes):
         return Gain(NONE, False, "they were judged by different prompts or eyes, which do not compare")
-    found = difference(card, other, "likeness")
+    by = deciding([card, other])  # what choices are made by
+    found = difference(card, other, by)
     if not found.count:
         return Gain(found, False, "they share no pictures of the same prompt and seed")
-    says = f"likeness {found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    says = f"{by} {found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
     if broken := broke(new[1], best[1]):
         return Gain(found, False, f"{says}, and it no longer keeps to the limit of {', '.join(broken)}")
     if found.low < -WORSE:
         return Gain(found, False, f"{says}: it may be worse")
-    moved = [moves(new[0], best[0], one) for one in expects if one.measure != "likeness"]
+    moved = [moves(new[0], best[0], one) for one in expects if one.measure not in (by, "likeness")]
     if found.mean > 0:
         return Gain(found, True, says)
     if any(moved):
