@@ -25,6 +25,7 @@ from torch import Tensor
 from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
 from portraitist import demo, durable, families, recipe, runs
 from portraitist.adapters import files, inject
+from portraitist.errors import PortraitistError
 from portraitist.events import Stepped, ignore
 from portraitist.judge.advising import signs
 from portraitist.judge.render import Sampler
@@ -149,6 +150,8 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
     project, chosen = opened(setup, folder)
     run = runs.find(project, "")
     told = durable.read_json(folder / "truth.json")
+    if not {one["step"] for one in told["truths"]} <= {BASE, *run.steps()}:
+        raise PortraitistError(f"The newest run in {folder} is not the one that was held to the truth", "Take it away.")
     durable.remove(run.scorecards)
     sitting, began = seated(project, chosen, run), time.process_time()
     cells = [(step, strength) for step in (BASE, *run.steps()) for strength in strengths(setup, step)]
