@@ -15,20 +15,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
 from portraitist import demo, durable, families, recipe, runs
 from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped, ignore
-from portraitist.judge.advising import signs
-from portraitist.judge.render import Sampler
+from portraitist.judge.advising import cures, signs
 from portraitist.judge.scorecard import BASE, WHOLE, Scorecard, Stage
 from portraitist.judge.sitting import Sitting
 from portraitist.mini import probe, truth
@@ -48,7 +45,7 @@ from portraitist.verbs.train import train
 
 RESULTS = Path(__file__).parent / "runs"
 STAGES: tuple[Stage, ...] = ("grid", "probe")
-SEEDS = 1
+SEEDS = 3
 """Pictures of each of the truth's prompts."""
 
 
@@ -75,13 +72,14 @@ def make(setup: Setup, folder: Path) -> None:
     run = runs.find(project, train(project, chosen).run)
     trained = time.process_time() - began
     truths = list(held_to_truth(setup, chosen, run))
-    sitting = seated(project, chosen, run)
+    sitting, began = seated(project, chosen, run), time.process_time()
     for step in (BASE, *run.steps()):
         for strength in strengths(setup, step):
             for stage in STAGES:
                 sitting.take(step)
                 sitting.draw(step, strength, stage)
-    facts = {"recipe": chosen.digest(), "seconds": {"training": round(trained, 1)}, "truths": truths}
+    seconds = {"training": round(trained, 1), "drawing": round(time.process_time() - began, 1)}
+    facts = {"recipe": chosen.digest(), "seconds": seconds, "drawn": sitting.drawn, "truths": truths}
     durable.write_json(folder / "truth.json", facts)  # last: a run without it is made again
 
 
@@ -108,7 +106,7 @@ def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder) -> Iterator
     for step in (BASE, *(run.steps() if setup.whole else run.steps()[-1:])):
         tensors = files.read(run.adapter(step))[0] if step else {}
         for strength in strengths(setup, step):
-            with merged(by, tensors, strength):
+            with inject.loaded(by.denoiser, by.family, tensors, strength, merged=True):
                 shown = [drawn(by, encoding, named, seed, "truth") for seed in range(SEEDS)]
                 other = drawn(by, encoding, unnamed, 0, "truth") if strength in (0.0, WHOLE) else None
             told = dataclasses.asdict(truth.verdict(asked, shown, scale, eyes, reader))
@@ -119,7 +117,7 @@ def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder) -> Iterator
             ]
             if other is not None:
                 apart = [truth.distance(p, pixels) for p, pixels in zip(asked, to_bytes(other), strict=True)]
-                told["unnamed"] = round(scale(float(np.mean(apart))), 4)
+                told["unnamed"] = [round(scale(one), 4) for one in apart]
             yield {"step": step, "strength": strength, **told}
 
 
@@ -127,22 +125,6 @@ def right(asked: truth.Prompt, read: Mapping[str, str]) -> float:
     """The share of what a prompt asks that the probe has read in its picture."""
     wanted = {kind: value for kind, value in asked.scene.attributes().items() if kind in truth.READ}
     return float(np.mean([read[kind] == value for kind, value in wanted.items()]))
-
-
-@contextmanager
-def merged(by: Sampler, tensors: Mapping[str, Tensor], strength: float) -> Iterator[None]:
-    """Within: the sampler's weights with a LoRA's part in them, which draws faster than beside them."""
-    own = dict(by.denoiser.named_parameters())
-    before = {}
-    for module, part in inject.factors(tensors).items():
-        weight = own[f"{module}.weight"]
-        before[module] = weight.data
-        weight.data = weight.data + strength * part.alpha / part.rank * (part.up @ part.down)
-    try:
-        yield
-    finally:
-        for module, weight_before in before.items():
-            own[f"{module}.weight"].data = weight_before
 
 
 def measured(setup: Setup, folder: Path) -> dict[str, Any]:
@@ -156,15 +138,19 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
     sitting, began = seated(project, chosen, run), time.process_time()
     cells = [(step, strength) for step in (BASE, *run.steps()) for strength in strengths(setup, step)]
     cards = [sitting.judge(*cell, stage) for stage in STAGES for cell in cells]
+    seen = advise.gather(project, run)
+    symptoms = signs.look(seen)
     return {
         "setup": dataclasses.asdict(setup),
         "grid": sitting.grid.digest,
         "truths": told["truths"],
         "drawings": drawings(setup),
         "seconds": told["seconds"] | {"measuring": round(time.process_time() - began, 1)},
+        "drawn": told.get("drawn"),
         "cards": [compact(card) for card in cards],
         "losses": [dataclasses.asdict(losses) for losses in sitting.losses.values()],
-        "symptoms": [symptom.name for symptom in signs.look(advise.gather(project, run))],
+        "symptoms": [symptom.name for symptom in symptoms],
+        "advice": [one.as_json() for one in cures.advise(symptoms, seen, "")],
         "training": [[event.step, event.loss] for event in run.log.events() if isinstance(event, Stepped)],
     }
 

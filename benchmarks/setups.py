@@ -11,6 +11,7 @@ from PIL import Image
 
 from portraitist.mini.characters import album, told, unseen
 from portraitist.mini.drawing import draw
+from portraitist.mini.scenes import Scene
 
 TRIGGER = "zorblax"
 STRENGTHS = (0.6, 0.8, 1.0, 1.25)
@@ -27,6 +28,8 @@ class Setup:
     data      plain; room: all in one room that no caption tells; narrow: that, standing, and captions are the trigger
               alone; bare: captions are the trigger alone; close: close-ups alone; faces: close-ups count three times
     changes   of mini's preset, as `--set` takes them
+    added     so many drawings more, of which nothing is done wrong; all captions then tell backgrounds
+    of        what the added show: close-up, full body; "" is any
     whole     whether every checkpoint is held to the truth, at every strength; else the last alone, at strength 1
     """
 
@@ -36,6 +39,8 @@ class Setup:
     pictures: int = 40
     data: str = "plain"
     changes: tuple[str, ...] = ()
+    added: int = 0
+    of: str = ""
     whole: bool = False
 
 
@@ -77,8 +82,8 @@ def flawed() -> list[Setup]:
     """Ten of each flaw."""
     return [
         replace(setup, name=f"flawed-{flaw}-{who}", who=who)
-        for who in range(FIRST + 100, FIRST + 100 + FLAWED)
         for flaw, setup in FLAWS.items()
+        for who in range(FIRST + 100, FIRST + 100 + FLAWED)
     ]
 
 
@@ -120,15 +125,23 @@ ASKED: dict[str, dict[str, Any]] = {
 
 def illustrate(setup: Setup, folder: Path) -> None:
     """Draw a set-up's pictures with their captions, and with masks where the recipe weighs by them."""
-    scenes = album(unseen(setup.who), setup.pictures, setup.who)
+    scenes = album(unseen(setup.who), setup.pictures + setup.added, setup.who)
     for number, scene in enumerate(scenes):
-        one = replace(scene, context=replace(scene.context, **ASKED.get(setup.data, {})))
-        text = TRIGGER if setup.data in ("bare", "narrow") else told(one, TRIGGER)
-        text = text.replace(", room background", "") if setup.data == "room" else text
+        more = number >= setup.pictures
+        asked = {"framing": setup.of} if setup.of and more else {} if more else ASKED.get(setup.data, {})
+        one = replace(scene, context=replace(scene.context, **asked))
         place = folder / ("3_faces" if setup.data == "faces" and one.context.framing == "close-up" else "")
         place.mkdir(parents=True, exist_ok=True)
         drawing = draw(one)
         Image.fromarray(drawing.pixels).save(place / f"{number:02d}.png")
-        (place / f"{number:02d}.txt").write_text(text + "\n", encoding="utf-8")
+        (place / f"{number:02d}.txt").write_text(captioned(setup, one) + "\n", encoding="utf-8")
         if any(change.startswith("data.masks") for change in setup.changes):
             Image.fromarray(drawing.mask).save(place / f"{number:02d}-masklabel.png")
+
+
+def captioned(setup: Setup, scene: Scene) -> str:
+    """What a set-up's captions tell of a scene."""
+    if setup.data in ("bare", "narrow") and not setup.added:
+        return TRIGGER
+    text = told(scene, TRIGGER)
+    return text.replace(", room background", "") if setup.data == "room" and not setup.added else text

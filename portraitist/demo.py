@@ -96,7 +96,7 @@ def truth(project: Project, recipe: Recipe, name: str, who: "Character") -> dict
     measure = truth.scale(asked, encoding)
     base = truth.verdict(asked, truth.render(by, encoding, asked), measure, eyes, reader)
     tensors, _ = files.read(run.adapter(int(choice["step"])))
-    with inject.loaded(by.denoiser, by.family, tensors, float(choice["strength"])):
+    with inject.loaded(by.denoiser, by.family, tensors, float(choice["strength"]), merged=by.family.profile.merged):
         chosen = truth.verdict(asked, truth.render(by, encoding, asked), measure, eyes, reader)
     return {
         "checkpoint": int(choice["step"]),

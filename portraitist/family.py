@@ -180,6 +180,7 @@ class Profile:
     timesteps      whether its noise has timesteps, as denoising diffusion's; a flow's has none
     captions       how captions for it are put: tags, sentences, or phrases of a small vocabulary
     readers        what reads them, of which `token_limit` is true
+    merged         whether judging adds a LoRA to the weights: faster, and the weights are there twice meanwhile
     """
 
     resolution: int
@@ -192,6 +193,7 @@ class Profile:
     timesteps: bool = False
     captions: Literal["tags", "sentences", "phrases"] = "sentences"
     readers: str = "the text encoder"
+    merged: bool = False
 
 
 class Family(Protocol):

@@ -187,13 +187,17 @@ def layers(denoiser: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 @contextmanager
-def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], strength: float) -> Iterator[nn.Module]:
+def loaded(
+    denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], strength: float, *, merged: bool = False
+) -> Iterator[nn.Module]:
     """Within: the denoiser with an adapter at a strength. After, and at strength 0: the denoiser as it was, exactly.
 
     tensors   what an adapter file holds, by canonical names
     strength  factor on the change; 1 is what was trained
+    merged    whether a LoRA's change is added to the weights themselves and rounded to their type, as ComfyUI does it,
+              and not computed beside them: faster, for another copy of these weights meanwhile
 
-    Of adapters nothing is copied but the factors, so strengths may follow each other cheaply. Run it under the
+    Of adapters nothing else is copied but the factors, so strengths may follow each other cheaply. Run it under the
     precision that training has. Raises PortraitistError when the adapter is of another model.
     """
     inner, whole = factors(tensors), {n.removeprefix(WHOLE): t for n, t in tensors.items() if n.startswith(WHOLE)}
@@ -205,7 +209,11 @@ def loaded(denoiser: nn.Module, family: Family, tensors: Mapping[str, Tensor], s
             if strength != 0:
                 place = next(layer.parameters()).device
                 moved = Factors(part.down.to(place), part.up.to(place), strength * part.alpha / part.rank)
-                stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
+                if merged:
+                    stack.callback(partial(put, layer.weight, layer.weight.data))
+                    put(layer.weight, within(layer.weight.data, moved))
+                else:
+                    stack.callback(layer.register_forward_hook(partial(added, moved)).remove)
         for module, product in products(tensors).items():
             layer = denoiser_part(denoiser, family, module)
             if not product.fits(shape(layer)):
@@ -234,6 +242,12 @@ def added(factor: Factors, layer: nn.Module, given: tuple[Tensor, ...], output: 
     return (output + part * factor.alpha).to(output.dtype)
 
 
+def within(weight: Tensor, factor: Factors) -> Tensor:
+    """A weight with a LoRA's change in it, in the weight's type; `factor.alpha` is the whole scale here."""
+    change = factor.up.flatten(1).float() @ factor.down.flatten(1).float()
+    return (weight.float() + factor.alpha * change.reshape(weight.shape)).to(weight.dtype)
+
+
 def sizes(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
     """The shape of a named tensor; None where there is none."""
     return tuple(tensors[name].shape) if name in tensors else None
@@ -251,7 +265,7 @@ def between(base: Tensor, tuned: Tensor, strength: float) -> Tensor:
     return (base.float() + strength * (moved - base.float())).to(tuned.dtype)
 
 
-def put(parameter: nn.Parameter, values: Tensor) -> None:
+def put(parameter: Tensor, values: Tensor) -> None:
     """Let a parameter be other values, without a copy."""
     parameter.data = values
 

@@ -40,7 +40,9 @@ class Mini:
     """The family of the embedded base; stateless."""
 
     name = "mini"
-    profile = Profile(resolution=128, guidance=1.5, sampling_steps=20, token_limit=TOKENS, captions="phrases")
+    profile = Profile(
+        resolution=128, guidance=1.5, sampling_steps=20, token_limit=TOKENS, captions="phrases", merged=True
+    )
     pixel_multiple = 16  # the autoencoder divides by 8, packing by 2
     targets = (
         "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",

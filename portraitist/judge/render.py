@@ -183,7 +183,13 @@ class Artist:
         parts += [f"noise of {shot.twin}"] if shot.twin else []
         parts += [self.base.quantised] if self.base.quantised else []
         parts += [self.base.recovered] if self.base.recovered else []
+        parts += ["merged"] if adapter and self.merged else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def merged(self) -> bool:
+        """Whether LoRAs are drawn with in the weights, and not beside them."""
+        return self.family.profile.merged and not self.base.quantised
 
     def draw(
         self,

@@ -270,11 +270,11 @@ class Sitting:
     @contextmanager
     def adapted(self, strength: float, beside: tuple[str, float] = ("", 0.0)) -> Iterator[None]:
         """Within: the denoiser is the checkpoint at hand, at a strength, and what lies beside it."""
+        parts = [(self.adapter[2], strength)] if self.adapter[0] != BASE else []
         with ExitStack() as stack:
-            if self.adapter[0] != BASE:
-                stack.enter_context(inject.loaded(self.sampler().denoiser, self.family, self.adapter[2], strength))
-            if beside[0]:
-                stack.enter_context(inject.loaded(self.sampler().denoiser, self.family, self.companion(), beside[1]))
+            for tensors, how_much in [*parts, (self.companion(), beside[1])] if beside[0] else parts:
+                denoiser, merged = self.sampler().denoiser, self.artist().merged
+                stack.enter_context(inject.loaded(denoiser, self.family, tensors, how_much, merged=merged))
             yield
 
     def companion(self) -> dict[str, Tensor]:

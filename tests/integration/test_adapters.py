@@ -64,24 +64,24 @@ def test_diffusers_loads_it_and_computes_the_same(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES, **by_name)
-@pytest.mark.parametrize("kind", ["lora", "full"])
-def test_at_strength_zero_and_afterwards_the_base_is_the_base_bit_for_bit(family, kind):
+@pytest.mark.parametrize(("kind", "merged"), [("lora", False), ("lora", True), ("full", False)])
+def test_at_strength_zero_and_afterwards_the_base_is_the_base_bit_for_bit(family, kind, merged):
     _, _, tensors = fitted(family, Adapter(kind=kind, rank=2))
     denoiser = family.load_denoiser(BASE)
     names = [name for name, _ in denoiser.named_modules()]
     weights = {name: (p.data_ptr(), p.dtype, p.clone()) for name, p in denoiser.named_parameters()}
     base, strengths = predicted(family, denoiser), []
     for strength in (1.0, 0.0, 0.5, 0.0, 1.0):
-        with inject.loaded(denoiser, family, tensors, strength):
+        with inject.loaded(denoiser, family, tensors, strength, merged=merged):
             strengths.append(predicted(family, denoiser))
             hooked = any(module._forward_hooks for module in denoiser.modules())
-            assert hooked == (kind == "lora" and strength != 0)
+            assert hooked == (kind == "lora" and strength != 0 and not merged)
         assert torch.equal(predicted(family, denoiser), base)
     assert torch.equal(strengths[1], base)
     assert torch.equal(strengths[3], base)
     assert torch.equal(strengths[0], strengths[4])
     assert not torch.equal(strengths[2], strengths[0])
-    with pytest.raises(KeyError), inject.loaded(denoiser, family, tensors, 1.0):
+    with pytest.raises(KeyError), inject.loaded(denoiser, family, tensors, 1.0, merged=merged):
         raise KeyError
     assert torch.equal(predicted(family, denoiser), base)
     assert [name for name, _ in denoiser.named_modules()] == names
@@ -106,6 +106,28 @@ def test_strength_is_a_factor_on_the_change_of_each_weight():
         with inject.loaded(denoiser, family, tensors, strength):
             got = predicted(family, denoiser)
         torch.testing.assert_close(got, predicted(family, merged), rtol=1e-4, atol=1e-5)
+        with inject.loaded(denoiser, family, tensors, strength, merged=True):
+            for module in parts:
+                ours, theirs = (one.get_submodule(module).weight for one in (denoiser, merged))
+                torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+            torch.testing.assert_close(predicted(family, denoiser), predicted(family, merged), rtol=1e-5, atol=1e-6)
+
+
+def test_merged_into_weights_in_half_precision_it_is_rounded_once_and_the_type_stays():
+    """As ComfyUI adds it: in float32, then to the weight's own type; two LoRAs, one after the other."""
+    family, half = Weaver(), Base(BASE.folder, BASE.digest, "bfloat16")
+    _, _, tensors = fitted(family, Adapter(rank=2))
+    denoiser, before = family.load_denoiser(half), family.load_denoiser(half)
+    module, part = next(iter(factors(tensors).items()))
+    once = (before.get_submodule(module).weight.float() + 0.5 * part.alpha / 2 * (part.up @ part.down)).bfloat16()
+    twice = (once.float() + 0.25 * part.alpha / 2 * (part.up @ part.down)).bfloat16()
+    weight = denoiser.get_submodule(module).weight
+    with inject.loaded(denoiser, family, tensors, 0.5, merged=True):
+        assert torch.equal(weight, once)
+        with inject.loaded(denoiser, family, tensors, 0.25, merged=True):
+            assert torch.equal(weight, twice)
+        assert torch.equal(weight, once)
+    assert torch.equal(weight, before.get_submodule(module).weight)
 
 
 @pytest.mark.parametrize("family", FAMILIES, **by_name)
