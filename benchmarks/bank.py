@@ -1,7 +1,6 @@
 """The bank of runs: trainings held to the truth, from which every claim about judging and choosing is read.
 
-python -m benchmarks.bank make --keep FOLDER [--group choice] [--part 0/2]
-python -m benchmarks.bank measure --keep FOLDER [--group choice]
+python -m benchmarks.bank make measure --keep FOLDER [--group choice] [--part 0/2]
 
 `make` trains each run that FOLDER lacks and draws its checkpoints: what judging draws, and pictures of other prompts
 and seeds that the truth is taken on and no judge sees. `measure` has the product's own panel measure what was drawn
@@ -184,21 +183,19 @@ def wanted(options: argparse.Namespace) -> list[Setup]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the runs that are not made, or measure those that are."""
+    """Make the runs that are not made, measure those that are, or both, one after the other."""
     parser = argparse.ArgumentParser(prog="benchmarks.bank", description=__doc__)
-    parser.add_argument("what", choices=["make", "measure"])
+    parser.add_argument("what", nargs="+", choices=["make", "measure"])
     parser.add_argument("--keep", type=Path, required=True, help="folder that runs and pictures stay in")
     parser.add_argument("--group", nargs="+", default=list(GROUPS), choices=list(GROUPS))
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
     options = parser.parse_args(arguments)
     for setup in wanted(options):
         folder, began = options.keep / setup.name, time.monotonic()
-        if options.what == "make" and not (folder / "truth.json").is_file():
+        if "make" in options.what and not (folder / "truth.json").is_file():
             make(setup, folder)
-        elif options.what == "measure" and (folder / "truth.json").is_file():
+        if "measure" in options.what and (folder / "truth.json").is_file():
             durable.write_text(RESULTS / f"{setup.name}.json", json.dumps(measured(setup, folder)) + "\n")
-        else:
-            continue
         sys.stdout.write(f"{setup.name} {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
 

@@ -174,6 +174,7 @@ def inject(denoiser: nn.Module, adapter: Adapter, targets: list[str] | str, alph
                 f"adapter.targets reaches {name}, a {type(layer.get_base_layer()).__name__}",
                 "Name linear or convolutional layers, or leave it empty.",
             )
+        layer.cast_input_dtype_enabled = False  # autocast does it once, and to the bit; peft casts up, it down again
     return found
 
 

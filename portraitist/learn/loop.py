@@ -88,10 +88,11 @@ def backward(family: Family, trainee: Trainee, batches: Sequence[Batch], recipe:
     """The loss of a step's micro-batches, a scalar, with its gradients put down; on their way they are scaled."""
     pictures, scale = sum(len(batch.index) for batch in batches), trainee.scaler.scale
     loss = torch.zeros((), device=trainee.device)
-    for part in (part for batch in batches for part in parts(family, trainee, batch, recipe)):
-        share = part / pictures
-        torch.autograd.backward(share * scale)  # before the next part is computed: one graph at a time
-        loss += share.detach()
+    with memory.attention(trainee.device):
+        for part in (part for batch in batches for part in parts(family, trainee, batch, recipe)):
+            share = part / pictures
+            torch.autograd.backward(share * scale)  # before the next part is computed: one graph at a time
+            loss += share.detach()
     for parameter in trainee.parameters.values():
         if parameter.grad is not None and scale != 1:
             parameter.grad /= scale

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from portraitist.errors import PortraitistError
 
@@ -65,6 +66,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
             "Use bfloat16 or float32: --set model.precision=bfloat16",
         )
     return torch.autocast(device.type, DTYPES[precision])
+
+
+def attention(device: torch.device) -> AbstractContextManager[object]:
+    """The context in which attention goes forward and back in training: on a CPU by plain matrix products, since the
+    way back of torch's flash kernel takes four times as long in bfloat16 there (benchmarks/LOG.md)."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -170,6 +170,26 @@ def test_in_half_precision_the_adapter_itself_stays_float32():
             assert torch.equal(predicted(family, fresh), expected)
 
 
+@pytest.mark.parametrize("kind", ["lora", "loha", "lokr"])
+def test_what_peft_would_cast_up_and_autocast_down_again_is_left_alone_to_the_bit(kind):
+    """Outputs and gradients, against peft's own way."""
+    family, found = Weaver(), []
+    for cast in (False, True):
+        denoiser = family.load_denoiser(Base(BASE.folder, BASE.digest, "bfloat16"))
+        trained = inject.attach(denoiser, Adapter(kind=kind, rank=2), family, 0)
+        for layer in trained.layers.values():
+            assert not layer.cast_input_dtype_enabled
+            layer.cast_input_dtype_enabled = cast
+        for parameter in trained.parameters().values():
+            parameter.data += 0.1
+        with torch.autocast("cpu", torch.bfloat16):
+            output = family.predict(denoiser, *inputs())
+        output.float().square().sum().backward()
+        found.append([output, *(parameter.grad for parameter in trained.parameters().values())])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
+    assert all(gradient.abs().max() > 0 for gradient in found[0][1:])
+
+
 def test_only_the_adapter_learns_and_with_full_everything_does():
     family = Painter()
     denoiser = family.load_denoiser(BASE)

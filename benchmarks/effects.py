@@ -1,0 +1,54 @@
+"""What single settings do, by the truth: the group `effects` of the bank, each against the preset on the same pictures.
+
+python -m benchmarks.effects
+
+The last checkpoint at strength 1. Differences are paired by character, intervals (95 %) are over characters.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import Record, interval, read
+
+PLAIN = "preset"
+
+
+def named(run: Record) -> tuple[str, int]:
+    """What was changed, and whose run it is."""
+    return run.name.removeprefix("effects-").rpartition("-")[0], run.who
+
+
+def figures(run: Record) -> Mapping[str, float]:
+    """The truth of the last checkpoint at strength 1: likeness, what the probe reads right of what was asked, how far
+    backgrounds are from true ones (Lab), and likeness where the character is not named."""
+    got: Mapping[str, Any] = run.truths[run.steps[-1], 1.0]
+    return {
+        "likeness": got["truth"],
+        "agreement": got["agreement"],
+        "background": got["background"],
+        "unnamed": float(np.mean(got["unnamed"])),
+    }
+
+
+def main() -> None:
+    """A line of JSON for each setting."""
+    found = {named(run): figures(run) for run in read("effects")}
+    for what in dict.fromkeys(name for name, _ in found):
+        both = [who for name, who in found if name == what and (PLAIN, who) in found]
+        line: dict[str, object] = {"setting": what, "characters": len(both)}
+        for measure in ("likeness", "agreement", "background", "unnamed"):
+            own = [found[what, who][measure] for who in both]
+            if what == PLAIN:
+                line[measure] = round(float(np.mean(own)), 3)
+            elif both:
+                apart = [found[what, who][measure] - found[PLAIN, who][measure] for who in both]
+                line[measure] = [round(value, 3) for value in interval(apart, both)]
+        sys.stdout.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
