@@ -1,0 +1,1 @@
+"""Graphs for ComfyUI: built by code from core nodes, held against facts about those nodes, and written for its editor."""
