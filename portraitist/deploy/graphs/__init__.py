@@ -1,1 +1,1 @@
-"""Graphs for ComfyUI: built by code from core nodes, held against facts about those nodes, and written for its editor."""
+"""Graphs for ComfyUI: built of core nodes, held against facts about these, and written for its editor."""

@@ -95,10 +95,13 @@ def base(builder: Builder, setting: Setting) -> Loaded:
             clip_name1=setting.file("text_encoder"),
             clip_name2=setting.file("text_encoder_2"),
             type="flux",
+            device="default",
         )
     else:
         kind = "qwen_image" if setting.family.startswith("qwen") else "lumina2"
-        clip = builder.add("CLIPLoader", "Text encoder", clip_name=setting.file("text_encoder"), type=kind)
+        clip = builder.add(
+            "CLIPLoader", "Text encoder", clip_name=setting.file("text_encoder"), type=kind, device="default"
+        )
     vae = builder.add("VAELoader", "VAE", vae_name=setting.file("vae"))
     return Loaded([model, 0], [clip, 0], [vae, 0])
 
@@ -135,7 +138,7 @@ def scheduled(builder: Builder, setting: Setting, model: Link) -> Link:
         return [key, 0]
     key = builder.add("ModelSamplingAuraFlow", "Schedule", model=model, shift=round(setting.shift, 2))
     if setting.family == "qwen-image-edit":
-        key = builder.add("CFGNorm", "Guidance's norm", model=[key, 0], strength=1.0)
+        key = builder.add("CFGNorm", "Guidance's norm", model=[key, 0], strength=1.0, pre_cfg=False)
     return [key, 0]
 
 

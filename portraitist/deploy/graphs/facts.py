@@ -160,9 +160,8 @@ def read_input(node: str, name: str, told: Sequence[Any], *, required: bool) -> 
 
 def complaints(graph: Graph, facts: Facts) -> list[str]:
     """What a graph asks of ComfyUI that these facts do not know, each in a line; files are not looked for."""
-    found = [] if any(n["class_type"] in facts.nodes and facts.nodes[n["class_type"]].ends for n in graph.values()) else [
-        "nothing is saved"
-    ]  # fmt: skip
+    ends = any(kind.ends for one in graph.values() if (kind := facts.nodes.get(one["class_type"])))
+    found = [] if ends else ["nothing is saved"]
     for key, one in graph.items():
         kind = facts.nodes.get(one["class_type"])
         where = f"node {key} ({one['class_type']})"
@@ -194,11 +193,14 @@ def amiss(known: Input, value: Any, graph: Graph, facts: Facts) -> str:
         return f"takes {known.type}, not {value!r}"
     if known.choices and not known.folder and value not in known.choices:
         return f"{value!r} is not one of its {len(known.choices)} choices"
-    if known.type in ("INT", "FLOAT"):
-        least, most = known.least, known.most
-        if (least is not None and value < least) or (most is not None and value > most):
-            return f"{value} is not between {least} and {most}"
+    if isinstance(value, int | float) and not within(known, value):
+        return f"{value} is not between {known.least} and {known.most}"
     return ""
+
+
+def within(known: Input, value: float) -> bool:
+    """Whether a number lies in an input's range."""
+    return (known.least is None or known.least <= value) and (known.most is None or value <= known.most)
 
 
 def require(graph: Graph, facts: Facts) -> None:

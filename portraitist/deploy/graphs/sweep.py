@@ -1,4 +1,4 @@
-"""A sheet of one prompt and one seed at several checkpoints and strengths, each picture labelled, drawn in one graph."""
+"""A sheet of one prompt and one seed at several checkpoints and strengths, each picture labelled, in one graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
