@@ -173,10 +173,19 @@ def tool(name):
 
 def loaded(tree, loras, folder):
     """What ComfyUI's own loader makes of LoRA files on a model of such tensors; see tests/comfy_loading.py."""
-    path = folder / "tree.json"
-    path.write_text(json.dumps(tree))
-    script = Path(__file__).with_name("comfy_loading.py")
-    command = [PYTHON, str(script), os.environ["COMFY_DIR"], str(path), *map(str, loras)]
+    return by_its_own_python("comfy_loading.py", tree, loras, folder)
+
+
+def scheduled(asked, folder):
+    """Levels of noise by ComfyUI's own schedules; see tests/comfy_schedule.py."""
+    return by_its_own_python("comfy_schedule.py", asked, (), folder)
+
+
+def by_its_own_python(script, value, more, folder):
+    """What a script prints that is run beside ComfyUI's code, given a value as JSON."""
+    path = folder / "given.json"
+    path.write_text(json.dumps(value))
+    command = [PYTHON, str(Path(__file__).with_name(script)), os.environ["COMFY_DIR"], str(path), *map(str, more)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

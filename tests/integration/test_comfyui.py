@@ -6,15 +6,18 @@ COMFY_DIR=~/ComfyUI COMFY_PYTHON=~/ComfyUI/venv/bin/python pytest tests/integrat
 import json
 import os
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from portraitist import families, tensorfile
 from portraitist.adapters import files, trees
 from portraitist.bases import writing
 from portraitist.deploy.graphs import browser, drawing, facts, picture
 from portraitist.sight.endpoint import Endpoint
+from portraitist.verbs.export import shifted
 from tests import comfy_graphs, comfy_server
 from tests.pictures import saved, scenery
 
@@ -209,3 +212,50 @@ def test_a_small_flux_draws_with_the_lora_as_with_the_lora_put_into_its_weights(
     torch.testing.assert_close(with_lora, expected, rtol=1e-3, atol=1e-3)
     assert (with_lora - plain).abs().max() > 0.05
     assert "lora key not loaded" not in server.log()[len(before) :]
+
+
+def node_of(graph, title):
+    """The inputs of the one node of a title; {} without one."""
+    return next((node["inputs"] for node in graph.values() if node["_meta"]["title"] == title), {})
+
+
+def test_its_schedule_is_the_one_that_judging_draws_by(tmp_path):
+    """To the last digit but for roundings of shift, and Qwen-Image's stretch, which ComfyUI does not have."""
+    near = {
+        "sdxl": 0,
+        "flux": 0.001,
+        "qwen-image": 0.025,
+        "qwen-image-edit": 0.035,
+        "z-image": 1e-6,
+        "z-image-turbo": 1e-6,
+    }
+    asked, levels = [], []
+    for name in near:
+        family, side = families.get(name), 1024
+        steps = 50 if name == "sdxl" else family.profile.sampling_steps
+        shift = 1.0 if name == "sdxl" else shifted(family, steps, side)
+        graph = drawing.drawing(comfy_graphs.setting(name, shift=shift, steps=steps, width=side, height=side))
+        patch, sampler = node_of(graph, "Schedule"), node_of(graph, "Sampler")
+        kind = {"sdxl": "", "flux": "ModelSamplingFlux"}.get(name, "ModelSamplingAuraFlow")
+        own = patch.get("shift", patch.get("max_shift", drawing.FLUX_SHIFT))
+        asked.append([kind, own, sampler["scheduler"], sampler["steps"]])
+        found = family.levels(steps, side, side)[:-1]
+        levels.append((found * 1000 - 1).round() if name == "sdxl" else found)
+    for name, got, expected in zip(near, comfy_server.scheduled(asked, tmp_path), levels, strict=True):
+        assert len(got) == len(expected), name
+        assert (torch.tensor(got) - expected).abs().max() <= near[name], name
+
+
+def test_a_sheet_is_put_together_and_labelled(server):
+    """With plain pictures in place of drawn ones: those need true models."""
+    graph = comfy_graphs.every()["qwen-image-sweep"]
+    for node in graph.values():
+        if node["class_type"] == "VAEDecode":
+            node |= {"class_type": "EmptyImage", "inputs": {"width": 832, "height": 1248, "batch_size": 1, "color": 0}}
+    ((shown,),) = [found["images"] for found in server.run(graph).values()]
+    pixels = np.asarray(Image.open(server.folder / "output" / shown["filename"]).convert("L"))
+    assert pixels.shape == (2 * 512 + 4, 3 * 341 + 2 * 4)
+    cells = [pixels[y : y + 512, x : x + 341] for y in (0, 516) for x in (0, 345, 690)]
+    assert all(cell.max() > 200 for cell in cells)
+    assert (cells[0] == cells[3]).all()
+    assert not (cells[1] == cells[4]).all()

@@ -29,8 +29,9 @@ def editable(graph: Graph, facts: Facts, notes: Sequence[str] = ()) -> dict[str,
         for slot, (known, name) in enumerate(named):
             value = graph[key]["inputs"].get(name)
             if isinstance(value, list):
-                kind = facts.nodes[graph[value[0]]["class_type"]].outputs[value[1]][1]
-                links.append([len(links) + 1, int(value[0]), value[1], int(key), slot, kind or known.type])
+                kind = wire(facts.nodes[graph[value[0]]["class_type"]].outputs[value[1]][1])
+                kind = known.type if kind == "*" and known.type != GROWING else kind
+                links.append([len(links) + 1, int(value[0]), value[1], int(key), slot, kind])
     places = arranged(graph, facts)
     nodes = [
         shown(key, one, facts, sockets[key], links, places[key], at) for at, (key, one) in enumerate(graph.items())
@@ -49,6 +50,11 @@ def editable(graph: Graph, facts: Facts, notes: Sequence[str] = ()) -> dict[str,
         "extra": {},
         "version": VERSION,
     }
+
+
+def wire(kind: str) -> str:
+    """A type as the editor's links have it: what follows another input's type is any."""
+    return "*" if "MATCHTYPE" in kind else kind
 
 
 def slots(given: dict[str, Any], kind: Node) -> list[tuple[Input, str]]:
@@ -81,7 +87,7 @@ def shown(
         for at, (known, name) in enumerate(named)
     ]
     outputs = [
-        {"name": name, "type": type_, "links": [link[0] for link in links if link[1] == own and link[2] == slot]}
+        {"name": name, "type": wire(type_), "links": [link[0] for link in links if link[1] == own and link[2] == slot]}
         for slot, (name, type_) in enumerate(kind.outputs)
     ]
     title = one["_meta"]["title"]

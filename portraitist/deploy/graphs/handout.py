@@ -1,8 +1,10 @@
 """An exported LoRA for ComfyUI: its workflows for a server and for the editor, and a picture that brings one along."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from portraitist import durable
 from portraitist.deploy.graphs import facts, picture
@@ -16,10 +18,17 @@ from portraitist.deploy.handed import Handed
 from portraitist.errors import PortraitistError
 from portraitist.events import Warned
 from portraitist.recipe import Recipe
+from portraitist.runs import RunFolder
 from portraitist.sight.endpoint import Endpoint
+
+Made = tuple[Graph, dict[str, Any]]
+"""A workflow in API format, and in the editor's."""
 
 KINDS = ("", "-style", "-sweep")
 """What comes between the LoRA's name and `-workflow.json` or `-api.json`."""
+
+OTHERS = "sheet"
+"""The folder beside the LoRA where other checkpoints lie: what lies beside it there is the one that was chosen."""
 
 EXAMPLE = "example.png"
 """A picture that ComfyUI brings along in its folder `input`: stands where a reference goes until a person puts one."""
@@ -43,7 +52,7 @@ class Comfyui:
     files       of the base's parts as "part=name", where they are called otherwise than Comfy-Org calls them
     style       a second LoRA as "name" or "name:strength"; "" writes no workflow with one
     references  pictures that an edit base is shown; None: as many as the recipe shows with every picture
-    sweep       steps of other checkpoints on the sheet: each is written beside the chosen one
+    sweep       steps of other checkpoints on the sheet: each is written too, into a folder beside the chosen one
     url         of a running ComfyUI, whose own word on its nodes is taken; "" takes the frozen excerpt
     """
 
@@ -53,7 +62,7 @@ class Comfyui:
     sweep: tuple[int, ...] = ()
     url: str = ""
 
-    def require(self, recipe: Recipe) -> None:
+    def require(self, recipe: Recipe, run: RunFolder) -> None:
         """Refuse what no workflow can be made of. Raises PortraitistError."""
         require_able(recipe.model.family)
         if recipe.adapter.kind == "full":
@@ -69,6 +78,9 @@ class Comfyui:
         )  # fmt: skip
         require_setting(words)
         self.styled(recipe)
+        for step in self.sweep:
+            if problem := run.damage(step, run.adapter(step).name):
+                raise PortraitistError(f"Checkpoint {step} of {run.name}: {problem}", "Put another one on the sheet.")
 
     def shown(self, recipe: Recipe, prefix: str = "") -> tuple[str, ...]:
         """What the reference pictures are called: the recipe's own go along by these names, then stands EXAMPLE."""
@@ -109,12 +121,21 @@ class Comfyui:
             )
         return name, strength
 
-    def hand(self, handed: Handed) -> list[Path]:
-        """Write the workflows and the picture. Raises PortraitistError for what the nodes do not know."""
+    def plan(self, handed: Handed) -> Callable[[], list[Path]]:
+        """Make the workflows; returns what writes them, the picture, and what else goes along.
+
+        Raises PortraitistError for what no workflow can be made of, what the nodes do not know, and a server that
+        does not answer.
+        """
+        self.require(handed.recipe, handed.run)
         setting = self.setting(handed)
         known = facts.of_server(Endpoint(self.url, "", 30.0)) if self.url else facts.frozen()
         made = {kind: (graph, editable(graph, known, notes)) for kind, graph, notes in self.graphs(setting, handed)}
         self.warn(made[""][0], known, handed)
+        return partial(self.write, handed, setting, made)
+
+    def write(self, handed: Handed, setting: Setting, made: Mapping[str, Made]) -> list[Path]:
+        """Write what was made, and take away what an earlier export left and this one does not write."""
         stem, written = handed.lora.with_suffix(""), []
         for kind in KINDS:
             paths = [stem.with_name(f"{stem.name}{kind}-{what}.json") for what in ("api", "workflow")]
@@ -123,8 +144,9 @@ class Comfyui:
                 written.append(path)
             for path in paths if kind not in made else ():
                 durable.remove(path)
-        for step in self.sweep:
-            written.append(path := handed.lora.with_name(row(handed, step).lora))
+        durable.remove(handed.lora.with_name(OTHERS))
+        for step in self.others(handed):
+            written.append(path := handed.lora.with_name(OTHERS) / row(handed, step).lora)
             handed.another(step, path)
         for name, source in zip(setting.references, handed.recipe.data.references, strict=False):
             written.append(path := handed.lora.with_name(name))
@@ -166,9 +188,13 @@ class Comfyui:
         style = self.styled(handed.recipe)
         if style[0]:
             yield "-style", drawing(replace(setting, style=style)), [*notes, ORDER]
-        rows = [Row(setting.lora, f"step {handed.choice.step}"), *(row(handed, step) for step in self.sweep)]
+        rows = [Row(setting.lora, f"step {handed.choice.step}"), *(row(handed, step) for step in self.others(handed))]
         strengths = strengths_of(handed.recipe.judging.strengths, setting.strength)
         yield "-sweep", sheet(setting, rows, strengths), [*notes[:1], compared(setting)]
+
+    def others(self, handed: Handed) -> list[int]:
+        """Steps of the checkpoints on the sheet beside the chosen one, ascending."""
+        return sorted({*self.sweep} - {handed.choice.step})
 
     def warn(self, graph: Graph, known: Facts, handed: Handed) -> None:
         """Tell of base files that the server does not have."""
@@ -204,5 +230,6 @@ def compared(setting: Setting) -> str:
     """What the sheet is for."""
     return (
         f"**Sheet.** One prompt, one seed ({setting.seed}), every file at every strength; 0 is the base alone. Another"
-        " prompt says more than another strength: change it in *Prompt* and run again."
+        " prompt says more than another strength: change it in *Prompt* and run again. Files of other checkpoints lie"
+        f" in `{OTHERS}` beside the LoRA; ComfyUI wants them in `models/loras` too."
     )

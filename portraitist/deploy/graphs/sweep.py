@@ -40,10 +40,13 @@ def sheet(setting: Setting, rows: Sequence[Row], strengths: Sequence[float]) -> 
     if setting.style[0]:
         plain = adapted(builder, setting, plain, *setting.style, title="Style LoRA")
     plain = replace(plain, model=scheduled(builder, setting, plain.model))
-    asked, lists = conditions(builder, setting, plain), []
+    asked, lists, base_alone = conditions(builder, setting, plain), [], ""
     for row in rows:
         cells = []
         for strength in strengths:
+            if not strength and base_alone:  # the same picture, whatever file is not used
+                cells.append(base_alone)
+                continue
             label = f"{row.label}, strength {strength:g}" if strength else "without the LoRA"
             with_it = adapted(builder, setting, plain, row.lora, strength, title=label, words=False)
             picture = drawn(builder, setting, with_it.model, plain.vae, asked, title=label)
@@ -52,6 +55,7 @@ def sheet(setting: Setting, rows: Sequence[Row], strengths: Sequence[float]) -> 
                 position="bottom", align="left", outline=True,
             )  # fmt: skip
             cells.append(told)
+            base_alone = base_alone if strength else told
         lists.append(listed(builder, row.label, cells))
     pictures = lists[0] if len(lists) == 1 else listed(builder, "All rows", lists)
     scale = min(1.0, CELL / max(setting.width, setting.height))
