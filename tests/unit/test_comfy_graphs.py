@@ -82,6 +82,15 @@ def test_the_editor_s_format_says_the_same_as_the_server_s(name):
     assert back == {key: node["inputs"] for key, node in graph.items()}
 
 
+def test_the_editor_is_told_where_every_base_file_of_its_own_packing_is():
+    for family, parts in FILES.items():
+        nodes = browser.editable(GRAPHS[family], facts.frozen())["nodes"]
+        told = {m["name"]: m for node in nodes for m in node["properties"].get("models", ())}
+        assert set(told) == set(parts.values())
+        assert all(m["url"].startswith("https://") and m["url"].endswith(f"/{name}") for name, m in told.items())
+        assert {m["directory"] for m in told.values()} <= {"checkpoints", "diffusion_models", "text_encoders", "vae"}
+
+
 def test_no_node_lies_on_another():
     for name, graph in GRAPHS.items():
         boxes = [(*node["pos"], *node["size"]) for node in browser.editable(graph, facts.frozen(), ["a", "b"])["nodes"]]
@@ -170,12 +179,16 @@ TOLD = {
             "noise_seed": ["INT", {"default": 0, "min": 0, "max": 18446744073709551615}],
             "sampler_name": [["euler", "heun"], {}],
             "position": ["COMBO", {"default": "top", "multiselect": False, "options": ["top", "bottom"]}],
+            "captions": ["STRING", {"forceInput": True}],
             "inputs": ["COMFY_AUTOGROW_V3", {"template": {"prefix": "input", "min": 1, "max": 10}}],
         },
         "optional": {"image": [[], {"image_upload": True}]},
         "hidden": {"prompt": "PROMPT"},
     },
-    "input_order": {"required": ["model", "position", "noise_seed", "sampler_name", "inputs"], "optional": ["image"]},
+    "input_order": {
+        "required": ["model", "position", "noise_seed", "sampler_name", "captions", "inputs"],
+        "optional": ["image"],
+    },
     "output": ["IMAGE", ["a", "b"]],
     "output_name": ["picture", "choice"],
     "output_node": True,
@@ -185,13 +198,14 @@ TOLD = {
 
 def test_a_server_s_word_on_a_node_is_read_in_the_editor_s_order():
     node = facts.node("LoadImage", TOLD)
-    names = ["model", "position", "noise_seed", "sampler_name", "inputs", "image"]
+    names = ["model", "position", "noise_seed", "sampler_name", "captions", "inputs", "image"]
     assert [one.name for one in node.inputs] == names
     known = dict(zip(names, node.inputs, strict=True))
     assert known["noise_seed"].control
     assert known["sampler_name"].choices == ("euler", "heun")
     assert known["position"].choices == ("top", "bottom")
     assert (known["image"].required, known["image"].folder) == (False, "input")
+    assert not known["captions"].widget
     assert node.outputs == (("picture", "IMAGE"), ("choice", "COMBO"))
     assert node.ends
     assert node.input("inputs.input3") is known["inputs"]

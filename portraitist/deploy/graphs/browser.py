@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from portraitist.deploy.graphs.facts import GROWING, Facts, Graph, Input, Node, require
+from portraitist.deploy.graphs.setting import published
 
 VERSION = 0.4
 WIDTH, GAP = 320, 60
@@ -101,9 +102,17 @@ def shown(
         "mode": 0,
         "inputs": inputs,
         "outputs": outputs,
-        "properties": {"cnr_id": "comfy-core", "ver": facts.version, "Node name for S&R": one["class_type"]},
+        "properties": {"cnr_id": "comfy-core", "ver": facts.version, "Node name for S&R": one["class_type"]}
+        | models(one["inputs"], kind),
         "widgets_values": values(one["inputs"], kind),
     } | ({"title": title} if title != one["class_type"] else {})
+
+
+def models(given: dict[str, Any], kind: Node) -> dict[str, Any]:
+    """Files that a node loads and that are published, as the editor offers to fetch them; {} without one."""
+    named = [(str(given.get(known.name)), known.folder) for known in kind.inputs if known.folder]
+    found = [{"name": name, "url": url, "directory": folder} for name, folder in named if (url := published(name))]
+    return {"models": found} if found else {}
 
 
 def values(given: dict[str, Any], kind: Node) -> list[Any]:

@@ -52,6 +52,7 @@ class Input:
     control  whether the editor shows a second field after it, which says what becomes of a seed after each run
     least, most  of a number
     prefix   of a growing input: what its members' names begin with
+    forced   whether it is a socket though its type could be a field
     """
 
     name: str
@@ -65,11 +66,12 @@ class Input:
     least: float | None = None
     most: float | None = None
     prefix: str = ""
+    forced: bool = False
 
     @property
     def widget(self) -> bool:
         """Whether the editor shows a field for it."""
-        return self.type in WIDGETS
+        return self.type in WIDGETS and not self.forced
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def read_input(node: str, name: str, told: Sequence[Any], *, required: bool) -> 
         least=options.get("min"),
         most=options.get("max"),
         prefix=str(template.get("prefix", "")) if kind == GROWING else "",
+        forced=bool(options.get("forceInput")),
     )
 
 

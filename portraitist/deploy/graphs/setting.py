@@ -36,6 +36,28 @@ FILES: Mapping[str, Mapping[str, str]] = {
 }
 """Files of each family's parts, by diffusers' names, as Comfy-Org packs them; SDXL's `unet` is the whole checkpoint."""
 
+HUB = "https://huggingface.co/{}/resolve/main/{}"
+
+PUBLISHED = {
+    "sd_xl_base_1.0.safetensors": ("stabilityai/stable-diffusion-xl-base-1.0", ""),
+    "flux1-dev.safetensors": ("Comfy-Org/flux1-dev", ""),
+    "clip_l.safetensors": ("comfyanonymous/flux_text_encoders", ""),
+    "t5xxl_fp16.safetensors": ("comfyanonymous/flux_text_encoders", ""),
+    "ae.safetensors": ("Comfy-Org/z_image_turbo", "split_files/vae/"),
+    "qwen_image_fp8_e4m3fn.safetensors": ("Comfy-Org/Qwen-Image_ComfyUI", "split_files/diffusion_models/"),
+    "qwen_2.5_vl_7b_fp8_scaled.safetensors": ("Comfy-Org/Qwen-Image_ComfyUI", "split_files/text_encoders/"),
+    "qwen_image_vae.safetensors": ("Comfy-Org/Qwen-Image_ComfyUI", "split_files/vae/"),
+    "qwen_image_edit_2509_fp8_e4m3fn.safetensors": (
+        "Comfy-Org/Qwen-Image-Edit_ComfyUI",
+        "split_files/diffusion_models/",
+    ),
+    "z_image_bf16.safetensors": ("Comfy-Org/z_image", "split_files/diffusion_models/"),
+    "z_image_turbo_bf16.safetensors": ("Comfy-Org/z_image_turbo", "split_files/diffusion_models/"),
+    "qwen_3_4b.safetensors": ("Comfy-Org/z_image_turbo", "split_files/text_encoders/"),
+}
+"""Where those files are, by ComfyUI's own templates (0.11.44): the model, and the folder in it. Its editor offers to
+fetch what is missing; nothing is fetched here."""
+
 EDITS = {"qwen-image-edit": 3}
 """Families that are shown reference pictures, and how many at most."""
 
@@ -74,6 +96,11 @@ class Setting:
     def file(self, part: str) -> str:
         """What the file of a part is called."""
         return (self.files or {}).get(part) or FILES[self.family][part]
+
+
+def published(name: str) -> str:
+    """Where a file of FILES is; "" for others."""
+    return HUB.format(PUBLISHED[name][0], PUBLISHED[name][1] + name) if name in PUBLISHED else ""
 
 
 def require_able(family: str) -> None:
