@@ -86,12 +86,12 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | N
             f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
             f"Run: portraitist choose {project.folder}, or train again.",
         )
-    emit(Started(verb="export", total=1))
     family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, choice)
     rest = to.plan(handed(project, folder, recipe, family, choice, target, emit)) if to else list
+    emit(Started(verb="export", total=1))
     with durable.lock(target.parent):
         durable.sweep(target.parent)
         if recipe.adapter.kind == "full":

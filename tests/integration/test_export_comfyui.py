@@ -22,6 +22,7 @@ from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.project import Project
 from portraitist.verbs.export import export, shifted
 from portraitist.verbs.new import new
+from tests import originals
 from tests.pictures import saved, scenery
 from tests.projects import made
 
@@ -119,6 +120,16 @@ def test_the_recipe_s_own_files_and_references_are_named(trained):
     assert target.named(recipe.model_copy(update={"model": model})) == {
         "transformer": "mine_v3.safetensors", "vae": "own.safetensors", "text_encoder": "vl.safetensors",
     }  # fmt: skip
+    originals.qwen_files(trained.base.folder, project.folder.parent / "models")
+    models = project.folder.parent / "models" / "split_files"
+    (models / "vae" / "mine").mkdir()
+    (models / "vae" / "qwen_image_vae.safetensors").rename(models / "vae" / "mine" / "v.safetensors")
+    model = recipe.model.model_copy(update={"base": str(models.parent), "tokenizers": str(trained.base.folder)})
+    assert Comfyui().named(recipe.model_copy(update={"model": model})) == {
+        "transformer": "qwen_image_bf16.safetensors", "vae": "mine/v.safetensors",
+        "text_encoder": next((models / "text_encoders").iterdir()).name,
+    }  # fmt: skip
+    assert Comfyui().named(recipe) == {}
     front = saved(project.folder / "references" / "front.png", scenery(5, 40, 60))
     lock = trained.run.lock.read_text()
     trained.run.lock.write_text(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import durable
+from portraitist.bases import places
+from portraitist.bases.headers import WEIGHTS
 from portraitist.deploy.graphs import facts, picture
 from portraitist.deploy.graphs.browser import editable
 from portraitist.deploy.graphs.drawing import drawing
@@ -19,6 +21,7 @@ from portraitist.errors import PortraitistError
 from portraitist.events import Warned
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
+from portraitist.sections import Model
 from portraitist.sight.endpoint import Endpoint
 
 Made = tuple[Graph, dict[str, Any]]
@@ -90,16 +93,13 @@ class Comfyui:
 
     def named(self, recipe: Recipe) -> dict[str, str]:
         """What the base's files are called: as the recipe's own files are, where it names such, else as told here."""
-        family, told = recipe.model.family, dict[str, str]()
-        parts = {part: text for part, text in recipe.model.parts.model_dump().items() if text.endswith(".safetensors")}
-        if recipe.model.base.endswith(".safetensors"):
-            parts = {"unet" if family == "sdxl" else "transformer": recipe.model.base, **parts}
-        told |= {part: Path(text).name for part, text in parts.items() if part in FILES[family]}
+        known = FILES[recipe.model.family]
+        told = {part: name for part, name in own_files(recipe.model).items() if part in known}
         for text in self.files:
             part, equals, name = text.partition("=")
             if not (equals and part and name):
                 raise PortraitistError(
-                    f"--file {text!r} names no file", f"Write it as part=name; parts: {', '.join(FILES[family])}."
+                    f"--file {text!r} names no file", f"Write it as part=name; parts: {', '.join(known)}."
                 )
             told[part] = name
         return told
@@ -205,6 +205,24 @@ class Comfyui:
                     remedy=f"Name its own: --file {next(iter(FILES[handed.recipe.model.family]))}=NAME",
                 )
             )
+
+
+def own_files(model: Model) -> dict[str, str]:
+    """The publishers' files of a recipe's base by part, each as ComfyUI's list for its folder has it.
+
+    Only of a base that is there, and is files or a folder of ComfyUI's; others have none.
+    """
+    parts = {part: text for part, text in model.parts.model_dump().items() if text.endswith(WEIGHTS)}
+    found = {part: Path(text).name for part, text in parts.items()}
+    base = durable.expanded(model.base)
+    if base.suffix == WEIGHTS:
+        return {"unet" if model.family == "sdxl" else "transformer": base.name, **found}
+    root = base / "split_files" if (base / "split_files").is_dir() else base
+    if model.base and (root / places.COMFY[0]).is_dir():
+        for part, path in places.find(model, base).elsewhere.items():
+            if path.is_file() and path.is_relative_to(root):
+                found[part] = Path(*path.relative_to(root).parts[1:]).as_posix()
+    return found
 
 
 def row(handed: Handed, step: int) -> Row:
