@@ -150,13 +150,28 @@ def test_each_family_is_asked_as_it_was_taught():
         drawing.drawing(comfy_graphs.setting("flux", files={"unet": "x.safetensors"}))
 
 
-def test_what_is_filled_in_can_be_found_again():
-    found = drawing.places(GRAPHS["qwen-image-edit-2"])
-    assert {what: len(where) for what, where in found.items()} == {"prompt": 1, "seed": 1, "lora": 1, "strength": 1}
-    assert len(drawing.places(GRAPHS["sdxl-style"])["strength"]) == 2
-    graph, (place,) = GRAPHS["qwen-image-edit-2"], found["prompt"]
-    node, _, name = place.partition(".")
-    assert graph[node]["inputs"][name].startswith("zorblax on a beach")
+VALUES = {
+    "prompt": "a robot", "negative": "blurred", "seed": 7, "lora": "other.safetensors", "strength": 0.3,
+    "guidance": 2.5, "steps": 9, "width": 640, "height": 960,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if "sweep" not in name])
+def test_a_value_put_where_it_is_said_to_stand_makes_the_graph_of_that_value(name):
+    """Places are held to the builder: filled in there, the graph is the one that would be built anew."""
+    family = next(one for one in sorted(FILES, key=len, reverse=True) if name.startswith(one))
+    changes = {"sdxl-v": {"prediction": "v"}, "flux-1024": {"shift": 3.158}}.get(name, {})
+    if name.endswith("-style"):
+        changes["style"] = ("ink.safetensors", 0.6)
+    if name[-1] in "123":
+        changes["references"] = tuple(f"new-{i}.png" for i in range(int(name[-1])))
+    expected = drawing.drawing(comfy_graphs.setting(family, **VALUES, **changes))
+    graph, found = copy.deepcopy(GRAPHS[name]), drawing.places(GRAPHS[name])
+    for what, places in found.items():
+        for i, place in enumerate(places):
+            node, _, field = place.partition(".")
+            graph[node]["inputs"][field] = changes["references"][i] if what == "references" else VALUES[what]
+    assert graph == expected
 
 
 def test_a_picture_carries_the_graph_as_comfyui_s_own_do(tmp_path):

@@ -4,6 +4,7 @@ Samplers are Euler over the schedule that judging draws by, as near as ComfyUI's
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 from portraitist.deploy.graphs.facts import Graph
@@ -14,6 +15,9 @@ Link = list[str | int]
 
 FLUX_SHIFT = 1.15
 """The exponent that ComfyUI gives FLUX, whatever the picture's size: its publisher's for a megapixel."""
+
+FITTED = "At the picture's size"
+"""The title of the node that cuts the first reference."""
 
 SEEN = 1.0
 """Megapixels that a reference is scaled to, as the base's own pipeline does."""
@@ -68,17 +72,28 @@ def drawing(setting: Setting) -> Graph:
 
 
 def places(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Where prompt, seed, LoRA and strength stand in such a graph, each as "node.input"."""
-    titled = {node["_meta"]["title"]: key for key, node in graph.items()}
-    inputs = {title: graph[key]["inputs"] for title, key in titled.items()}
-    lora = titled["Character LoRA"]
-    strengths = [name for name in inputs["Character LoRA"] if name.startswith("strength")]
-    text = "text" if "text" in inputs["Prompt"] else "prompt"
-    return {
-        "prompt": (f"{titled['Prompt']}.{text}",),
-        "seed": (f"{titled['Sampler']}.seed",),
-        "lora": (f"{lora}.lora_name",),
-        "strength": tuple(f"{lora}.{name}" for name in strengths),
+    """Where in such a graph each value stands that a drawing may be given anew, as "node.input", by what it is: prompt,
+    negative, seed, lora, strength, guidance, steps, width, height, references (one place for each)."""
+    named = {node["_meta"]["title"]: (key, node["inputs"]) for key, node in graph.items()}
+
+    def where(title: str, *inputs: str) -> tuple[str, ...]:
+        key, own = named.get(title, ("", {}))
+        return tuple(f"{key}.{name}" for name in inputs if name in own and not isinstance(own[name], list))
+
+    shown = [where(title, "image") for title in named if re.fullmatch(r"Reference \d", title)]
+    found = {
+        "prompt": where("Prompt", "text", "prompt"),
+        "negative": where("Negative", "text", "prompt"),
+        "seed": where("Sampler", "seed"),
+        "lora": where("Character LoRA", "lora_name"),
+        "strength": where("Character LoRA", "strength_model", "strength_clip"),
+        "guidance": where("Guidance", "guidance") or where("Sampler", "cfg"),
+        "steps": where("Sampler", "steps"),
+        "references": tuple(place for one in shown for place in one),
+    }
+    sized = ("Size", "Schedule", FITTED)
+    return found | {
+        side: tuple(place for title in sized for place in where(title, side)) for side in ("width", "height")
     }
 
 
@@ -172,7 +187,7 @@ def edited(builder: Builder, setting: Setting, loaded: Loaded) -> Asked:
         image = builder.add("LoadImage", f"Reference {i}", image=name)
         if i == 1:
             fitted = builder.add(
-                "ImageScale", "At the picture's size", image=[image, 0], upscale_method="lanczos", **size, crop="center"
+                "ImageScale", FITTED, image=[image, 0], upscale_method="lanczos", **size, crop="center"
             )
         else:
             fitted = builder.add(
