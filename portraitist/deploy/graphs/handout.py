@@ -238,7 +238,7 @@ def about(setting: Setting, handed: Handed) -> str:
             f"**{handed.project.facts.name}.** Write `{handed.trigger}` into the prompt. Put `{setting.lora}` into"
             " `models/loras`.",
             f"Strength {setting.strength:g}, step {handed.choice.step} of {handed.run.name}: chosen by"
-            f" {handed.choice.by}. Steps, guidance and schedule are those that it was judged with.",
+            f" {handed.choice.by}. Sampler, schedule and guidance are those of judging.",
             f"Base: {', '.join(f'`{setting.file(part)}`' for part in parts)}.",
         ]
     )
