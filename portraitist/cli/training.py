@@ -97,12 +97,43 @@ def choose(
 
 
 @app.command(sort_key=9)
-def export(folder: Folder, /, *, run: RunName = "", as_json: Json = False) -> Work:
+def export(
+    folder: Folder,
+    /,
+    *,
+    run: RunName = "",
+    to: Annotated[
+        Literal["", "comfyui"],
+        Parameter(show_default=False, help="Write more beside the file: workflows and a picture for ComfyUI."),
+    ] = "",
+    file: Annotated[
+        tuple[str, ...],
+        Parameter(show_default=False, help="comfyui: a base's file there, as vae=ae.safetensors. May be given again."),
+    ] = (),
+    style: Annotated[
+        str, Parameter(show_default=False, help="comfyui: a style LoRA too, such as ink.safetensors:0.6.")
+    ] = "",
+    references: Annotated[
+        int | None, Parameter(show_default=False, help="comfyui: pictures that an edit base is shown, 0 to 3.")
+    ] = None,
+    sweep: Annotated[
+        tuple[int, ...],
+        Parameter(show_default=False, help="comfyui: another checkpoint on the sheet. May be given again."),
+    ] = (),
+    url: Annotated[
+        str, Parameter(show_default=False, help="comfyui: a running one, whose own word on its nodes is taken.")
+    ] = "",
+    as_json: Json = False,
+) -> Work:
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
+    from portraitist.deploy.graphs.handout import Comfyui
     from portraitist.verbs.export import export as verb
 
+    if not to and (file or style or references is not None or sweep or url):
+        raise PortraitistError("These options are for a workflow", "Add: --to comfyui")
     project = project_of(folder)
-    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit))
+    target = Comfyui(file, style, references, sweep, url) if to else None
+    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit, to=target))
 
 
 @app.command(sort_key=10)

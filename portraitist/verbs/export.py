@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from portraitist.registry import said
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from portraitist.deploy.handed import Handed, Judged, Target
     from portraitist.family import Family
 
 ARCHITECTURES = {
@@ -43,6 +44,7 @@ class ExportResult:
     chosen_by  measures, votes, or person
     modules    layers it changes; of a whole denoiser its tensors
     megabytes  of the file, 1e6 bytes
+    beside     what else was written, by its path in the same folder
     """
 
     lora: str
@@ -53,15 +55,20 @@ class ExportResult:
     chosen_by: str
     modules: int
     megabytes: float
+    beside: tuple[str, ...] = ()
 
 
-def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult:
+def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | None" = None) -> ExportResult:
     """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
-    strength, for a model has none of its own. Raises PortraitistError without consent, without a choice, when the
-    checkpoint is damaged, and when the disk refuses.
+    strength, for a model has none of its own.
+
+    to  what writes more beside the file, for a program or a place that it goes to (portraitist.deploy); None writes
+        the file alone
+    Raises PortraitistError without consent, without a choice, when the checkpoint is damaged, for what `to` refuses,
+    and when the disk refuses.
     """
     from portraitist.adapters import files
 
@@ -79,22 +86,83 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
             f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
             f"Run: portraitist choose {project.folder}, or train again.",
         )
-    emit(Started(verb="export", total=1))
     family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, choice)
+    rest = to.plan(handed(project, folder, recipe, family, choice, target, emit)) if to else list
+    emit(Started(verb="export", total=1))
     with durable.lock(target.parent):
         durable.sweep(target.parent)
         if recipe.adapter.kind == "full":
             modules = write_model(target, recipe, tensors, strength, facts)
         else:
             modules = write_adapter(target, family, tensors, facts)
+        beside = rest()
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
-        str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3)
+        str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3),
+        tuple(path.relative_to(target.parent).as_posix() for path in beside),
+    )  # fmt: skip
+
+
+def handed(
+    project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", choice: runs.Choice, lora: Path,
+    emit: Emit,
+) -> "Handed":  # fmt: skip
+    """What is known of a file before it is written, for whoever writes more beside it."""
+    from portraitist.adapters import files
+    from portraitist.deploy.handed import Handed
+
+    profile, judging = family.profile, recipe.judging
+    steps = judging.sampling_steps or profile.sampling_steps
+    side = (recipe.data.resolution or profile.resolution) // family.pixel_multiple * family.pixel_multiple
+
+    def another(step: int, path: Path) -> None:
+        facts = metadata(project, folder, recipe, family, replace(choice, step=step))
+        write_adapter(path, family, files.read(folder.adapter(step))[0], facts)
+
+    return Handed(
+        project=project,
+        run=folder,
+        recipe=recipe,
+        profile=profile,
+        choice=choice,
+        lora=lora,
+        trigger=project.facts.trigger,
+        guidance=choice.guidance or judging.guidance or profile.guidance,
+        steps=steps,
+        side=side,
+        shift=1.0 if profile.timesteps else shifted(family, steps, side),
+        pictures=judged(project, folder),
+        another=another,
+        emit=emit,
     )
+
+
+def shifted(family: "Family", steps: int, side: int) -> float:
+    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t).
+
+    Taken a quarter into the steps; where a schedule is stretched besides, as Qwen-Image's, it is near that alone.
+    """
+    at = max(1, steps // 4)
+    even, level = 1 - at / steps, float(family.levels(steps, side, side)[at])
+    return level * (1 - even) / (even * (1 - level)) if 0 < level < 1 and 0 < even < 1 else 1.0
+
+
+def judged(project: Project, folder: runs.RunFolder) -> "list[Judged]":
+    """The judged pictures of a run's choice that are there, the likest first."""
+    from portraitist.deploy.handed import Judged
+    from portraitist.judge import dossier
+
+    found = dossier.gather(project, folder.name).chosen()
+    pictures = [
+        Judged(folder.path / one.path, one.text, one.seed, one.scores.get("likeness", 0.0))
+        for one in (found[0].pictures if found else ())
+        if (folder.path / one.path).is_file()
+    ]
+    return sorted(pictures, key=lambda one: -one.likeness)
 
 
 def write_adapter(path: Path, family: "Family", tensors: "Mapping[str, Tensor]", facts: Mapping[str, str]) -> int:

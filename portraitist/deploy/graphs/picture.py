@@ -1,0 +1,29 @@
+"""A picture that brings a workflow along: dragged into ComfyUI's editor, it opens there."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from portraitist.deploy.graphs.facts import Graph
+from portraitist.pictures import open_upright
+
+
+def carrying(path: Path, graph: Graph, workflow: dict[str, Any]) -> bytes:
+    """The pixels of a picture's file as a PNG with the texts that ComfyUI's own have: `prompt` and `workflow`.
+
+    Nothing else of the file comes along. Raises PortraitistError for a file that is no picture.
+    """
+    told = PngImagePlugin.PngInfo()
+    told.add_text("prompt", json.dumps(graph))
+    told.add_text("workflow", json.dumps(workflow))
+    return plain(path, told)
+
+
+def plain(path: Path, told: PngImagePlugin.PngInfo | None = None) -> bytes:
+    """The upright pixels of a picture's file as a PNG. Raises PortraitistError for a file that is no picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(open_upright(path).pixels).save(buffer, "PNG", pnginfo=told)
+    return buffer.getvalue()
