@@ -37,6 +37,7 @@ class ExportResult:
     """The file that is handed out, and how to use it.
 
     lora       its path; of a whole denoiser the model's
+    card       the model card beside it: what it is, whose likeness, what was measured, what is not known
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
     run, step  which checkpoint of which run it is
@@ -46,6 +47,7 @@ class ExportResult:
     """
 
     lora: str
+    card: str
     trigger: str
     strength: float
     run: str
@@ -56,7 +58,7 @@ class ExportResult:
 
 
 def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult:
-    """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
+    """Write the chosen adapter of a run (the newest one without a name) below `exports/`, and its card beside it.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
@@ -90,11 +92,23 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
             modules = write_model(target, recipe, tensors, strength, facts)
         else:
             modules = write_adapter(target, family, tensors, facts)
+        told = write_card(project, folder, target, choice)
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
-        str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3)
+        str(target), str(told), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3)
     )
+
+
+def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: runs.Choice) -> Path:
+    """Write the model card beside an exported file; returns its place."""
+    from portraitist.bases.places import hub_id
+    from portraitist.judge import card, dossier
+
+    found = dossier.gather(project, folder.name)
+    path = target.with_name("card.md")
+    durable.write_text(path, card.text(found, choice, hub_id(found.recipe.model.base)))
+    return path
 
 
 def write_adapter(path: Path, family: "Family", tensors: "Mapping[str, Tensor]", facts: Mapping[str, str]) -> int:
