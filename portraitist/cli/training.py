@@ -97,12 +97,22 @@ def choose(
 
 
 @app.command(sort_key=9)
-def export(folder: Folder, /, *, run: RunName = "", as_json: Json = False) -> Work:
+def export(
+    folder: Folder,
+    /,
+    *,
+    run: RunName = "",
+    to: Annotated[
+        Literal["a1111", "diffusers", ""],
+        Parameter(show_default=False, help="A program that wants a folder of its own as well."),
+    ] = "",
+    as_json: Json = False,
+) -> Work:
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
     from portraitist.verbs.export import export as verb
 
     project = project_of(folder)
-    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit))
+    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit, to=to))
 
 
 @app.command(sort_key=10)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from portraitist import durable, families, provenance, runs
 from portraitist.errors import PortraitistError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from portraitist.family import Family
+
+To = Literal["", "a1111", "diffusers"]
+"""Programs that want something beside the file that ComfyUI loads; "" for none."""
 
 ARCHITECTURES = {
     "sdxl": "stable-diffusion-xl-v1-base",
@@ -38,6 +41,7 @@ class ExportResult:
 
     lora       its path; of a whole denoiser the model's
     card       the model card beside it: what it is, whose likeness, what was measured, what is not known
+    place      the folder for the program that was named
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
     run, step  which checkpoint of which run it is
@@ -48,6 +52,7 @@ class ExportResult:
 
     lora: str
     card: str
+    place: str
     trigger: str
     strength: float
     run: str
@@ -57,8 +62,10 @@ class ExportResult:
     megabytes: float
 
 
-def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult:
+def export(project: Project, run: str = "", emit: Emit = ignore, to: To = "") -> ExportResult:
     """Write the chosen adapter of a run (the newest one without a name) below `exports/`, and its card beside it.
+
+    to  a program for which a folder of its own is written as well
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
@@ -81,8 +88,9 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
             f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
             f"Run: portraitist choose {project.folder}, or train again.",
         )
-    emit(Started(verb="export", total=1))
     family = families.get(recipe.model.family)
+    require_fit(to, recipe)
+    emit(Started(verb="export", total=1))
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, choice)
@@ -93,11 +101,60 @@ def export(project: Project, run: str = "", emit: Emit = ignore) -> ExportResult
         else:
             modules = write_adapter(target, family, tensors, facts)
         told = write_card(project, folder, target, choice)
+        place = write_for(to, project, folder, target, tensors, facts, choice) if to else ""
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
-        str(target), str(told), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3)
+        str(target),
+        str(told),
+        str(place),
+        project.facts.trigger,
+        strength,
+        folder.name,
+        step,
+        choice.by,
+        modules,
+        round(size, 3),
     )
+
+
+def require_fit(to: To, recipe: Recipe) -> None:
+    """Refuse a program that has no use of what is exported."""
+    if to and recipe.adapter.kind == "full":
+        raise PortraitistError(
+            f"A whole model is exported, and --to {to} is of LoRAs",
+            "Leave --to out, or take a LoRA out of it: portraitist extract.",
+        )
+    if to and recipe.model.family == "mini":
+        raise PortraitistError(
+            "A LoRA of the embedded base is of use in portraitist alone", "Train on a base that others have as well."
+        )
+
+
+def write_for(
+    to: To,
+    project: Project,
+    folder: runs.RunFolder,
+    target: Path,
+    tensors: "Mapping[str, Tensor]",
+    facts: Mapping[str, str],
+    choice: runs.Choice,
+) -> Path:
+    """Write what a program wants into a folder of its name beside the exported file; returns it."""
+    from portraitist.deploy import examples, packages, programs
+    from portraitist.judge import card, dossier
+
+    family = folder.recipe().model.family
+    if to == "diffusers":
+        pieces = programs.diffusers(tensors, family, facts)
+    else:
+        found = card.examples(dossier.gather(project, folder.name))
+        picture = examples.shown(found[0].path, found[0].name) if found else b""
+        trigger = project.facts.trigger
+        pieces = programs.a1111(target, project.facts.name, trigger, choice.strength, family, picture)
+    place = target.parent / to
+    packages.folder(place, pieces)
+    return place
 
 
 def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: runs.Choice) -> Path:
