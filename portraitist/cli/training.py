@@ -103,16 +103,18 @@ def export(
     *,
     run: RunName = "",
     to: Annotated[
-        Literal["a1111", "diffusers", ""],
-        Parameter(show_default=False, help="A program that wants a folder of its own as well."),
+        Literal["", "a1111", "diffusers"],
+        Parameter(show_default=False, help="Write more beside the file, as that program wants it."),
     ] = "",
     as_json: Json = False,
 ) -> Work:
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
+    from portraitist.deploy.programs import TARGETS
     from portraitist.verbs.export import export as verb
 
     project = project_of(folder)
-    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit, to=to))
+    target = TARGETS[to]() if to else None
+    return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit, to=target))
 
 
 @app.command(sort_key=10)

@@ -24,10 +24,12 @@ class Pushed:
     public: bool
 
 
-def require_repository(repository: str) -> None:
-    """Refuse what is no repository, and a person whom the Hub would not know."""
+def require_repository(repository: str, site: str = "huggingface") -> None:
+    """Refuse an upload to another site, what is no repository, and a person whom the Hub would not know."""
     from huggingface_hub import get_token
 
+    if site != "huggingface" or not repository:
+        raise PortraitistError("--push and --public are of the Hugging Face Hub, and go together", "Leave them out.")
     if TOKEN.search(repository):
         raise PortraitistError("That is an access token, not a repository", "Renew it, and give --push OWNER/NAME.")
     if not NAME.fullmatch(repository):

@@ -1,6 +1,6 @@
 """What may be published, and what has to be said of it first: consent, rating, licence, names. Loads no torch.
 
-Why these rules: docs/decisions/023-published.md.
+Why these rules: docs/decisions/023-publishing.md.
 """
 
 import re

@@ -3,18 +3,21 @@
 A1111 takes a LoRA's name from `ss_output_name`, the word and weight to put into a prompt from `NAME.json`, and the
 picture of its card from `NAME.png` (extensions-builtin/Lora and modules/ui_extra_networks.py there). Forge and Forge
 Neo read the same, and load the names that ComfyUI does. Held to diffusers' own loader by
-tests/integration/test_handed_out.py.
+tests/integration/test_export.py.
 """
 
-import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portraitist import durable
 from portraitist.adapters import dialects
-from portraitist.deploy.packages import Piece
+from portraitist.deploy.examples import shown
+from portraitist.deploy.handed import Handed, Target
 from portraitist.errors import PortraitistError
+from portraitist.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,42 +29,89 @@ WEIGHTS = "pytorch_lora_weights.safetensors"
 """The name that diffusers looks for when it is given a folder."""
 
 
-def a1111(lora: Path, name: str, trigger: str, strength: float, family: str, picture: bytes) -> list[Piece]:
-    """Files for `models/Lora`: the LoRA, what A1111 reads beside it, and its picture, b"" for none.
+@dataclass(frozen=True, slots=True)
+class A1111:
+    """Hands a LoRA to A1111 and its Forges: what they read beside the file, which goes into `models/Lora` with it."""
 
-    name  of the character, for people
-    The trigger is escaped where A1111 would read its brackets as emphasis.
-    """
-    stem = lora.stem
-    facts = {
-        "description": f"{name}: {trigger} at {strength:g}",
-        "sd version": VERSIONS.get(family, "Unknown"),
-        "activation text": re.sub(r"([()\[\]])", r"\\\1", trigger),
-        "preferred weight": strength,
-        "negative text": "",
-        "notes": "Word and weight are those that it was judged by.",
-    }
-    text = json.dumps(facts, indent=4, ensure_ascii=False) + "\n"
-    pieces = [Piece(lora.name, lora), Piece(f"{stem}.json", text.encode())]
-    return [*pieces, *([Piece(f"{stem}.png", picture)] if picture else [])]
+    def require(self, recipe: Recipe) -> None:
+        """Refuse what they load no LoRA of. Raises PortraitistError."""
+        require_lora(recipe)
+
+    def hand(self, handed: Handed) -> list[Path]:
+        """Write `NAME.json` and the picture of its card; of a real person no picture: see docs/decisions/023.
+
+        The trigger is escaped where A1111 would read its brackets as emphasis.
+        """
+        strength, name = handed.choice.strength, handed.project.facts.name
+        facts = {
+            "description": f"{name}: {handed.trigger} at {strength:g}",
+            "sd version": VERSIONS.get(handed.recipe.model.family, "Unknown"),
+            "activation text": re.sub(r"([()\[\]])", r"\\\1", handed.trigger),
+            "preferred weight": strength,
+            "negative text": "",
+            "notes": "Word and weight are those that it was judged by.",
+        }
+        told, preview = handed.lora.with_suffix(".json"), handed.lora.with_suffix(".png")
+        durable.write_json(told, facts)
+        durable.remove(preview)
+        if handed.project.facts.subject == "real" or not handed.pictures:
+            return [told]
+        durable.write_bytes(preview, shown(handed.pictures[0].path, preview.name))
+        return [told, preview]
 
 
-def diffusers(tensors: "Mapping[str, Tensor]", family: str, facts: Mapping[str, str]) -> list[Piece]:
-    """A file for `load_lora_weights`, by diffusers' own names and without alphas, which some of its loaders refuse.
+@dataclass(frozen=True, slots=True)
+class Diffusers:
+    """Hands a LoRA to diffusers: a folder for `load_lora_weights`."""
+
+    def require(self, recipe: Recipe) -> None:
+        """Refuse what diffusers has no reader of. Raises PortraitistError."""
+        require_lora(recipe)
+        if recipe.adapter.kind != "lora":
+            raise PortraitistError(
+                f"diffusers does not load a {recipe.adapter.kind}",
+                "Make a LoRA of the exported file: portraitist resize.",
+            )
+
+    def hand(self, handed: Handed) -> list[Path]:
+        """Write the folder `diffusers` with the one file of its default name."""
+        from portraitist.adapters import files
+
+        tensors, _ = files.read(handed.run.adapter(handed.choice.step))
+        facts = files.load(handed.lora, files.DTYPES)[1]
+        place = handed.lora.parent / "diffusers"
+        durable.write_bytes(place / WEIGHTS, renamed(tensors, handed.recipe.model.family, facts))
+        return [place]
+
+
+TARGETS: dict[str, type[Target]] = {"a1111": A1111, "diffusers": Diffusers}
+"""By the word that asks for them."""
+
+
+def require_lora(recipe: Recipe) -> None:
+    """Refuse a whole model, and a LoRA that no other program has a base for."""
+    if recipe.adapter.kind == "full":
+        raise PortraitistError(
+            "This run trained the whole denoiser, and other programs are handed LoRAs",
+            "Take a LoRA out of it: portraitist extract.",
+        )
+    if recipe.model.family == "mini":
+        raise PortraitistError(
+            "A LoRA of the embedded base is of use in portraitist alone", "Train on a base that others have as well."
+        )
+
+
+def renamed(tensors: "Mapping[str, Tensor]", family: str, facts: Mapping[str, str]) -> bytes:
+    """A file by diffusers' own names and without alphas, which some of its loaders refuse.
 
     tensors  by canonical names
     The scale, alpha over rank, is multiplied into the second factors: what reads no alpha takes it as 1. Values are
-    rounded once where that scale is no power of two. Raises PortraitistError for LoHa and LoKr, which diffusers has no
-    reader of.
+    rounded once where that scale is no power of two.
     """
     import torch
 
     from portraitist.adapters import files
 
-    if files.products(tensors):
-        raise PortraitistError(
-            "diffusers loads neither LoHa nor LoKr", "Make a LoRA of the exported file: portraitist resize."
-        )
     dialect, named = dialects.get(dialects.tree_of(family), "diffusers"), {}
     parts = files.factors(tensors)
     for module, part in parts.items():
@@ -73,4 +123,4 @@ def diffusers(tensors: "Mapping[str, Tensor]", family: str, facts: Mapping[str, 
         named[place.name + dialect.suffixes[dialects.UP]] = scaled.to(part.up.dtype).contiguous()
     told = {**facts, "format": "pt", "ss_network_alpha": facts.get("ss_network_dim", "")}
     told |= files.hashes(files.packed(named, {}))
-    return [Piece(WEIGHTS, files.packed(named, told))]
+    return files.packed(named, told)

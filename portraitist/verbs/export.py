@@ -4,9 +4,9 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from portraitist import durable, families, provenance, runs
 from portraitist.errors import PortraitistError
@@ -18,10 +18,8 @@ from portraitist.registry import said
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from portraitist.deploy.handed import Handed, Judged, Target
     from portraitist.family import Family
-
-To = Literal["", "a1111", "diffusers"]
-"""Programs that want something beside the file that ComfyUI loads; "" for none."""
 
 ARCHITECTURES = {
     "sdxl": "stable-diffusion-xl-v1-base",
@@ -40,19 +38,17 @@ class ExportResult:
     """The file that is handed out, and how to use it.
 
     lora       its path; of a whole denoiser the model's
-    card       the model card beside it: what it is, whose likeness, what was measured, what is not known
-    place      the folder for the program that was named
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
     run, step  which checkpoint of which run it is
     chosen_by  measures, votes, or person
     modules    layers it changes; of a whole denoiser its tensors
     megabytes  of the file, 1e6 bytes
+    beside     what else was written, by name, in the same folder
+    card       the model card there: what it is, whose likeness, what was measured, what is not known
     """
 
     lora: str
-    card: str
-    place: str
     trigger: str
     strength: float
     run: str
@@ -60,17 +56,21 @@ class ExportResult:
     chosen_by: str
     modules: int
     megabytes: float
+    beside: tuple[str, ...] = ()
+    card: str = ""
 
 
-def export(project: Project, run: str = "", emit: Emit = ignore, to: To = "") -> ExportResult:
-    """Write the chosen adapter of a run (the newest one without a name) below `exports/`, and its card beside it.
-
-    to  a program for which a folder of its own is written as well
+def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | None" = None) -> ExportResult:
+    """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
-    strength, for a model has none of its own. Raises PortraitistError without consent, without a choice, when the
-    checkpoint is damaged, and when the disk refuses.
+    strength, for a model has none of its own.
+
+    to  what writes more beside the file, for a program or a place that it goes to (portraitist.deploy); None writes
+        the file alone
+    Raises PortraitistError without consent, without a choice, when the checkpoint is damaged, for what `to` refuses,
+    and when the disk refuses.
     """
     from portraitist.adapters import files
 
@@ -88,9 +88,10 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: To = "") ->
             f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
             f"Run: portraitist choose {project.folder}, or train again.",
         )
-    family = families.get(recipe.model.family)
-    require_fit(to, recipe)
+    if to:
+        to.require(recipe)
     emit(Started(verb="export", total=1))
+    family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, choice)
@@ -100,61 +101,50 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: To = "") ->
             modules = write_model(target, recipe, tensors, strength, facts)
         else:
             modules = write_adapter(target, family, tensors, facts)
-        told = write_card(project, folder, target, choice)
-        place = write_for(to, project, folder, target, tensors, facts, choice) if to else ""
+        card = write_card(project, folder, target, choice)
+        beside = to.hand(handed(project, folder, recipe, family, choice, target, emit)) if to else []
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
-        str(target),
-        str(told),
-        str(place),
-        project.facts.trigger,
-        strength,
-        folder.name,
-        step,
-        choice.by,
-        modules,
-        round(size, 3),
+        str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3),
+        tuple(path.name for path in beside), str(card),
+    )  # fmt: skip
+
+
+def handed(
+    project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", choice: runs.Choice, lora: Path,
+    emit: Emit,
+) -> "Handed":  # fmt: skip
+    """What is known of an exported file, for whoever writes more beside it."""
+    from portraitist.adapters import files
+    from portraitist.deploy.handed import Handed
+
+    profile, judging = family.profile, recipe.judging
+    steps = judging.sampling_steps or profile.sampling_steps
+    side = (recipe.data.resolution or profile.resolution) // family.pixel_multiple * family.pixel_multiple
+
+    def another(step: int, path: Path) -> None:
+        if problem := folder.damage(step, folder.adapter(step).name):
+            raise PortraitistError(f"Checkpoint {step} of {folder.name}: {problem}", "Name another one.")
+        facts = metadata(project, folder, recipe, family, replace(choice, step=step))
+        write_adapter(path, family, files.read(folder.adapter(step))[0], facts)
+
+    return Handed(
+        project=project,
+        run=folder,
+        recipe=recipe,
+        profile=profile,
+        choice=choice,
+        lora=lora,
+        trigger=project.facts.trigger,
+        guidance=choice.guidance or judging.guidance or profile.guidance,
+        steps=steps,
+        side=side,
+        shift=1.0 if profile.timesteps else shifted(family, steps, side),
+        pictures=judged(project, folder),
+        another=another,
+        emit=emit,
     )
-
-
-def require_fit(to: To, recipe: Recipe) -> None:
-    """Refuse a program that has no use of what is exported."""
-    if to and recipe.adapter.kind == "full":
-        raise PortraitistError(
-            f"A whole model is exported, and --to {to} is of LoRAs",
-            "Leave --to out, or take a LoRA out of it: portraitist extract.",
-        )
-    if to and recipe.model.family == "mini":
-        raise PortraitistError(
-            "A LoRA of the embedded base is of use in portraitist alone", "Train on a base that others have as well."
-        )
-
-
-def write_for(
-    to: To,
-    project: Project,
-    folder: runs.RunFolder,
-    target: Path,
-    tensors: "Mapping[str, Tensor]",
-    facts: Mapping[str, str],
-    choice: runs.Choice,
-) -> Path:
-    """Write what a program wants into a folder of its name beside the exported file; returns it."""
-    from portraitist.deploy import examples, packages, programs
-    from portraitist.judge import card, dossier
-
-    family = folder.recipe().model.family
-    if to == "diffusers":
-        pieces = programs.diffusers(tensors, family, facts)
-    else:
-        found = card.examples(dossier.gather(project, folder.name))
-        picture = examples.shown(found[0].path, found[0].name) if found else b""
-        trigger = project.facts.trigger
-        pieces = programs.a1111(target, project.facts.name, trigger, choice.strength, family, picture)
-    place = target.parent / to
-    packages.folder(place, pieces)
-    return place
 
 
 def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: runs.Choice) -> Path:
@@ -166,6 +156,30 @@ def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: r
     path = target.with_name("card.md")
     durable.write_text(path, card.text(found, choice, hub_id(found.recipe.model.base)))
     return path
+
+
+def shifted(family: "Family", steps: int, side: int) -> float:
+    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t).
+
+    Taken a quarter into the steps; where a schedule is stretched besides, as Qwen-Image's, it is near that alone.
+    """
+    at = max(1, steps // 4)
+    even, level = 1 - at / steps, float(family.levels(steps, side, side)[at])
+    return level * (1 - even) / (even * (1 - level)) if 0 < level < 1 and 0 < even < 1 else 1.0
+
+
+def judged(project: Project, folder: runs.RunFolder) -> "list[Judged]":
+    """The judged pictures of a run's choice that are there, the likest first."""
+    from portraitist.deploy.handed import Judged
+    from portraitist.judge import dossier
+
+    found = dossier.gather(project, folder.name).chosen()
+    pictures = [
+        Judged(folder.path / one.path, one.text, one.seed, one.scores.get("likeness", 0.0))
+        for one in (found[0].pictures if found else ())
+        if (folder.path / one.path).is_file()
+    ]
+    return sorted(pictures, key=lambda one: -one.likeness)
 
 
 def write_adapter(path: Path, family: "Family", tensors: "Mapping[str, Tensor]", facts: Mapping[str, str]) -> int:

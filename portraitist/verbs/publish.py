@@ -78,10 +78,8 @@ def publish(
     project.require_consent()
     permits.require_terms(to, terms)
     permits.require_permission(project, to, terms)
-    if (push or public) and to != "huggingface":
-        raise PortraitistError("--push and --public are of the Hugging Face Hub", "Leave them out.")
-    if push:
-        hub.require_repository(push)
+    if push or public:
+        hub.require_repository(push, to)
     signature = Signature.read(*sign) if sign else None
     found = dossier.gather(project, run)
     choice, lora, words = exported(found)
@@ -125,25 +123,26 @@ def exported(found: "Dossier") -> tuple[Choice, Path, str]:
     """
     from portraitist.bases import headers
 
-    folder, run = found.project.folder, found.run.name
-    if found.choice is None or found.lora is None:
-        raise PortraitistError(
-            f"Nothing of run {run} has been exported yet", f"Run: portraitist export {folder} --run {run}"
-        )
+    folder, run, choice = found.project.folder, found.run.name, found.choice
+    again = f"Run: portraitist export {folder} --run {run}"
+    there = sorted(found.project.exports.glob(f"*{run}/*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    if choice is None or not there:
+        raise PortraitistError(f"Nothing of run {run} has been exported yet", again)
     if found.recipe.adapter.kind == "full":
         raise PortraitistError(
             f"Run {run} made a whole model: what is published here are LoRAs",
             f"Take a LoRA out of it: portraitist extract {folder} --run {run}",
         )
-    words = headers.read(found.lora).words
-    said = (words.get("portraitist.run"), words.get("portraitist.step"), words.get("portraitist.strength"))
-    if said != (run, str(found.choice.step), f"{found.choice.strength:g}"):
-        raise PortraitistError(
-            f"{found.lora.name} is not what is chosen now: step {found.choice.step} at strength"
-            f" {found.choice.strength:g} of {run}",
-            f"Run: portraitist export {folder} --run {run}",
-        )
-    return found.choice, found.lora, " ".join(words.values())
+    meant = (run, str(choice.step), f"{choice.strength:g}", found.project.facts.trigger)
+    for path in reversed(there):
+        words = headers.read(path).words
+        keys = ("portraitist.run", "portraitist.step", "portraitist.strength", "modelspec.trigger_phrase")
+        if tuple(words.get(key) for key in keys) == meant:
+            return choice, path, " ".join(words.values())
+    raise PortraitistError(
+        f"{there[-1].name} is not what is chosen now: step {choice.step} at strength {choice.strength:g} of {run}",
+        again,
+    )
 
 
 def offered(found: "Dossier", choice: Choice, file: str, to: "Site", base: str) -> "Offer":

@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 from portraitist import cli, provenance, runs
 from portraitist.dataset.taking import Stated
 from portraitist.deploy.permits import RATINGS, Terms
+from portraitist.deploy.programs import A1111
 from portraitist.errors import PortraitistError
 from portraitist.judge import scorecard
 from portraitist.project import Project
@@ -267,8 +268,8 @@ def test_of_a_real_person_pictures_go_out_by_name_alone_and_nothing_for_adults(p
     shown = publish(made, "huggingface", terms=terms, base=BASE, pictures=[name])
     assert shown.pictures == (name,)
     assert "picked by hand" in (Path(shown.place) / "README.md").read_text()
-    assert export(made, to="a1111").place
-    assert not list(Path(export(made, to="a1111").place).glob("*.png"))
+    assert export(made, to=A1111()).beside == ("zorblax.json",)
+    assert not list(made.exports.glob("*/*.png"))
 
 
 def test_the_name_of_who_consented_is_kept_out_of_all_that_strangers_read(project):
@@ -361,17 +362,18 @@ def test_what_the_hub_refuses_is_told_in_a_line_and_the_package_stays(chosen, hu
     assert (next(chosen.exports.iterdir()) / "huggingface" / "README.md").is_file()
 
 
-def test_by_command_line(chosen, capsys):
-    def obey(*words, code=0):
+def test_by_command_line(project, capsys):
+    def obey(*words, verb="publish", code=0):
         with pytest.raises(SystemExit) as left:
-            cli.main(["publish", str(chosen.folder), *words, "--json"])
+            cli.main([verb, str(project.folder), *words, "--json"])
         said = capsys.readouterr()
         assert left.value.code == code, said
         return json.loads(said.out)
 
     made = obey("--to", "civitai", "--rating", "PG", "--base", XL)
     assert made["place"].endswith("zorblax-civitai.zip")
-    picture = sorted(drawn(chosen))[1]
+    assert obey("--to", "a1111", verb="export")["beside"] == ["zorblax.json", "zorblax.png"]
+    picture = sorted(drawn(project))[1]
     made = obey("--to", "huggingface", "--licence", "mit", "--base", BASE, "--picture", picture)
     assert made["pictures"] == [picture]
     assert "go together" in obey("--to", "civitai", "--rating", "PG", "--sign", "a.pem", code=2)["problem"]
