@@ -15,7 +15,7 @@ from portraitist import __version__, provenance
 from portraitist.errors import PortraitistError
 from portraitist.judge import doubts, evidence, settings
 from portraitist.judge.dossier import Dossier
-from portraitist.judge.measures import CONFIDENCE
+from portraitist.judge.measures import CONFIDENCE, MEASURES
 from portraitist.judge.scorecard import Drawn
 from portraitist.judge.strips import firsts
 from portraitist.runs import Choice
@@ -158,11 +158,9 @@ def measured(dossier: Dossier, choice: Choice) -> list[str]:
     judged = dossier.chosen()
     if judged is None:
         return ["Nothing was measured of this checkpoint at this strength."]
-    count = len(judged[0].pictures)
-    rows = [
-        (tile.name, tile.value, tile.interval, tile.base or "-", tile.against or "-")
-        for tile in evidence.tiles(dossier)
-    ]
+    count, tiles = len(judged[0].pictures), evidence.tiles(dossier)
+    rows = [(tile.name, tile.value, tile.interval, tile.base or "-", tile.against or "-") for tile in tiles]
+    says = {measure.title: evidence.in_two(measure.says)[0] for measure in MEASURES.values()}
     head = ("measure", "this", f"interval ({CONFIDENCE:.0%})", "the base", "against the base, picture by picture")
     by = {"measures": "by measures", "votes": "by people's blind votes", "person": "by a person"}
     return [
@@ -170,6 +168,7 @@ def measured(dossier: Dossier, choice: Choice) -> list[str]:
         f" {by.get(choice.by, 'by measures')} among what was judged. Intervals hold the chance of prompts and seeds.",
         table(head, rows),
         *doubts.doubts(dossier),
+        *bullets([f"*{tile.name}* ({tile.better}): {says[tile.name]}" for tile in tiles if tile.name in says]),
     ]
 
 
