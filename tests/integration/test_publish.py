@@ -191,6 +191,8 @@ def test_civitais_zip_unpacks_names_every_file_and_its_pictures_say_their_prompt
     result = publish(chosen, "civitai", terms=terms, base=XL)
     data = Path(result.place).read_bytes()
     assert Path(publish(chosen, "civitai", terms=terms, base=XL).place).read_bytes() == data
+    with zipfile.ZipFile(result.place) as packed:
+        assert {one.date_time for one in packed.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert not subprocess.run(["unzip", "-q", result.place, "-d", str(tmp_path)], capture_output=True).returncode
     form = json.loads((tmp_path / "model.json").read_text())
     assert (form["type"], form["baseModel"], form["rating"], form["poi"]) == ("LORA", XL, "PG-13", False)
