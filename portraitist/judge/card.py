@@ -262,22 +262,26 @@ def escaped(words: str) -> str:
     return STRUCTURE.sub(lambda sign: f"&#{ord(sign[0])};", " ".join(words.split()))
 
 
-def loading(base: str, file: str, prompt: str, strength: float, place: str) -> str:
+def loading(base: str, file: str, prompt: str, strength: float, place: str, *, edits: bool = False) -> str:
     """How diffusers loads the file, as a block of Python.
 
     place  the repository, or the folder, that it lies in
+    edits  whether the base is shown a picture beside the prompt
     """
+    words = json.dumps(prompt, ensure_ascii=False)
+    asked = f'prompt={words}, image=load_image("REFERENCE.png")' if edits else words
     named = f'weight_name={json.dumps(file)}, adapter_name="character"'
     return "\n".join(
         [
             "```python",
             "import torch",
             "from diffusers import DiffusionPipeline",
+            *(["from diffusers.utils import load_image"] if edits else []),
             "",
             f'pipeline = DiffusionPipeline.from_pretrained({json.dumps(base)}, torch_dtype=torch.bfloat16).to("cuda")',
             f"pipeline.load_lora_weights({json.dumps(place)}, {named})",
             f'pipeline.set_adapters("character", {strength:g})',
-            f"image = pipeline({json.dumps(prompt, ensure_ascii=False)}).images[0]",
+            f"image = pipeline({asked}).images[0]",
             "```",
         ]
     )

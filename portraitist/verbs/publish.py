@@ -199,7 +199,8 @@ def described(
     code = ""
     if to == "huggingface" and offer.kind == "lora":
         example = shown[0].text if shown else offer.trigger
-        code = card.loading(offer.base, offer.file, example, offer.strength, push or "PATH/OF/THIS/FOLDER")
+        where = push or "PATH/OF/THIS/FOLDER"
+        code = card.loading(offer.base, offer.file, example, offer.strength, where, edits=offer.edits)
     return card.text(found, choice, offer.base, code, card.picked(names) if shown else "")
 
 

@@ -118,6 +118,20 @@ def test_a_repositorys_card_is_one_by_the_hubs_own_reader_and_says_what_the_repo
     assert len([path for path in folder.rglob("*") if path.is_file()]) == result.files == 2 + len(result.pictures)
 
 
+def test_what_the_card_tells_people_to_write_loads_the_lora_at_its_strength(chosen):
+    place = Path(publish(chosen, "huggingface", terms=FREE, base=BASE).place)
+    code = re.search(r"```python\n(.*?)image = ", (place / "README.md").read_text(), re.DOTALL)[1]
+    base = runs.find(chosen).recipe().model.base
+    for told, here in ((BASE, base), ("PATH/OF/THIS/FOLDER", str(place)), ("bfloat16", "float32"), ('"cuda"', '"cpu"')):
+        assert told in code
+        code = code.replace(told, here)
+    names = {}
+    exec(code, names)
+    layers = [module for module in names["pipeline"].unet.modules() if hasattr(module, "lora_A")]
+    assert len(layers) == export(chosen).modules
+    assert {round(layer.scaling["character"], 4) for layer in layers} == {runs.find(chosen).chosen().strength}
+
+
 def test_no_caption_no_path_no_training_picture_and_nothing_of_a_pictures_metadata_goes_out(project):
     for path in drawn(project).values():
         facts = PngImagePlugin.PngInfo()
