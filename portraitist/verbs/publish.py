@@ -38,7 +38,6 @@ class PublishResult:
     pictures: tuple[str, ...]
     base: str
     rating: str
-    licence: str
     signed: bool
     uploaded: str
     visible: str
@@ -100,7 +99,6 @@ def publish(
         pictures=tuple(one.name.rpartition("/")[2] for one in shown),
         base=offer.base,
         rating=terms.rating,
-        licence=terms.licence,
         signed=bool(signature and shown),
         uploaded=pushed.url if pushed else "",
         visible=("to everybody" if pushed.public else "to its owners") if pushed else "",
