@@ -116,8 +116,7 @@ NEXT = {
 def exported(found: "Dossier") -> tuple[Choice, Path, str]:
     """The run's choice, the file that was exported of it, and the words in that.
 
-    Raises PortraitistError where nothing was chosen or exported, for an export of another choice, and for a whole
-    denoiser.
+    Raises PortraitistError where nothing was chosen or exported, and for an export of another choice.
     """
     from portraitist.bases import headers
 
@@ -126,11 +125,6 @@ def exported(found: "Dossier") -> tuple[Choice, Path, str]:
     there = sorted(found.project.exports.glob(f"*{run}/*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     if choice is None or not there:
         raise PortraitistError(f"Nothing of run {run} has been exported yet", again)
-    if found.recipe.adapter.kind == "full":
-        raise PortraitistError(
-            f"Run {run} made a whole model: what is published here are LoRAs",
-            f"Take a LoRA out of it: portraitist extract {folder} --run {run}",
-        )
     meant = (run, str(choice.step), f"{choice.strength:g}", found.project.facts.trigger)
     for path in reversed(there):
         words = headers.read(path).words
@@ -145,14 +139,11 @@ def exported(found: "Dossier") -> tuple[Choice, Path, str]:
 
 def offered(found: "Dossier", choice: Choice, file: str, to: "Site", base: str) -> "Offer":
     """What the LoRA is, in the site's words. Raises PortraitistError for a base that nobody names."""
-    from portraitist.deploy import sites
+    from portraitist.deploy import programs, sites
 
     recipe = found.recipe
+    programs.require_lora(recipe)
     family, named = families.get(recipe.model.family), recipe.model.base
-    if family.name == "mini":
-        raise PortraitistError(
-            "A LoRA of the embedded base is of use in portraitist alone", "Train on a base that others have as well."
-        )
     base = sites.hub_base(named, base) if to == "huggingface" else sites.civitai_base(family.name, named, base)
     return sites.Offer(
         name=found.project.facts.name,

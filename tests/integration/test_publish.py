@@ -394,3 +394,15 @@ def test_by_command_line(project, capsys):
     assert made["pictures"] == [picture]
     assert "go together" in obey("--to", "civitai", "--rating", "PG", "--sign", "a.pem", code=2)["problem"]
     assert "rated" in obey("--to", "civitai", code=2)["problem"]
+
+
+def test_what_is_no_lora_that_others_can_load_is_refused(project):
+    lock = runs.find(project).lock
+    before = lock.read_text()
+    for told, here, says in (
+        ('family = "sdxl"', 'family = "mini"', "embedded base"),
+        ('kind = "lora"', 'kind = "full"', "whole denoiser"),
+    ):
+        assert told in before
+        lock.write_text(before.replace(told, here, 1))
+        refused(says, project, terms=FREE, base=BASE)
