@@ -21,21 +21,19 @@ from portraitist.dataset.taking import Stated
 from portraitist.deploy.permits import RATINGS, Terms
 from portraitist.deploy.programs import A1111
 from portraitist.errors import PortraitistError
-from portraitist.judge import scorecard
 from portraitist.project import Project
 from portraitist.verbs.add import add
-from portraitist.verbs.consent import consent
 from portraitist.verbs.export import export
 from portraitist.verbs.publish import publish
 from portraitist.verbs.report import report
 from tests.credentials import certificate
 from tests.judged import judged_in, trained_in
+from tests.published import BY, drawn, real, told
 from tests.repositories import taking
 
 BASE, XL = "stabilityai/stable-diffusion-xl-base-1.0", "SDXL 1.0"
 RDF, IPTC = "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 FREE = Terms(licence="cc-by-nc-4.0")
-BY = "Ana Example"
 
 
 @pytest.fixture(scope="module")
@@ -51,38 +49,6 @@ def project(chosen, tmp_path):
     """A copy of it to be changed."""
     shutil.copytree(chosen.folder, tmp_path / "p", copy_function=shutil.copy2)
     return Project.open(tmp_path / "p")
-
-
-def told(project, **changes):
-    """The project with other words in project.toml."""
-    path = project.folder / "project.toml"
-    text = path.read_text()
-    for name, value in changes.items():
-        line = f"{name} = {json.dumps(value)}"
-        text = re.sub(rf"(?m)^{name} = .*$", lambda _, line=line: line, text)
-        text = text if line in text else f"{line}\n{text}"
-    path.write_text(text)
-    return Project.open(project.folder)
-
-
-def real(project, covers):
-    """The same of a real person, who consented to so much."""
-    project = told(project, subject="real")
-    signed = project.folder.parent / "signed.pdf"
-    signed.write_bytes(b"signed")
-    given = {"by": BY, "date": "2026-01-14", "rights": BY, "adult": True}
-    consent(project, file=signed, covers=["images", "training", "generation", *covers], **given)
-    project = Project.open(project.folder)
-    export(project)
-    return project
-
-
-def drawn(project):
-    """The pictures of the chosen checkpoint at the chosen strength that nobody chose by, by name."""
-    run = runs.find(project)
-    choice = run.chosen()
-    cell = choice.step, choice.strength, choice.guidance
-    return {path.name: path for path in scorecard.renders(run, *cell).glob("report-*.png")}
 
 
 def refused(says, project, to="huggingface", **given):
@@ -122,9 +88,9 @@ def test_what_the_card_tells_people_to_write_loads_the_lora_at_its_strength(chos
     place = Path(publish(chosen, "huggingface", terms=FREE, base=BASE).place)
     code = re.search(r"```python\n(.*?)image = ", (place / "README.md").read_text(), re.DOTALL)[1]
     base = runs.find(chosen).recipe().model.base
-    for told, here in ((BASE, base), ("PATH/OF/THIS/FOLDER", str(place)), ("bfloat16", "float32"), ('"cuda"', '"cpu"')):
-        assert told in code
-        code = code.replace(told, here)
+    for said, here in ((BASE, base), ("PATH/OF/THIS/FOLDER", str(place)), ("bfloat16", "float32"), ('"cuda"', '"cpu"')):
+        assert said in code
+        code = code.replace(said, here)
     names = {}
     exec(code, names)
     layers = [module for module in names["pipeline"].unet.modules() if hasattr(module, "lora_A")]
@@ -399,10 +365,10 @@ def test_by_command_line(project, capsys):
 def test_what_is_no_lora_that_others_can_load_is_refused(project):
     lock = runs.find(project).lock
     before = lock.read_text()
-    for told, here, says in (
+    for said, here, says in (
         ('family = "sdxl"', 'family = "mini"', "embedded base"),
         ('kind = "lora"', 'kind = "full"', "whole denoiser"),
     ):
-        assert told in before
-        lock.write_text(before.replace(told, here, 1))
+        assert said in before
+        lock.write_text(before.replace(said, here, 1))
         refused(says, project, terms=FREE, base=BASE)
