@@ -28,9 +28,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """An exported file, and what is known of it.
+    """A file that is exported, and what is known of it.
 
-    lora      its path: whatever else is written lies beside it
+    lora      where it will lie: whatever else is written lies beside it
     trigger   the word that calls the character
     guidance, steps, side  as it was judged, or as the recipe, else the base, would have it; side in pixels
     shift     of the base's schedule at that size, see `deploy.graphs.setting`
@@ -57,10 +57,7 @@ class Handed:
 class Target(Protocol):
     """Somewhere that an export goes to."""
 
-    def require(self, recipe: Recipe) -> None:
-        """Refuse, before anything is written, what cannot be handed there. Raises PortraitistError."""
-        ...
-
-    def hand(self, handed: Handed) -> list[Path]:
-        """Write what belongs beside the file; returns what was written."""
+    def plan(self, handed: Handed) -> Callable[[], Sequence[Path]]:
+        """Check all that can be checked before the file is there; returns what then writes the rest beside it, and
+        says where. Raises PortraitistError for what cannot be handed there."""
         ...

@@ -7,8 +7,9 @@ tests/integration/test_export.py.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,10 @@ WEIGHTS = "pytorch_lora_weights.safetensors"
 class A1111:
     """Hands a LoRA to A1111 and its Forges: what they read beside the file, which goes into `models/Lora` with it."""
 
-    def require(self, recipe: Recipe) -> None:
-        """Refuse what they load no LoRA of. Raises PortraitistError."""
-        require_lora(recipe)
+    def plan(self, handed: Handed) -> Callable[[], Sequence[Path]]:
+        """What writes them. Raises PortraitistError for what these programs load no LoRA of."""
+        require_lora(handed.recipe)
+        return partial(self.hand, handed)
 
     def hand(self, handed: Handed) -> list[Path]:
         """Write `NAME.json` and the picture of its card; of a real person no picture: see docs/decisions/023.
@@ -64,14 +66,14 @@ class A1111:
 class Diffusers:
     """Hands a LoRA to diffusers: a folder for `load_lora_weights`."""
 
-    def require(self, recipe: Recipe) -> None:
-        """Refuse what diffusers has no reader of. Raises PortraitistError."""
-        require_lora(recipe)
-        if recipe.adapter.kind != "lora":
+    def plan(self, handed: Handed) -> Callable[[], Sequence[Path]]:
+        """What writes it. Raises PortraitistError for what diffusers has no reader of."""
+        require_lora(handed.recipe)
+        if (kind := handed.recipe.adapter.kind) != "lora":
             raise PortraitistError(
-                f"diffusers does not load a {recipe.adapter.kind}",
-                "Make a LoRA of the exported file: portraitist resize.",
+                f"diffusers does not load a {kind}", "Make a LoRA of the exported file: portraitist resize."
             )
+        return partial(self.hand, handed)
 
     def hand(self, handed: Handed) -> list[Path]:
         """Write the folder `diffusers` with the one file of its default name."""
@@ -81,7 +83,7 @@ class Diffusers:
         facts = files.load(handed.lora, files.DTYPES)[1]
         place = handed.lora.parent / "diffusers"
         durable.write_bytes(place / WEIGHTS, renamed(tensors, handed.recipe.model.family, facts))
-        return [place]
+        return [place / WEIGHTS]
 
 
 TARGETS: dict[str, type[Target]] = {"a1111": A1111, "diffusers": Diffusers}

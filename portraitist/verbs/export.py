@@ -37,6 +37,7 @@ VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image
 class ExportResult:
     """The file that is handed out, and how to use it.
 
+    card       the model card beside it: what it is, whose likeness, what was measured, what is not known
     lora       its path; of a whole denoiser the model's
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
@@ -44,8 +45,7 @@ class ExportResult:
     chosen_by  measures, votes, or person
     modules    layers it changes; of a whole denoiser its tensors
     megabytes  of the file, 1e6 bytes
-    beside     what else was written, by name, in the same folder
-    card       the model card there: what it is, whose likeness, what was measured, what is not known
+    beside     what else was written, by its path in the same folder
     """
 
     lora: str
@@ -61,7 +61,7 @@ class ExportResult:
 
 
 def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | None" = None) -> ExportResult:
-    """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
+    """Write the chosen adapter of a run (the newest one without a name) below `exports/`, with its card.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
@@ -88,13 +88,12 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | N
             f"Checkpoint {step} of {folder.name} cannot be exported: {problem}",
             f"Run: portraitist choose {project.folder}, or train again.",
         )
-    if to:
-        to.require(recipe)
-    emit(Started(verb="export", total=1))
     family = families.get(recipe.model.family)
     tensors, _ = files.read(source)
     target = destination(project, folder, recipe)
     facts = metadata(project, folder, recipe, family, choice)
+    rest = to.plan(handed(project, folder, recipe, family, choice, target, emit)) if to else list
+    emit(Started(verb="export", total=1))
     with durable.lock(target.parent):
         durable.sweep(target.parent)
         if recipe.adapter.kind == "full":
@@ -102,12 +101,12 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | N
         else:
             modules = write_adapter(target, family, tensors, facts)
         card = write_card(project, folder, target, choice)
-        beside = to.hand(handed(project, folder, recipe, family, choice, target, emit)) if to else []
+        beside = rest()
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
         str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3),
-        tuple(path.name for path in beside), str(card),
+        tuple(path.relative_to(target.parent).as_posix() for path in beside), str(card),
     )  # fmt: skip
 
 
@@ -115,7 +114,7 @@ def handed(
     project: Project, folder: runs.RunFolder, recipe: Recipe, family: "Family", choice: runs.Choice, lora: Path,
     emit: Emit,
 ) -> "Handed":  # fmt: skip
-    """What is known of an exported file, for whoever writes more beside it."""
+    """What is known of a file before it is written, for whoever writes more beside it."""
     from portraitist.adapters import files
     from portraitist.deploy.handed import Handed
 
@@ -124,8 +123,6 @@ def handed(
     side = (recipe.data.resolution or profile.resolution) // family.pixel_multiple * family.pixel_multiple
 
     def another(step: int, path: Path) -> None:
-        if problem := folder.damage(step, folder.adapter(step).name):
-            raise PortraitistError(f"Checkpoint {step} of {folder.name}: {problem}", "Name another one.")
         facts = metadata(project, folder, recipe, family, replace(choice, step=step))
         write_adapter(path, family, files.read(folder.adapter(step))[0], facts)
 
