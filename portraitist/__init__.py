@@ -6,8 +6,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 VERBS = (
-    "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "advise", "export", "report",
-    "compare",
+    "new", "add", "audit", "caption", "encode", "plan", "train", "evaluate", "choose", "advise", "export", "publish",
+    "report", "compare",
     "extract", "inspect", "convert", "recover", "doctor", "import_config", "export_config", "consent", "verify",
     "repair", "sheet", "generate", "vote", "feedback", "merge", "resize", "rescale", "bake", "diff",
 )  # fmt: skip

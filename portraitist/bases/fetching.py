@@ -50,21 +50,22 @@ def fetch(model: Model, emit: Emit) -> None:
     ):
         folder = place(name) if NAME.fullmatch(name) else Path()
         if folder is None or (cached(folder) and lacking(folder, weights, others)):
-            with online(name):
+            forbidden = PortraitistError(
+                f"{name} is not in the Hugging Face cache whole, and HF_HUB_OFFLINE forbids to ask for it",
+                f"Unset HF_HUB_OFFLINE, or fetch it elsewhere with hf download {name} and copy it here.",
+            )
+            with online(forbidden):
                 download(name, weights, others, emit, model.family if weights else "")
 
 
 @contextmanager
-def online(name: str) -> Iterator[None]:
-    """Within, huggingface_hub may ask the Hub. Raises PortraitistError where a person forbids it."""
+def online(forbidden: PortraitistError) -> Iterator[None]:
+    """Within, huggingface_hub may ask the Hub. Raises `forbidden` where a person has set HF_HUB_OFFLINE."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
     if before and not os.environ.get(MAY):
-        raise PortraitistError(
-            f"{name} is not in the Hugging Face cache whole, and HF_HUB_OFFLINE forbids to ask for it",
-            f"Unset HF_HUB_OFFLINE, or fetch it elsewhere with hf download {name} and copy it here.",
-        )
+        raise forbidden
     constants.HF_HUB_OFFLINE = False
     try:
         yield

@@ -108,6 +108,11 @@ def place(text: str) -> Path | None:
         raise durable.refusal(error, path, "look in the Hugging Face cache for") from error
 
 
+def hub_id(text: str) -> str:
+    """The id by which a recipe names a base of the Hub; "" for what lies here, and for no name."""
+    return text if NAME.fullmatch(text) and not durable.expanded(text).exists() else ""
+
+
 def refuse_tokens(model: Model) -> None:
     """Refuse an access token in a recipe, where everyone who gets the recipe or its run would get it too."""
     for key, text in {"base": model.base, "tokenizers": model.tokenizers, **model.parts.model_dump()}.items():

@@ -11,13 +11,13 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from portraitist import replies
-from portraitist.cli import advising, dataset, files, foreign, judging, making, rights, training, workshop
+from portraitist.cli import advising, dataset, files, foreign, judging, making, publishing, rights, training, workshop
 from portraitist.cli.words import Work, app
 from portraitist.errors import Interrupted, PortraitistError
 
 __all__ = [
-    "advising", "app", "dataset", "files", "foreign", "judging", "main", "making", "obey", "rights", "training",
-    "workshop",
+    "advising", "app", "dataset", "files", "foreign", "judging", "main", "making", "obey", "publishing", "rights",
+    "training", "workshop",
 ]  # fmt: skip
 
 

@@ -103,8 +103,8 @@ def export(
     *,
     run: RunName = "",
     to: Annotated[
-        Literal["", "comfyui"],
-        Parameter(show_default=False, help="Write more beside the file: workflows and a picture for ComfyUI."),
+        Literal["", "a1111", "comfyui", "diffusers"],
+        Parameter(show_default=False, help="Write more beside the file, as that program wants it."),
     ] = "",
     file: Annotated[
         tuple[str, ...],
@@ -127,12 +127,13 @@ def export(
 ) -> Work:
     """Write the chosen LoRA in the names ComfyUI loads, with trigger and strength in its metadata."""
     from portraitist.deploy.graphs.handout import Comfyui
+    from portraitist.deploy.programs import TARGETS
     from portraitist.verbs.export import export as verb
 
-    if not to and (file or style or references is not None or sweep or url):
+    if to != "comfyui" and (file or style or references is not None or sweep or url):
         raise PortraitistError("These options are for a workflow", "Add: --to comfyui")
     project = project_of(folder)
-    target = Comfyui(file, style, references, sweep, url) if to else None
+    target = Comfyui(file, style, references, sweep, url) if to == "comfyui" else TARGETS[to]() if to else None
     return Work(folder, lambda emit, stop: verb(project, run=run, emit=emit, to=target))
 
 

@@ -37,6 +37,7 @@ VERSIONS = {"sdxl": "sdxl_base_v1-0", "flux": "flux1", "qwen-image": "qwen_image
 class ExportResult:
     """The file that is handed out, and how to use it.
 
+    card       the model card beside it: what it is, whose likeness, what was measured, what is not known
     lora       its path; of a whole denoiser the model's
     trigger    the word that calls the character
     strength   the recommended one; in a whole denoiser it is folded in
@@ -56,10 +57,11 @@ class ExportResult:
     modules: int
     megabytes: float
     beside: tuple[str, ...] = ()
+    card: str = ""
 
 
 def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | None" = None) -> ExportResult:
-    """Write the chosen adapter of a run (the newest one without a name) below `exports/`.
+    """Write the chosen adapter of a run (the newest one without a name) below `exports/`, with its card.
 
     The weights are those that were judged, unrounded; strength is told, not folded in. The file is read back and
     compared before it is named. A whole denoiser is written as a model by its publisher's names, at the chosen
@@ -98,12 +100,13 @@ def export(project: Project, run: str = "", emit: Emit = ignore, to: "Target | N
             modules = write_model(target, recipe, tensors, strength, facts)
         else:
             modules = write_adapter(target, family, tensors, facts)
+        card = write_card(project, folder, target, choice)
         beside = rest()
     emit(Finished(verb="export", seconds=time.monotonic() - began, facts={"step": step, "strength": strength}))
     size = target.stat().st_size / 1e6
     return ExportResult(
         str(target), project.facts.trigger, strength, folder.name, step, choice.by, modules, round(size, 3),
-        tuple(path.relative_to(target.parent).as_posix() for path in beside),
+        tuple(path.relative_to(target.parent).as_posix() for path in beside), str(card),
     )  # fmt: skip
 
 
@@ -139,6 +142,17 @@ def handed(
         another=another,
         emit=emit,
     )
+
+
+def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: runs.Choice) -> Path:
+    """Write the model card beside an exported file; returns its place."""
+    from portraitist.bases.places import hub_id
+    from portraitist.judge import card, dossier
+
+    found = dossier.gather(project, folder.name)
+    path = target.with_name("card.md")
+    durable.write_text(path, card.text(found, choice, hub_id(found.recipe.model.base)))
+    return path
 
 
 def shifted(family: "Family", steps: int, side: int) -> float:

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from portraitist.adapters import files, inject
+from portraitist.deploy.programs import A1111, Diffusers
 from portraitist.errors import PortraitistError
 from portraitist.family import Prompt
 from portraitist.project import Project
@@ -53,22 +54,41 @@ def test_read_back_it_is_the_judged_adapter_and_predicts_exactly_the_same(traine
     assert not torch.equal(expected, base)
 
 
-def test_diffusers_pipeline_loads_the_file_and_predicts_the_same(trained):
-    """By its own converters, from ComfyUI's names, at the strength that was chosen."""
-    kind = LOADERS[trained.family.name]
-    path = export(trained.project).lora
+def test_diffusers_pipeline_loads_the_file_and_its_own_and_predicts_the_same(trained):
+    """By its own converters from ComfyUI's names, and from the folder that is made for it, at the chosen strength."""
+    kind, result = LOADERS[trained.family.name], export(trained.project, to=Diffusers())
+    (own,) = (Path(result.lora).parent / "diffusers").iterdir()
+    assert not [name for name in safetensors.torch.load_file(own) if name.endswith(".alpha")]
     judged, _ = files.read(trained.run.adapter(2))
     denoiser = trained.family.load_denoiser(trained.base)
     with inject.loaded(denoiser, trained.family, judged, 0.7):
         expected = predicted(trained.family, trained.base, denoiser)
     unused = {"processor": None} if trained.family.name == EDIT else {}
     pipeline = kind.from_pretrained(trained.base.folder, **unused)
-    pipeline.load_lora_weights(safetensors.torch.load_file(path), adapter_name="maya")
-    pipeline.set_adapters("maya", 0.7)
     theirs = getattr(pipeline, KNOWN[trained.family.name].denoiser)
-    injected = {name.rpartition(".lora_A")[0] for name, _ in theirs.named_modules() if name.endswith("lora_A.maya")}
-    assert injected == {name.removesuffix(files.DOWN) for name in judged if name.endswith(files.DOWN)}
-    torch.testing.assert_close(predicted(trained.family, trained.base, theirs), expected, rtol=1e-5, atol=1e-6)
+    path = Path(result.lora)
+    for name, folder, file in (("maya", path.parent, {"weight_name": path.name}), ("own", own.parent, {})):
+        pipeline.load_lora_weights(str(folder), adapter_name=name, **file)
+        pipeline.set_adapters(name, 0.7)
+        end = f"lora_A.{name}"
+        injected = {found.rpartition(".lora_A")[0] for found, _ in theirs.named_modules() if found.endswith(end)}
+        assert injected == {found.removesuffix(files.DOWN) for found in judged if found.endswith(files.DOWN)}
+        torch.testing.assert_close(predicted(trained.family, trained.base, theirs), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a1111_finds_word_weight_and_name_beside_the_file_and_the_card_says_that_nothing_was_measured(trained):
+    result = export(trained.project, to=A1111())
+    place = Path(result.lora).parent
+    assert result.beside == ("zorblax.json",)
+    with safetensors.safe_open(place / "zorblax.safetensors", framework="pt") as file:
+        alias = file.metadata()["ss_output_name"]
+    facts = json.loads((place / f"{alias}.json").read_text())
+    assert (facts["activation text"], facts["preferred weight"]) == ("zorblax", 0.7)
+    versions = {"sdxl": "SDXL", "flux": "Flux"}
+    assert facts["sd version"] == versions.get(trained.family.name, "Unknown")
+    card = Path(result.card).read_text()
+    assert "Nothing was measured of this checkpoint" in card
+    assert str(trained.folder) not in card
 
 
 def test_its_names_are_those_that_comfyui_loads_and_every_module_has_an_alpha(trained):
@@ -173,6 +193,8 @@ def test_a_kind_of_lycoris_is_handed_out_as_it_was_judged(kind, algo, tmp_path):
     assert all(name.startswith("lora_unet_") and f"{name}.alpha" in tensors for name in names)
     assert metadata["ss_network_module"] == "lycoris.kohya"
     assert json.loads(metadata["ss_network_args"]) == {"algo": kind}
+    with pytest.raises(PortraitistError, match=f"does not load a {kind}"):
+        export(done.project, to=Diffusers())
     denoiser = done.family.load_denoiser(done.base)
     back = files.from_comfy(tensors, done.family, [name for name, _ in denoiser.named_modules()])
     base = predicted(done.family, done.base, denoiser)
