@@ -8,6 +8,7 @@ chooses and reports is `named`.
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
@@ -20,6 +21,7 @@ from portraitist.judge.scorecard import OWN, Purpose, Stage
 from portraitist.pictures import Picture
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
+from portraitist.sections import Judging
 
 REPORTING = 1000
 """Seeds to choose by count from 1; those to report by from here, so that the two never meet."""
@@ -136,22 +138,19 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
     """
     judging = recipe.judging
     known = prompts.kinds(facts, pictures)
-    choosing, reporting = texts(facts, judging.prompts, pictures)
-    named = [prompts.specified(name, text, known) for text, name in choosing.items()]
-    probing, changed = probed(facts, recipe, profile, pictures, named, known)
-    every = (*choosing, *reporting, *(shot.prompt.text for shot in probing))
+    asked, captions, reporting = texts(facts, judging, pictures)
+    choosing = shots(asked, captions, judging.seeds, known)
+    named = list({shot.prompt.text: shot.prompt for shot in choosing}.values())
+    probing, changed = probed(facts, recipe, profile, pictures, choosing, known)
+    every = (*(prompt.text for prompt in named), *reporting, *(shot.prompt.text for shot in probing))
     said = {f"The prompt {text!r}": f"{text}, {facts.noun}" for text in every}
     minors.refuse(said, real=facts.subject == "real")
     side = (judging.side or recipe.data.resolution or profile.resolution) // multiple * multiple
 
-    def shots(named: Mapping[str, str], first: int) -> tuple[Shot, ...]:
-        specs = [prompts.specified(name, text, known) for text, name in named.items()]
-        return tuple(Shot(spec, first + i) for i in range(judging.seeds) for spec in specs)
-
     return Grid(
-        choosing=shots(choosing, 1),
-        reporting=shots(reporting, REPORTING + 1),
-        screened=min(judging.screen, len(choosing) * judging.seeds),
+        choosing=choosing,
+        reporting=shots(reporting, {}, judging.seeds, known, REPORTING),
+        screened=min(judging.screen, len(choosing)),
         kinds=known,
         guidance=judging.guidance or profile.guidance,
         steps=judging.sampling_steps or profile.sampling_steps,
@@ -162,30 +161,52 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
     )
 
 
+def shots(
+    asked: Mapping[str, str], captions: Mapping[str, str], seeds: int, known: prompts.Kinds, before: int = 0
+) -> tuple[Shot, ...]:
+    """Pictures of prompts with their names, seed by seed, from the seed after `before`.
+
+    Captions go on from seed to seed, as many in each as there are of prompts.CAPTIONS a split: other captions say more
+    than the same ones again, and only when all have come do they come again.
+    """
+    specs = [prompts.specified(name, text, known) for text, name in asked.items()]
+    told = [prompts.specified(name, text, known) for text, name in captions.items()]
+    splits = Counter(name.partition("-")[0] for name in captions.values())
+    each = sum(min(prompts.CAPTIONS, count) for count in splits.values())
+    found = []
+    for turn in range(seeds):
+        found += [Shot(spec, before + 1 + turn) for spec in specs]
+        places = range(turn * each, (turn + 1) * each)
+        found += [Shot(told[i % len(told)], before + 1 + i // len(told)) for i in places]
+    return tuple(found)
+
+
 def probed(
     facts: Facts,
     recipe: Recipe,
     profile: Profile,
     pictures: Sequence[Picture],
-    named: Sequence[PromptSpec],
+    choosing: Sequence[Shot],
     known: prompts.Kinds,
 ) -> tuple[tuple[Shot, ...], prompts.Kinds]:
     """The probes, from the noise of the named pictures that they probe; and what restyled asks are held against."""
-    judging = recipe.judging
+    judging, named = recipe.judging, list({shot.prompt.text: shot.prompt for shot in choosing}.values())
     plain = probes.unnamed(named, facts, profile)
     restyled, changed = probes.restyled(facts, known, profile, pictures, judging.restyled)
-    found = [
-        Shot(spec, seed, "unnamed", text) for text, spec, seed in probes.turns(plain, judging.seeds, judging.unnamed)
-    ]
+    there = [shot for shot in choosing if shot.prompt.text in plain][: judging.unnamed]
+    found = [Shot(plain[shot.prompt.text], shot.seed, "unnamed", shot.prompt.text) for shot in there]
     reworded = itertools.islice(probes.paraphrases(named, facts, profile), judging.paraphrases)
     found += [Shot(spec, 1, "paraphrase", text) for text, spec in reworded]
     found += [Shot(spec, 1, "restyled") for spec in restyled]
     return tuple(found), changed
 
 
-def texts(facts: Facts, asked: Sequence[str], pictures: Sequence[Picture]) -> tuple[dict[str, str], dict[str, str]]:
-    """Texts with their short names, to choose by and to report by; none is in both."""
-    own = list(dict.fromkeys(prompts.filled(text, facts) for text in asked))
+def texts(
+    facts: Facts, judging: Judging, pictures: Sequence[Picture]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Texts with their short names: to choose by, captions to choose by, seen and unseen by turns, and to report by;
+    none is in two of them."""
+    own = list(dict.fromkeys(prompts.filled(text, facts) for text in judging.prompts))
     longest = max((len(values) for values in facts.brief.values()), default=0)
     count = max(prompts.FEWEST, longest)
     taken = set(own)
@@ -201,10 +222,12 @@ def texts(facts: Facts, asked: Sequence[str], pictures: Sequence[Picture]) -> tu
     if len(reporting) < prompts.FEWEST:
         others = [prompts.filled(text, facts) for text in prompts.AFTERWARDS]
         reporting |= {text: f"guide-{5 + i}" for i, text in enumerate(others, 1) if text not in taken}
-    most = min(prompts.CAPTIONS, (len(reporting) + 1) // 2)
+    columns = []
     for word, split in (("seen", "train"), ("unseen", "held-out")):
-        first, second = prompts.from_captions(facts, pictures, split, most)
-        if not own:
-            choosing |= {text: f"{word}-{i}" for i, text in enumerate(first, 1) if text not in choosing}
-        reporting |= {text: f"{word}-{most + i}" for i, text in enumerate(second, 1) if text not in reporting}
-    return choosing, {text: name for text, name in reporting.items() if text not in choosing}
+        first, second = prompts.from_captions(facts, pictures, split, prompts.CAPTIONS * judging.seeds)
+        columns.append([(text, f"{word}-{i}") for i, text in enumerate(first, 1) if text not in choosing])
+        some = enumerate(second[: prompts.CAPTIONS], len(first) + 1)
+        reporting |= {text: f"{word}-{i}" for i, text in some if text not in reporting}
+    turns = [pair for row in itertools.zip_longest(*columns) for pair in row if pair is not None]
+    captions = {} if own else dict(turns)
+    return choosing, captions, {t: name for t, name in reporting.items() if t not in choosing and t not in captions}

@@ -3,7 +3,6 @@
 Each is told to a base in its own manner, as its captions are: tags, sentences, or phrases of a small vocabulary.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,9 +145,3 @@ def told(value: str, captions: str) -> bool:
     """Whether captions name a value, with or without "wearing a" or "in the" before it."""
     bare = re.sub(r"^(wearing |in |on |at )?(an? |the )?", "", value)
     return re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", captions) is not None
-
-
-def turns(specs: Mapping[str, PromptSpec], seeds: int, count: int) -> list[tuple[str, PromptSpec, int]]:
-    """The first `count` of all specs with the first seed, then with the second, and so on."""
-    every = itertools.product(range(1, seeds + 1), specs.items())
-    return [(text, spec, seed) for seed, (text, spec) in itertools.islice(every, count)]

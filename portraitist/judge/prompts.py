@@ -19,8 +19,9 @@ Kinds = dict[str, tuple[str, ...]]
 FEWEST = 4
 """Prompts from a brief: as many as its longest kind has values, and at least so many."""
 
-CAPTIONS = 3
-"""Most seen captions, and most unseen ones, among the prompts that choose; as many among those that report."""
+CAPTIONS = 2
+"""Most pictures by seen captions, and by unseen ones, from each seed that chooses, as far as there are so many others;
+as many captions among the prompts that report."""
 
 OTHERS = 7
 """Most alternatives that an asked attribute is held against."""
