@@ -267,6 +267,41 @@ class Sight(Section):
     eyes: Literal["off", "family"] = "off"
 
 
+class Comfy(Section):
+    """A running ComfyUI that draws for judging, where `judging.render` is comfyui (docs/comfyui-server.md).
+
+    url           its address, such as http://127.0.0.1:8188; "" takes the environment variable COMFY_URL
+    key_variable  the environment variable that holds a key, where something before it wants one; "" sends none
+    workflow      a file in API format, from the character's folder where the path is not absolute
+    prompt        where the prompt goes in it, as node.input, the node by its id or title; so with the others
+    seed          the seed
+    lora          the name of the LoRA's file
+    strength      its strengths; empty takes those of that node
+    guidance      of the sampler; "" leaves the workflow's, as for the others
+    steps         of the sampler
+    width         of the picture, pixels
+    height        of the picture, pixels
+    references    of `data.references`, one place for each
+    loras         a folder, as seen from here, in which it looks for LoRAs: they are written there, and not sent
+    timeout       seconds for one picture, waiting in its queue included
+    """
+
+    url: str = ""
+    key_variable: str = Field("", pattern=r"^[A-Za-z_0-9]*$")
+    workflow: str = ""
+    prompt: str = ""
+    seed: str = ""
+    lora: str = ""
+    strength: tuple[str, ...] = ()
+    guidance: str = ""
+    steps: str = ""
+    width: str = ""
+    height: str = ""
+    references: tuple[str, ...] = Field((), max_length=3)
+    loras: str = ""
+    timeout: float = Field(900.0, gt=0, le=86_400)
+
+
 class Judging(Section):
     """How checkpoints are judged and chosen.
 
@@ -296,6 +331,8 @@ class Judging(Section):
     companion_strengths  strengths that it has then
     beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
                     says that the card has room for both, and on a CPU; always; never judges after training
+    render          who draws: own, the base on this machine; or comfyui, a running ComfyUI with the base that it has
+    comfyui         which one, and by what workflow
     """
 
     prompts: tuple[str, ...] = ()
@@ -319,6 +356,8 @@ class Judging(Section):
     companion: str = ""
     companion_strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.6, 0.8)
     beside: Literal["auto", "always", "never"] = "auto"
+    render: Literal["own", "comfyui"] = "own"
+    comfyui: Comfy = Comfy()
 
 
 class Tagger(Section):

@@ -160,31 +160,36 @@ class Server:
 
     def finished(self, job: str) -> Outputs:
         """The outputs of a job, once it is done."""
-        watching = replace(self, endpoint=replace(self.endpoint, tries=1))
-        end, unseen, seen, entry = time.monotonic() + self.patience, 0, time.monotonic(), None
+        end, unseen, seen = time.monotonic() + self.patience, 0, time.monotonic()
         while time.monotonic() < end:
             self.heed()
             try:
-                entry = watching.json(f"history/{job}").get(job)
-                if entry is not None and (outputs := done(entry)) is not None:
-                    return outputs
-                unseen = 0 if watching.waiting(job) else unseen + 1
-                seen = time.monotonic()
+                entry, queued = self.look(job)
             except EndpointError as error:
-                if error.status in (401, 402, 403, 404, 405) or isinstance(error, Failed):
+                if error.status in (401, 402, 403, 404, 405):
                     raise
                 if time.monotonic() - seen > self.absence:
                     raise EndpointError(
                         f"{error.problem}; the ComfyUI has been lost for {self.absence:g} s",
                         "Start it again, then run this again: it goes on from there.",
                     ) from error
-            if unseen > UNSEEN:
-                half = "tells of the job by halves" if entry is not None else "no longer knows the job"
-                raise EndpointError(f"The ComfyUI at {self.url} {half}", "Was it started anew? Run again.")
+            else:
+                if (outputs := done(entry)) is not None:
+                    return outputs
+                unseen, seen = 0 if queued else unseen + 1, time.monotonic()
+                if unseen > UNSEEN:
+                    says = "no longer knows the job" if entry is None else "tells of the job by halves"
+                    raise EndpointError(f"The ComfyUI at {self.url} {says}", "Was it started anew? Run again.")
             time.sleep(POLL)
         raise EndpointError(
             f"ComfyUI drew nothing in {self.patience:g} s", "Allow more time, or look at what the server does."
         )
+
+    def look(self, job: str) -> tuple[Any, bool]:
+        """A job's entry in the history, None without one, and whether it is still queued; asked for once."""
+        once = replace(self, endpoint=replace(self.endpoint, tries=1))
+        entry = once.json(f"history/{job}").get(job)
+        return entry, entry is None and bool(once.waiting(job))
 
     def heed(self) -> None:
         """Leave when a stop is asked for."""
@@ -230,12 +235,11 @@ class Server:
         return [key for at, says in now if at > last for key in LOST_KEY.findall(says)]
 
 
-class Failed(EndpointError):
-    """A job that ComfyUI itself gave up."""
-
-
 def done(entry: Any) -> Outputs | None:
-    """The outputs of a job's entry in the history; None where the entry is not whole yet. Raises Failed."""
+    """The outputs of a job's entry in the history; None where that is not whole yet.
+
+    Raises EndpointError for a job that failed.
+    """
     status = entry.get("status") if isinstance(entry, dict) else None
     outputs = entry.get("outputs") if isinstance(entry, dict) else None
     word = status.get("status_str") if isinstance(status, dict) else None
@@ -243,7 +247,7 @@ def done(entry: Any) -> Outputs | None:
         assert isinstance(status, dict)
         why = failure(status)
         remedy = "Look at the server's log." if why != STOPPED else "The same command goes on from there."
-        raise Failed(f"ComfyUI could not draw: {why}", remedy)
+        raise EndpointError(f"ComfyUI could not draw: {why}", remedy)
     if not isinstance(outputs, dict):
         return None
     if word == "success":

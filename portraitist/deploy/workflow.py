@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ HINT = "In ComfyUI: Workflow, Export (API). Inputs are named by node and input, 
 
 STRENGTHS = ("strength_model", "strength_clip", "strength")
 """What ComfyUI's own LoRA loaders call the strength."""
+
+
+PASSED = {"LoraLoader": {0: "model", 1: "clip"}, "LoraLoaderModelOnly": {0: "model"}}
+"""ComfyUI's own LoRA loaders: which input comes out of each slot, unchanged, where there is no LoRA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,13 @@ def placed(nodes: Mapping[str, Any], path: Path, what: str, text: str) -> Place:
     return Place(node, wanted)
 
 
-def suited(graph: Mapping[str, Any], known: Mapping[str, Any], where: str, remedy: str = "") -> dict[str, Any]:
+def suited(
+    graph: Mapping[str, Any], known: Mapping[str, Any], where: str, later: Collection[Place] = ()
+) -> dict[str, Any]:
     """A graph as a server would have it: names of files with its own separator.
 
     known  what the server at `where` says of its nodes, by class
-    remedy for a file that it lacks
+    later  places that are filled in afterwards
     Raises PortraitistError for nodes that it lacks, and for files and other choices that are not in its lists: all of
     this before anything is queued.
     """
@@ -135,7 +141,7 @@ def suited(graph: Mapping[str, Any], known: Mapping[str, Any], where: str, remed
     for key, node in found.items():
         for name, value in node["inputs"].items():
             choices = offered(known[node["class_type"]], name)
-            if choices is None or not isinstance(value, str) or value in choices:
+            if choices is None or not isinstance(value, str) or value in choices or Place(key, name) in later:
                 continue
             same = [choice for choice in choices if slashed(choice) == slashed(value)]
             if same:
@@ -146,8 +152,26 @@ def suited(graph: Mapping[str, Any], known: Mapping[str, Any], where: str, remed
     if missing:
         raise PortraitistError(
             f"The ComfyUI at {where} has no {'; no '.join(missing[:4])}",
-            remedy or "Put the files where it looks for them, or choose others in the workflow.",
+            "Put the files where it looks for them, or choose others in the workflow.",
         )
+    return found
+
+
+def without(graph: Mapping[str, Any], nodes: Collection[str]) -> dict[str, Any]:
+    """A graph without some of ComfyUI's own LoRA loaders: what they were given goes where they led to.
+
+    Others are left in it.
+    """
+    found = copy.deepcopy(dict(graph))
+    for key in nodes:
+        passed = PASSED.get(found[key]["class_type"])
+        if passed is None:
+            continue
+        given = found.pop(key)["inputs"]
+        for node in found.values():
+            for name, value in node["inputs"].items():
+                if isinstance(value, list) and len(value) == 2 and str(value[0]) == key:
+                    node["inputs"][name] = given[passed[value[1]]]
     return found
 
 

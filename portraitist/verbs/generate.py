@@ -21,7 +21,7 @@ from portraitist.deploy.server import Server
 from portraitist.deploy.workflow import Workflow
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
-from portraitist.pictures import Opened, open_data, open_upright
+from portraitist.pictures import Opened, open_data, open_upright, png
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sight.endpoint import Endpoint, EndpointError
@@ -177,14 +177,14 @@ def painters(recipe: Recipe, service: Service, shown: Opened, emit: Emit, stop: 
         if not service.reference_at:
             emit(Warned(says="The workflow is not given the reference", remedy="--reference-at 10.image"))
         server = Server.at(service.url, service.key, patience=service.timeout, stop=stop)
-        return comfy.Comfy(server, read, png(shown))
+        return comfy.Comfy(server, read, png(shown.pixels))
     if not service.model:
         raise PortraitistError("Which of the service's models draws?", "Name it: --model NAME")
     if service.kind == "generations":
         emit(Warned(says="By words alone the service does not see the reference", remedy="--api edits, if it can."))
     if service.kind == "gemini" and service.size:
         raise PortraitistError("Gemini's API takes no --size", "Leave it out: its model decides.")
-    return hosted.Hosted(endpoint, service.kind, service.model, png(shown), service.size)
+    return hosted.Hosted(endpoint, service.kind, service.model, png(shown.pixels), service.size)
 
 
 def planned(
@@ -344,10 +344,3 @@ class Session:
         if self.target is None:
             self.target = embedded(self.looks.pictures, [self.shown.pixels])
         return round(float((embedded(self.looks.pictures, [opened.pixels]) @ self.target.T)[0, 0]), 6)
-
-
-def png(opened: Opened) -> bytes:
-    """The bytes of a PNG of a picture's upright pixels, nothing of its file's facts with it."""
-    buffer = io.BytesIO()
-    Image.fromarray(opened.pixels).save(buffer, "PNG")
-    return buffer.getvalue()
