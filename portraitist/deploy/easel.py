@@ -52,6 +52,7 @@ class Easel:
     width, height  of every picture, pixels
     references  PNGs, one for each place that the workflow has for them
     shared      a folder in which the server looks for LoRAs, as seen from here; None sends them
+    name        that it is ComfyUI, and the digest of the workflow with its places
     loaded      checkpoints and strengths that were found to be loaded
     sitting     names this one among others on the same server
     """
@@ -63,6 +64,7 @@ class Easel:
     height: int
     references: Sequence[bytes] = ()
     shared: Path | None = None
+    name: str = ""
     prepared: bool = False
     uploaded: list[str] = field(default_factory=list)
     worn: tuple[str, float] = ("", 0.0)
@@ -70,10 +72,8 @@ class Easel:
     loaded: set[tuple[str, float]] = field(default_factory=set)
     sitting: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
-    @property
-    def name(self) -> str:
-        """That it is ComfyUI, and the digest of the workflow with its places."""
-        return f"comfyui {self.workflow.name}"
+    def __post_init__(self) -> None:
+        self.name = f"comfyui {self.workflow.name}"  # of what a person wrote, not of what a server makes of it
 
     def prepare(self) -> None:
         """See that the server has every node and file, and give it the references: once.

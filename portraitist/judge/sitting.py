@@ -230,7 +230,7 @@ class Sitting:
         def adapted() -> AbstractContextManager[None]:
             return self.adapted(strength, beside)
 
-        for part in self.grid.parts(placed, stage):
+        for part in [placed] if self.elsewhere else self.grid.parts(placed, stage):
             for many in self.artist().draw(part, mark, strength, adapted, how, shelved=step == BASE):
                 place = str(folder.relative_to(self.run.path))
                 self.record(Rendered(step=step, strength=strength, pictures=many, path=place))
