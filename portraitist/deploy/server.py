@@ -1,6 +1,6 @@
 """A running ComfyUI: what it has, what is put there, a graph drawn to its end, and what its log says.
 
-A job is watched by asking after it, and not over the server's websocket: see docs/decisions/023-a-server-is-asked.md.
+A job is watched by asking after it, and not over the server's websocket: see docs/decisions/024-a-server-is-asked.md.
 """
 
 import json
@@ -76,6 +76,8 @@ class Server:
             413: "Start the ComfyUI with a larger --max-upload-size.",
         }
         remedy = remedies.get(error.status, error.remedy)
+        if not error.status and "no whole answer" in error.problem:
+            remedy = "See whether the ComfyUI is stuck; the same command goes on from there."
         asked = f" (asked for /{path.partition('?')[0]})" if error.status in remedies else ""
         return EndpointError(
             error.problem + asked, remedy, error.status, error.says, final=error.final, body=error.body
@@ -84,6 +86,10 @@ class Server:
     def json(self, path: str, body: Body | None = None) -> dict[str, Any]:
         """The JSON object that it answers. Raises EndpointError for anything else."""
         return read_json(self.ask(path, body), self.url)
+
+    def once(self, most: float = ANSWER) -> "Server":
+        """The same, asked but once for each thing, and not longer than so many seconds."""
+        return replace(self, endpoint=replace(self.endpoint, tries=1, timeout=min(most, self.endpoint.timeout)))
 
     def nodes(self, name: str = "") -> dict[str, Any]:
         """What it says of its nodes, by class: all, or one."""
@@ -101,7 +107,7 @@ class Server:
     def largest(self) -> int:
         """Bytes of the largest upload that it takes; 0 where it does not say."""
         try:
-            found = self.json("features").get("max_upload_size", 0)
+            found = self.once().json("features").get("max_upload_size", 0)
         except EndpointError:  # an older one has no such page
             return 0
         return found if isinstance(found, int) and not isinstance(found, bool) else 0
@@ -144,8 +150,9 @@ class Server:
 
     def known(self, job: str) -> bool:
         """Whether the server has a job, waiting, running or done."""
+        brief = self.once(5.0)
         try:
-            return bool(self.waiting(job) or job in self.json(f"history/{job}"))
+            return bool(brief.waiting(job) or job in brief.json(f"history/{job}"))
         except EndpointError:
             return False
 
@@ -187,7 +194,7 @@ class Server:
 
     def look(self, job: str) -> tuple[Any, bool]:
         """A job's entry in the history, None without one, and whether it is still queued; asked for once."""
-        once = replace(self, endpoint=replace(self.endpoint, tries=1))
+        once = self.once()
         entry = once.json(f"history/{job}").get(job)
         return entry, entry is None and bool(once.waiting(job))
 
@@ -198,7 +205,7 @@ class Server:
 
     def cancel(self, job: str) -> None:
         """Take a job back: out of the queue, or interrupted where it is the one that runs; a lost server has none."""
-        brief = replace(self, endpoint=replace(self.endpoint, tries=1, timeout=min(5.0, self.endpoint.timeout)))
+        brief = self.once(5.0)
         with suppress(EndpointError):
             where = brief.waiting(job)
             if where == "queue_pending":
@@ -219,7 +226,7 @@ class Server:
     def log(self) -> list[tuple[str, str]] | None:
         """When and what, of the newest entries of its log; None where it does not show them."""
         try:
-            entries = self.json("internal/logs/raw").get("entries")
+            entries = self.once().json("internal/logs/raw").get("entries")
         except EndpointError:
             return None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

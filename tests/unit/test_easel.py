@@ -74,20 +74,22 @@ def test_a_checkpoint_is_put_there_once_and_drawn_at_its_strengths_and_the_base_
 def test_a_lora_that_fits_no_layer_is_a_failure_and_again_though_the_server_keeps_it(tmp_path):
     """The second sitting asks for the same LoRA; the server would not load it anew, and would log nothing."""
     with comfy(fits=lambda key: not key.startswith("wrong")) as server:
+        easel(server, tmp_path).wear("right", {"right": None}, 1.0)
         for _ in range(2):
             artist = easel(server, tmp_path)
-            artist.wear("right", {"right": None}, 1.0)
-            artist.draw("a cat", 7, 3.0, 9)
             artist.wear("wrong", {"wrong": None}, 1.0)
             with pytest.raises(PortraitistError, match=r"did not load the LoRA.* 3 of 3 keys, such as wrong\.a\."):
                 artist.draw("a cat", 7, 3.0, 9)
+        artist.wear("right", {"right": None}, 1.0)
+        artist.draw("a cat", 7, 3.0, 9)
         artist.wear("both", {"right": None, "wrong": None}, 1.0)
         with pytest.raises(PortraitistError, match="3 of 6 keys"):
             artist.draw("a cat", 7, 3.0, 9)
 
 
-def test_keys_of_somebody_elses_lora_in_the_log_are_none_of_ours(tmp_path):
+def test_keys_of_somebody_elses_lora_in_the_log_are_none_of_ours_and_what_was_logged_before_is_over(tmp_path):
     with comfy() as server:
+        server.entries.append({"t": "0", "m": f"lora key not loaded: one.{KEYS[0]}"})
         artist = easel(server, tmp_path)
         artist.wear("one", {"one": None}, 1.0)
         server.script["view"] = [
@@ -203,6 +205,7 @@ FOR_GOOD = [
     ("history", breaks, "broke off.*has been lost for"),
     ("history", answers(b'{"half', 200), "answered no JSON.*has been lost for"),
     ("history", sleeps(0.4), "gave no whole answer in 0.2 s"),
+    *((path, sleeps(0.4), "gave no whole answer in 0.2 s") for path in ("object_info", "upload", "prompt", "view")),
     ("history", history({"prompt": []}), "tells of the job by halves"),
     ("history", history({"status": None, "outputs": {}}), "tells of the job by halves"),
     ("history", history(ERROR), "KSampler: out of memory"),
