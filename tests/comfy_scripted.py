@@ -87,7 +87,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         name, _, rest = parts.path.strip("/").partition("/")
         if name == "object_info":
-            told = {kind: {"input": {"required": self.inputs(kind)}} for kind in NODES if kind not in self.server.lacks}
+            told = {
+                kind: {"input": {"required": self.inputs(kind)}, "output_node": kind == "SaveImage"}
+                for kind in NODES
+                if kind not in self.server.lacks
+            }
             self.answer({kind: told[kind] for kind in told if rest in ("", kind)})
         elif name == "features":
             self.answer({"max_upload_size": self.server.largest})
@@ -96,7 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "queue":
             self.answer(self.server.queue())
         elif name == "view":
-            self.answer(self.server.files[parse_qs(parts.query)["filename"][0]], kind="image/png")
+            found = self.server.files.get(parse_qs(parts.query)["filename"][0])
+            self.answer(found or b"", 200 if found else 404, kind="image/png")
         elif name == "internal":
             self.answer({"entries": self.server.entries, "size": {}})
         else:
@@ -185,8 +190,14 @@ class Comfy(ThreadingHTTPServer):
         return {"queue_running": rows[0], "queue_pending": rows[1]}
 
     def execute(self, job):
-        """Draw what a graph asks for: noise by seed and words, and a LoRA's that fits a layer, by its strength."""
+        """Draw what a graph asks for: noise by seed and words, and a LoRA's that fits a layer, by its strength.
+
+        The very graph that it had last is not drawn again: it tells of the old file, whatever became of that.
+        """
         graph = self.jobs[job]
+        if graph == self.last[0]:
+            self.done[job] = self.last[1]
+            return
         sampler, size = graph["4"]["inputs"], graph["9"]["inputs"]["size"]
         words = graph[sampler["positive"][0]]["inputs"]["text"]
         pixels = noise(f"{words} {sampler['seed']} {sampler['cfg']} {sampler['steps']}", size)
@@ -207,10 +218,9 @@ class Comfy(ThreadingHTTPServer):
         Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
         self.files[f"{job}.png"] = buffer.getvalue()
         saved = {"images": [{"filename": f"{job}.png", "subfolder": "", "type": "output"}]}
-        self.done[job] = {
-            "status": {"status_str": "success", "completed": True, "messages": []},
-            "outputs": {"9": saved},
-        }
+        status = {"status_str": "success", "completed": True, "messages": []}
+        self.done[job] = {"status": status, "outputs": {"9": saved}}
+        self.last = (graph, self.done[job])
 
 
 def noise(text, size):
@@ -261,7 +271,7 @@ def comfy(script=None, lacks=(), largest=100 << 20, fits=lambda key: True):
     server.script, server.lacks, server.largest, server.fits = defaultdict(list, script or {}), lacks, largest, fits
     server.asked, server.graphs, server.uploads, server.interrupted, server.entries = [], [], [], [], []
     server.jobs, server.done, server.files, server.loras = {}, {}, {}, {}
-    server.pending, server.running, server.stuck, server.cached = [], None, False, None
+    server.pending, server.running, server.stuck, server.cached, server.last = [], None, False, None, ({}, {})
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

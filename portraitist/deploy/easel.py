@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FRESH = "portraitist"
-"""An input that no loader has. ComfyUI passes over it, and yet takes the node for another than before: so each sitting
-has its LoRAs loaded anew, and the log tells of it."""
+"""An input that no node has. ComfyUI passes over it, and yet takes the node for another than before: so each sitting
+has its LoRAs loaded anew, and the log tells of it; and pictures saved anew, also where earlier ones were deleted."""
 
 LOOKS, PAUSE = 6, 1.0
 """How often it is looked whether a LoRA is listed, and seconds between: a shared folder may be slow."""
@@ -54,6 +54,7 @@ class Easel:
     shared      a folder in which the server looks for LoRAs, as seen from here; None sends them
     name        that it is ComfyUI, and the digest of the workflow with its places
     loaded      checkpoints and strengths that were found to be loaded
+    ends        nodes that save or show
     sitting     names this one among others on the same server
     """
 
@@ -67,6 +68,7 @@ class Easel:
     name: str = ""
     prepared: bool = False
     uploaded: list[str] = field(default_factory=list)
+    ends: tuple[str, ...] = ()
     worn: tuple[str, float] = ("", 0.0)
     there: dict[str, Lora] = field(default_factory=dict)
     loaded: set[tuple[str, float]] = field(default_factory=set)
@@ -91,6 +93,7 @@ class Easel:
                     f"Nodes {kind} of the ComfyUI at {self.server.url} have no input {place.input!r}",
                     "ComfyUI would pass over it: name another, or update what brings the node.",
                 )
+        self.ends = tuple(key for key, node in graph.items() if known[node["class_type"]].get("output_node"))
         for data in self.references:
             name = f"portraitist-{hashlib.sha256(data).hexdigest()[:16]}.png"
             self.uploaded.append(self.server.upload(name, data, "image/png"))
@@ -179,13 +182,12 @@ class Easel:
         if adapter:
             values["lora"] = self.there[adapter].name
         graph = self.workflow.filled(values)
+        for key in (*self.ends, *loaders):
+            graph[key]["inputs"][FRESH] = self.sitting
         if not adapter:
             graph = without(graph, loaders)
             for place in (place for place in places["lora"] if place.node in graph):
                 graph[place.node]["inputs"][place.input] = self.stand_in(place)
-            return graph
-        for key in loaders:
-            graph[key]["inputs"][FRESH] = self.sitting
         return graph
 
     def draw(self, text: str, seed: int, guidance: float, steps: int) -> np.ndarray:

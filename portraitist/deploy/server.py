@@ -68,11 +68,13 @@ class Server:
 
     def told(self, error: EndpointError, path: str) -> EndpointError:
         """A refusal with the remedy that fits: those of the endpoint are for models behind an API."""
+        address = "Give the address that the ComfyUI has in the browser, such as http://127.0.0.1:8188."
+        there = path.partition("/")[0] in ("object_info", "upload", "prompt")
         remedies = {
             401: "It wants a key: name the environment variable that holds it.",
             403: "Something before the ComfyUI forbids it: allow this machine there, or name the key it wants.",
-            404: "Give the address that the ComfyUI has in the browser, such as http://127.0.0.1:8188.",
-            405: "Give the address that the ComfyUI has in the browser, such as http://127.0.0.1:8188.",
+            404: address if there else "Run again; look at the server's log.",
+            405: address,
             413: "Start the ComfyUI with a larger --max-upload-size.",
         }
         remedy = remedies.get(error.status, error.remedy)

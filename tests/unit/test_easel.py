@@ -283,6 +283,15 @@ def test_somebody_elses_job_is_not_interrupted(tmp_path):
         assert (server.running, server.pending, server.interrupted) == ("somebody else's", [], [])
 
 
+def test_a_picture_that_was_deleted_on_the_server_is_drawn_anew_by_another_sitting(tmp_path):
+    with comfy() as server:
+        for _ in range(2):
+            artist = easel(server, tmp_path)
+            artist.wear("", {}, 0.0)
+            artist.draw("a cat", 7, 3.0, 9)
+            server.files.clear()
+
+
 def test_a_picture_of_another_size_than_is_judged_is_refused(tmp_path):
     with comfy() as server:
         artist = easel(server, tmp_path, places={name: at for name, at in PLACES.items() if name != "width"})
