@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from portraitist import durable
-from portraitist.deploy.server import Graph, Server
+from portraitist.deploy.server import Graph, Server, table
 from portraitist.deploy.workflow import Place, Workflow, offered, slashed, suited, takes, without
 from portraitist.errors import PortraitistError
 from portraitist.pictures import open_data
@@ -93,7 +93,7 @@ class Easel:
                     f"Nodes {kind} of the ComfyUI at {self.server.url} have no input {place.input!r}",
                     "ComfyUI would pass over it: name another, or update what brings the node.",
                 )
-        self.ends = tuple(key for key, node in graph.items() if known[node["class_type"]].get("output_node"))
+        self.ends = tuple(key for key, node in graph.items() if table(known[node["class_type"]]).get("output_node"))
         for data in self.references:
             name = f"portraitist-{hashlib.sha256(data).hexdigest()[:16]}.png"
             self.uploaded.append(self.server.upload(name, data, "image/png"))

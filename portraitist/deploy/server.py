@@ -218,8 +218,7 @@ class Server:
 
     def picture(self, outputs: Outputs) -> bytes:
         """The file of the first picture among a job's outputs, one that was saved before one that was only shown."""
-        rows = [row for node in outputs.values() if isinstance(node, dict) for row in node.get("images") or ()]
-        images = [row for row in rows if isinstance(row, dict)]
+        images = [row for node in outputs.values() for row in rows(table(node).get("images"))]
         kept = [image for image in images if image.get("type") == "output"] or images
         if not kept:
             raise EndpointError("The workflow saves no picture", "End it in a SaveImage node.")
@@ -231,9 +230,9 @@ class Server:
             entries = self.once().json("internal/logs/raw").get("entries")
         except EndpointError:
             return None
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        if not isinstance(entries, list):
             return None
-        return [(str(entry.get("t", "")), str(entry.get("m", ""))) for entry in entries]
+        return [(str(entry.get("t", "")), str(entry.get("m", ""))) for entry in rows(entries)]
 
     def lost_keys(self, since: list[tuple[str, str]] | None) -> list[str] | None:
         """Keys of LoRAs that its log calls not loaded since then; None where the log cannot tell."""
@@ -249,12 +248,10 @@ def done(entry: Any) -> Outputs | None:
 
     Raises EndpointError for a job that failed.
     """
-    status = entry.get("status") if isinstance(entry, dict) else None
-    outputs = entry.get("outputs") if isinstance(entry, dict) else None
-    word = status.get("status_str") if isinstance(status, dict) else None
+    status, outputs = (table(entry).get(name) for name in ("status", "outputs"))
+    word = table(status).get("status_str")
     if word == "error":
-        assert isinstance(status, dict)
-        why = failure(status)
+        why = failure(table(status))
         remedy = "Look at the server's log." if why != STOPPED else "The same command goes on from there."
         raise EndpointError(f"ComfyUI could not draw: {why}", remedy)
     if not isinstance(outputs, dict):
@@ -262,7 +259,17 @@ def done(entry: Any) -> Outputs | None:
     if word == "success":
         return outputs
     # the oldest servers have no status, and an entry that is being written has none yet
-    return outputs if word is None and any(isinstance(n, dict) and n.get("images") for n in outputs.values()) else None
+    return outputs if word is None and any(rows(table(node).get("images")) for node in outputs.values()) else None
+
+
+def table(value: Any) -> dict[str, Any]:
+    """An object of an answer, where there is one; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def rows(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list of an answer, where there are any."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 STOPPED = "someone stopped it at the server"
@@ -270,9 +277,10 @@ STOPPED = "someone stopped it at the server"
 
 def failure(status: Mapping[str, Any]) -> str:
     """Why a job failed, by the messages in its history."""
-    for message in status.get("messages") or ():
-        if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict):
-            kind, facts = message
+    messages = status.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, list) and len(message) == 2:
+            kind, facts = message[0], table(message[1])
             if kind == "execution_error":
                 return f"{facts.get('node_type', '')}: {facts.get('exception_message', '')}".strip()[:200]
             if kind == "execution_interrupted":
@@ -282,8 +290,8 @@ def failure(status: Mapping[str, Any]) -> str:
 
 def complaint(errors: Any) -> str:
     """The first of a graph's errors in words."""
-    for node, error in errors.items() if isinstance(errors, dict) else ():
-        for one in error.get("errors", ()):
+    for node, error in table(errors).items():
+        for one in rows(table(error).get("errors")):
             what = f"{one.get('message', '')} {one.get('details', '')}"
             return f"node {node} ({error.get('class_type', '')}): {what}"[:200]
     return str(errors)[:200]
