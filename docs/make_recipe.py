@@ -14,7 +14,7 @@ PAGE = Path(__file__).with_name("recipe.md")
 
 HEAD = """# The recipe
 
-*Made by `make docs` from `portraitist/sections.py` and `portraitist/recipe.py`; not edited by hand.*
+*Made by `make docs` from `sections.py`, `captioning.py` and `recipe.py` in `portraitist/`; not edited by hand.*
 
 Everything that decides a run stands in `recipe.toml` in the character's folder. What it leaves out comes from its
 preset, and a `--set section.key=value` on the command line goes over both, for that once. There are no other settings.

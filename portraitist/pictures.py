@@ -270,3 +270,10 @@ def fit(width: int, height: int, longest: int) -> tuple[int, int]:
     """A size with its longer side at most `longest`, aspect kept, at least 1 x 1."""
     scale = min(1.0, longest / max(width, height))
     return max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The bytes of a PNG of pixels (H, W, 3 or 4) uint8, and nothing else in it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

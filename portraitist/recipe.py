@@ -17,8 +17,9 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from portraitist import durable, rules
+from portraitist.captioning import Captioning
 from portraitist.errors import PortraitistError
-from portraitist.sections import Adapter, Audit, Captioning, Data, Judging, Model, Section, Sight, Stage, Training, Work
+from portraitist.sections import Adapter, Audit, Data, Judging, Model, Section, Sight, Stage, Training, Work
 from portraitist.tables import apply, merge, parse, place, value_at
 
 FORMAT = 1

@@ -1,4 +1,4 @@
-"""The sections of a recipe: every key, its range and what it means. docs/recipe.md is made from this file."""
+"""The sections of a recipe: every key, its range and what it means. docs/recipe.md is made from these."""
 
 from typing import Annotated, Literal
 
@@ -267,6 +267,41 @@ class Sight(Section):
     eyes: Literal["off", "family"] = "off"
 
 
+class Comfy(Section):
+    """A running ComfyUI that draws for judging, where `judging.render` is comfyui (docs/comfyui-server.md).
+
+    url           its address, such as http://127.0.0.1:8188; "" takes the environment variable COMFY_URL
+    key_variable  the environment variable that holds a key, where something before it wants one; "" sends none
+    workflow      a file in API format, from the character's folder where the path is not absolute
+    prompt        where the prompt goes in it, as node.input, the node by its id or title; so with the others
+    seed          the seed
+    lora          the name of the LoRA's file
+    strength      its strengths; empty takes those of that node
+    guidance      of the sampler; "" leaves the workflow's, as for the others
+    steps         of the sampler
+    width         of the picture, pixels
+    height        of the picture, pixels
+    references    of `data.references`, one place for each
+    loras         a folder, as seen from here, in which it looks for LoRAs: they are written there, and not sent
+    timeout       seconds for one picture, waiting in its queue included
+    """
+
+    url: str = ""
+    key_variable: str = Field("", pattern=r"^[A-Za-z_0-9]*$")
+    workflow: str = ""
+    prompt: str = ""
+    seed: str = ""
+    lora: str = ""
+    strength: tuple[str, ...] = ()
+    guidance: str = ""
+    steps: str = ""
+    width: str = ""
+    height: str = ""
+    references: tuple[str, ...] = Field((), max_length=3)
+    loras: str = ""
+    timeout: float = Field(900.0, gt=0, le=86_400)
+
+
 class Judging(Section):
     """How checkpoints are judged and chosen.
 
@@ -296,6 +331,8 @@ class Judging(Section):
     companion_strengths  strengths that it has then
     beside          whether `run` judges while it trains, with the base on the card twice: auto does where the forecast
                     says that the card has room for both, and on a CPU; always; never judges after training
+    render          who draws: own, the base on this machine; or comfyui, a running ComfyUI with the base that it has
+    comfyui         which one, and by what workflow
     """
 
     prompts: tuple[str, ...] = ()
@@ -319,77 +356,5 @@ class Judging(Section):
     companion: str = ""
     companion_strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.6, 0.8)
     beside: Literal["auto", "always", "never"] = "auto"
-
-
-class Tagger(Section):
-    """A tagger of the WD14 kind, on this machine; needs the packages of the extra `sight`.
-
-    folder      with `model.onnx` and `selected_tags.csv`
-    general     probability from which a tag counts; the newest and largest of these models are best at about 0.5
-    characters  the same for tags that name known characters; 0 never takes one, as suits a character of one's own
-    thresholds  of single tags, by name, in place of `general`
-    threads     of the CPU
-    """
-
-    folder: str = ""
-    general: float = Field(0.35, gt=0, le=1)
-    characters: float = Field(0.0, ge=0, le=1)
-    thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
-    threads: int = Field(2, ge=1, le=256)
-
-
-class Describer(Section):
-    """A model that reads pictures, behind an address that speaks OpenAI's protocol (Ollama, vLLM, LM Studio, ...).
-
-    url           of the API, such as http://localhost:11434/v1
-    model         its name there
-    key_variable  the environment variable that holds the key; "" sends none. The key itself never stands here
-    timeout       seconds that one answer may take
-    tries         how often one picture is asked about while the service is overloaded
-    at_once       pictures asked about at a time
-    tokens        most that an answer may have; a reasoning model that spends them on thoughts gets four times as many
-    price_in      of a million tokens asked, in any currency; 0 where nothing is paid
-    price_out     of a million tokens answered
-    """
-
-    url: str = ""
-    model: str = ""
-    key_variable: str = Field("", pattern=r"^[A-Za-z_0-9]*$")
-    timeout: float = Field(120.0, gt=0, le=3600)
-    tries: int = Field(4, ge=1, le=20)
-    at_once: int = Field(2, ge=1, le=64)
-    tokens: int = Field(1024, ge=64, le=32768)
-    price_in: float = Field(0.0, ge=0)
-    price_out: float = Field(0.0, ge=0)
-
-
-class Captioning(Section):
-    """How captions are made and judged. Nothing here decides a run: the captions themselves do.
-
-    source    of what captions say: none (trigger and noun alone), tagger, endpoint
-    style     family: what suits the family of the base; or tags, sentences, phrases
-    identity  omit leaves out what the character itself is (eyes, hair colour, scars, ...), so that the trigger learns
-              it; name says it, so that it can be changed by words, and has to be asked for
-    always    phrases that name the character itself, beside the usual ones
-    varies    phrases that do not, though they look like it: a hair style that changes from picture to picture
-    drop      words whose phrases are left out
-    replace   words by what stands for them
-    template  kinds in braces, such as "{trigger}, {framing}, {clothing}"; "" takes the style's own
-    most      phrases of a caption, the least worthy left out first; 0 for any number
-    limit     tokens of a caption, likewise; 0 takes the family's limit
-    tagger    a tagger on this machine
-    endpoint  a model behind an address
-    """
-
-    source: Literal["none", "tagger", "endpoint"] = "none"
-    style: Literal["family", "tags", "sentences", "phrases"] = "family"
-    identity: Literal["omit", "name"] = "omit"
-    always: tuple[str, ...] = ()
-    varies: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    replace: dict[str, str] = {}
-    template: str = ""
-    most: int = Field(12, ge=0, le=100)
-    limit: int = Field(0, ge=0, le=4096)
-    tagger: Tagger = Tagger()
-    endpoint: Describer = Describer()
+    render: Literal["own", "comfyui"] = "own"
+    comfyui: Comfy = Comfy()

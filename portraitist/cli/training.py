@@ -1,5 +1,6 @@
 """Commands about runs: planned, trained, judged, handed out."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,12 +58,20 @@ def evaluate(
     changes: Changes = (),
     run: RunName = "",
     follow: Annotated[bool, Parameter(show_default=False, help="Keep judging checkpoints as they land.")] = False,
+    render: Annotated[
+        Literal["own", "comfyui", ""],
+        Parameter(
+            show_default=False, help="Who draws: the base here, or a running ComfyUI; without it as the recipe says."
+        ),
+    ] = "",
+    url: Annotated[str, Parameter(show_default=False, help="Of that ComfyUI; without it COMFY_URL.")] = "",
     as_json: Json = False,
 ) -> Work:
     """Draw and measure what each checkpoint has learnt, with the base as the zero line."""
     from portraitist.verbs.evaluate import evaluate as verb
 
-    project, recipe = opened(folder, changes)
+    said = [f"judging.render={render}"] * bool(render) + [f"judging.comfyui.url={json.dumps(url)}"] * bool(url)
+    project, recipe = opened(folder, (*changes, *said))
     return Work(
         folder, lambda emit, stop: verb(project, recipe, run=run, follow=follow, emit=emit, stop=stop), patient=True
     )

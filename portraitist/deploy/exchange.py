@@ -84,6 +84,8 @@ def ask(
         try:
             try:
                 with urllib.request.build_opener(*handlers).open(request, timeout=endpoint.timeout) as response:
+                    if body:  # what is sent may be large and the way slow: the time is that of the answer
+                        end = time.monotonic() + endpoint.timeout
                     return endpoint.taken(response, end, where)
             except urllib.error.HTTPError as error:
                 with error:

@@ -73,6 +73,7 @@ class Grid:
     probing              unnamed, reworded and restyled ones; changed: what restyled asks are held against
     references           SHA-256 of the reference pictures that every picture is drawn with
     models               what names those of `[sight]` that measures look through
+    drawn_by             what names another program that draws; "" is the base itself, here
     """
 
     choosing: tuple[Shot, ...]
@@ -87,6 +88,7 @@ class Grid:
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    drawn_by: str = ""
 
     def shots(self, stage: Stage, count: int = 0) -> tuple[Shot, ...]:
         """The pictures of a stage, or the first `count` of them, rounded up to what is drawn side by side."""
@@ -125,6 +127,7 @@ class Grid:
         own = asdict(self)
         own |= {} if own.pop("references") == () else {"references": self.references}
         own |= {} if own.pop("models") == () else {"models": self.models}
+        own |= {} if own.pop("drawn_by") == "" else {"drawn_by": self.drawn_by}
         parts = {"grid": own, "measures": [*MEASURES, READABLE]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
 

@@ -10,6 +10,7 @@ from portraitist import provenance as ledger
 from portraitist.audit import Finding
 from portraitist.audit.terms import reason
 from portraitist.events import Finished, Started, Warned
+from portraitist.judge import settings
 from portraitist.judge.album import Album, Shown
 from portraitist.judge.curves import steps_taken
 from portraitist.judge.dossier import Dossier
@@ -168,12 +169,13 @@ def standings(dossier: Dossier) -> Iterator[Fact]:
 
 
 def judged_words(dossier: Dossier) -> str:
-    """How the run was to be judged."""
+    """How the run was to be judged, and by what other program it was, if so."""
     judging = dossier.recipe.judging
+    by = "; drawn by ComfyUI" if settings.read(dossier.run).render == "comfyui" else ""
     strengths = ", ".join(f"{strength:g}" for strength in judging.strengths)
     return (
         f"{judging.screen} pictures a checkpoint, then {judging.contenders} contenders at {strengths};"
-        f" agreement may fall by {judging.max_drop:g}; prefers {judging.prefer}"
+        f" agreement may fall by {judging.max_drop:g}; prefers {judging.prefer}{by}"
     )
 
 

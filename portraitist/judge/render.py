@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -107,6 +108,25 @@ def as_long(guided: Tensor, asked: Tensor, side: int) -> Tensor:
     return guided * ratio.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
 
+class Elsewhere(Protocol):
+    """Another program that draws, one picture at a time, with the base and the models that it has."""
+
+    @property
+    def name(self) -> str:
+        """Which program, and by what it draws: pictures of two names are never mixed."""
+        ...
+
+    def wear(self, adapter: str, tensors: Mapping[str, Tensor], strength: float) -> None:
+        """Draw with an adapter from now on, by its canonical names; `adapter` is the SHA-256 of its file, "" for the
+        base alone."""
+        ...
+
+    def draw(self, text: str, seed: int, guidance: float, steps: int) -> np.ndarray:
+        """A picture (H, W, 3) uint8 of a prompt from a seed, 0 to 2^31 - 1. Raises PortraitistError where none comes,
+        and Interrupted when a stop is asked for."""
+        ...
+
+
 @dataclass(slots=True)
 class Prompts:
     """Conditions of the grid's prompts, from the cache where they are there; else encoded, once, and kept.
@@ -160,6 +180,7 @@ class Artist:
     sampler  loaded when it is first needed; so is
     encoder  of pictures, for their decoder
     shelf    folder of the base's pictures by their marks: runs of one project share them
+    elsewhere  another program that draws in their place, picture by picture
     drawn    how many have been drawn, and not taken from the shelf
     """
 
@@ -168,9 +189,10 @@ class Artist:
     grid: Grid
     sampler: Callable[[], Sampler]
     encoder: Callable[[], Encoder]
-    prompts: Prompts
+    prompts: Callable[[], Prompts]
     precision: str
     shelf: Path
+    elsewhere: Elsewhere | None = None
     kept_references: list[Tensor] | None = None
     drawn: int = 0
 
@@ -184,6 +206,7 @@ class Artist:
         parts += [self.base.quantised] if self.base.quantised else []
         parts += [self.base.recovered] if self.base.recovered else []
         parts += ["merged"] if adapter and self.merged else []
+        parts += [self.elsewhere.name] if self.elsewhere else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -209,6 +232,8 @@ class Artist:
         shelved  whether they come from the shelf where they are there, and go there where not
         """
         side_by_side = max(1, PIXELS // (self.grid.width * self.grid.height))
+        if self.elsewhere is not None:  # picture by picture, and prompt by prompt: it keeps what it last read
+            shots, side_by_side = sorted(shots, key=lambda placed: placed[0].prompt.text), 1
         for at in range(0, len(shots), side_by_side):
             batch = shots[at : at + side_by_side]
             marks = [self.mark(shot, adapter, strength, manner) for shot, _ in batch]
@@ -229,8 +254,14 @@ class Artist:
 
     def rendered(self, shots: Sequence[Shot], adapted: Adapted, manner: Manner) -> np.ndarray:
         """Shots side by side: (B, H, W, 3) uint8."""
-        given = [self.prompts(shot.prompt.text) for shot in shots]
-        negative = self.prompts(self.family.profile.negative)
+        if self.elsewhere is not None:
+            with adapted():
+                how = (manner.guidance, manner.steps)
+                made = [self.elsewhere.draw(shot.prompt.text, seeded(shot), *how) for shot in shots]
+            return np.stack(made)
+        prompts = self.prompts()
+        given = [prompts(shot.prompt.text) for shot in shots]
+        negative = prompts(self.family.profile.negative)
         sampler = replace(self.sampler(), guidance=manner.guidance, steps=manner.steps)
         noise = torch.stack([sampler.noise(shot) for shot in shots])
         shown = [one.expand(len(shots), *one.shape) for one in self.references()]
@@ -241,7 +272,7 @@ class Artist:
     def references(self) -> list[Tensor]:
         """Latents of the reference pictures, each (C, h', w'), encoded once."""
         if self.kept_references is None:
-            pictures = [to_tensor(reference.pixels) for reference in self.prompts.references]
+            pictures = [to_tensor(reference.pixels) for reference in self.prompts().references]
             self.kept_references = [self.encoder().reference(picture).float() for picture in pictures]
         return self.kept_references
 
@@ -250,6 +281,12 @@ class Artist:
         """Latents (B, C, h, w) through the decoder: (B, H, W, 3) uint8."""
         found = self.encoder().pixels(latents).float().clamp(-1, 1)
         return np.asarray(((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def seeded(shot: Shot) -> int:
+    """The seed of a picture for a program that makes noise of a number alone, 0 to 2^31 - 1: shots of one noise have
+    the same."""
+    return int(hashlib.sha256(f"render {shot.noise} {shot.seed}".encode()).hexdigest()[:8], 16) % 2**31
 
 
 def png(pixels: np.ndarray, mark: str) -> bytes:

@@ -9,25 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from portraitist import durable
 from portraitist.adapters import files, inject
 from portraitist.audit.content import sights
 from portraitist.dataset import cache as caching
-from portraitist.dataset.cache import Cache
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Rendered, Scored, Warned
-from portraitist.family import Base, Encoder, Family
+from portraitist.family import Base, Family
 from portraitist.judge import companions, measures, overfit, render, scorecard
+from portraitist.judge.bench import Bench
 from portraitist.judge.grid import Grid, Shot
 from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.references import References
 from portraitist.judge.panel import Panel
-from portraitist.judge.render import Artist, Prompts, Sampler
+from portraitist.judge.render import Artist, Elsewhere
 from portraitist.judge.scorecard import BASE, OWN, WHOLE, Drawn, Losses, Score, Scorecard, Stage
-from portraitist.learn import encoders, memory, offload
+from portraitist.learn import memory
 from portraitist.pictures import Opened
 from portraitist.project import Project
 from portraitist.recipe import Recipe
@@ -40,7 +39,8 @@ from portraitist.stopping import Stop
 class Sitting:
     """Judging of one run by one grid and one pair of eyes.
 
-    elsewhere  whether the run was judged by others since
+    elsewhere  another program, where that draws: then nothing of the base is needed here, and no losses are taken
+    others     whether the run was judged by others since
     """
 
     project: Project
@@ -53,13 +53,12 @@ class Sitting:
     record: Emit
     stop: Stop
     references: Sequence[Opened] = ()
+    elsewhere: Elsewhere | None = None
     cards: dict[scorecard.Key, Scorecard] = field(default_factory=dict)
     losses: dict[int, Losses] = field(default_factory=dict)
-    elsewhere: bool = False
+    others: bool = False
     adapter: tuple[int, str, dict[str, Tensor]] = (BASE, "", {})
-    second: tuple[str, dict[str, Tensor]] = ("", {})
-    kept_sampler: Sampler | None = None
-    kept_encoder: Encoder | None = None
+    kept_bench: Bench | None = None
     kept_artist: Artist | None = None
     kept_panel: Panel | None = None
     kept_base: dict[Stage, list[np.ndarray]] = field(default_factory=dict)
@@ -67,8 +66,8 @@ class Sitting:
     def __post_init__(self) -> None:
         companions.path(self.project, self.recipe.judging)  # refuses before anything is drawn
         for card in scorecard.read(self.run):
-            self.elsewhere = (card.grid, card.eyes) != (self.grid.digest, self.looks.digest)
-            if not self.elsewhere:
+            self.others = (card.grid, card.eyes) != (self.grid.digest, self.looks.digest)
+            if not self.others:
                 self.cards[card.key] = card
         self.losses = {found.step: found for found in scorecard.read_losses(self.run)}
 
@@ -106,7 +105,7 @@ class Sitting:
             return found
         self.take(step)
         whole = strength in (0.0, WHOLE) and guidance == OWN and stage != "probe"
-        if whole:
+        if whole and self.elsewhere is None:
             self.rehearse(step)
         panel, shots, base = self.panel(), self.grid.shots(stage, count), self.of_base(stage)
         paths = self.draw(step, strength, stage, guidance, count)
@@ -161,7 +160,7 @@ class Sitting:
     def back(self) -> None:
         """Make the cards of this grid and these eyes the last again where the run was judged by others since, and what
         lies on the disk their pictures: choosing and pages go by what was used last."""
-        cards = list(self.cards.values()) if self.elsewhere else []
+        cards = list(self.cards.values()) if self.others else []
         there = {BASE, *self.run.steps()}
         for card in cards:
             if card.step in there and not card.beside:
@@ -231,7 +230,7 @@ class Sitting:
         def adapted() -> AbstractContextManager[None]:
             return self.adapted(strength, beside)
 
-        for part in self.grid.parts(placed, stage):
+        for part in [placed] if self.elsewhere else self.grid.parts(placed, stage):
             for many in self.artist().draw(part, mark, strength, adapted, how, shelved=step == BASE):
                 place = str(folder.relative_to(self.run.path))
                 self.record(Rendered(step=step, strength=strength, pictures=many, path=place))
@@ -270,21 +269,15 @@ class Sitting:
     @contextmanager
     def adapted(self, strength: float, beside: tuple[str, float] = ("", 0.0)) -> Iterator[None]:
         """Within: the denoiser is the checkpoint at hand, at a strength, and what lies beside it."""
-        parts = [(self.adapter[2], strength)] if self.adapter[0] != BASE else []
+        if self.elsewhere is not None:
+            self.elsewhere.wear(self.adapter[1], self.adapter[2], strength)
+        parts = [(self.adapter[2], strength)] if self.adapter[0] != BASE and self.elsewhere is None else []
         with ExitStack() as stack:
-            for tensors, how_much in [*parts, (self.companion(), beside[1])] if beside[0] else parts:
-                denoiser, merged = self.sampler().denoiser, self.artist().merged
+            bench = self.bench()
+            for tensors, how_much in [*parts, (bench.companion(), beside[1])] if beside[0] else parts:
+                denoiser, merged = bench.sampler().denoiser, self.artist().merged
                 stack.enter_context(inject.loaded(denoiser, self.family, tensors, how_much, merged=merged))
             yield
-
-    def companion(self) -> dict[str, Tensor]:
-        """The parts of the second LoRA."""
-        file = companions.path(self.project, self.recipe.judging)
-        if file is None:
-            return {}
-        if self.second[0] != str(file):
-            self.second = (str(file), companions.read(file, self.family, self.sampler().denoiser))
-        return self.second[1]
 
     def rehearse(self, step: int) -> None:
         """Take the losses of the checkpoint at hand, and before them the base's, unless they are there."""
@@ -300,7 +293,7 @@ class Sitting:
         for one in dict.fromkeys((BASE, step)):
             if one in self.losses and self.losses[one].yardstick == rehearsal.yardstick:
                 continue
-            denoiser = self.sampler().denoiser
+            denoiser = self.bench().sampler().denoiser
             device = next(denoiser.parameters()).device
             self.adapter = at_hand if one == step else (BASE, "", {})
             with self.adapted(WHOLE):
@@ -343,56 +336,21 @@ class Sitting:
     def artist(self) -> Artist:
         """Who draws."""
         if self.kept_artist is None:
-            crop = render.whole(self.grid.width, self.grid.height)
-            cache = Cache.of(self.project, self.family.name, self.base)
-            prompts = Prompts(self.family, self.base, cache, self.words, crop, self.references)
-            precision, shelf = self.recipe.model.precision, cache.folder / "drawn"
+            bench, precision = self.bench(), self.recipe.model.precision
+            shelf = bench.cache.folder / "drawn"
             self.kept_artist = Artist(
-                self.family, self.base, self.grid, self.sampler, self.encoder, prompts, precision, shelf
-            )
+                self.family, self.base, self.grid, bench.sampler, bench.encoder, bench.prompts, precision, shelf,
+                self.elsewhere,
+            )  # fmt: skip
         return self.kept_artist
 
-    def device(self) -> torch.device:
-        """Where judging works."""
-        return memory.place(self.recipe.model.device)
-
-    @contextmanager
-    def words(self) -> Iterator[Encoder]:
-        """Within: the base's text encoders, for prompts that are not in the cache."""
-        encoder = encoders.read(self.family, self.base, "words", self.device(), self.record)
-        yield encoder
-        encoders.let_go(encoder)
-
-    def encoder(self) -> Encoder:
-        """The base's decoder of pictures."""
-        if self.kept_encoder is None:
-            pixels, device = self.grid.width * self.grid.height, self.device()
-            self.kept_encoder = encoders.read(self.family, self.base, "pictures", device, self.record, pixels)
-        return self.kept_encoder
-
-    def sampler(self) -> Sampler:
-        """The base's denoiser, ready to draw; all prompts are encoded before it comes."""
-        if self.kept_sampler is None:
-            device = self.device()
-            memory.autocast(device, self.recipe.model.precision)  # refuses before anything is loaded
-            offload.check(device, self.recipe.model.offload)
-            shots = [*self.grid.choosing, *self.grid.reporting, *self.grid.probing]
-            self.artist().prompts.prepare([shot.prompt.text for shot in shots] + [self.family.profile.negative])
-            entry = caching.load_index(self.project, self.recipe, self.base)[0]
-            latents = Cache.of(self.project, self.family.name, self.base).read_sample(entry.key).latents
-            cell = entry.width // latents.shape[-1]
-            self.kept_sampler = Sampler(
-                family=self.family,
-                denoiser=offload.settle(self.family.load_denoiser(self.base), self.recipe.model.offload, device),
-                latent=(int(latents.shape[0]), self.grid.height // cell, self.grid.width // cell),
-                width=self.grid.width,
-                height=self.grid.height,
-                steps=self.grid.steps,
-                guidance=self.grid.guidance,
-                precision=self.recipe.model.precision,
+    def bench(self) -> Bench:
+        """The base's parts on this machine."""
+        if self.kept_bench is None:
+            self.kept_bench = Bench(
+                self.project, self.recipe, self.family, self.base, self.grid, self.record, self.references
             )
-            self.companion()  # refused, if need be, before anything is drawn
-        return self.kept_sampler
+        return self.kept_bench
 
 
 SPLITS = ("train", "held-out")

@@ -39,12 +39,16 @@ class EndpointError(PortraitistError):
     status  of HTTP, 0 where there was none (no connection, no answer in time)
     says    the server's own words, as far as there are any
     final   whether any other request would fare the same: nobody there, wrong key, wrong address, wrong model
+    body    of a refusal, its first 64 KB
     """
 
-    def __init__(self, problem: str, remedy: str, status: int = 0, says: str = "", *, final: bool = False) -> None:
+    def __init__(
+        self, problem: str, remedy: str, status: int = 0, says: str = "", *, final: bool = False, body: bytes = b""
+    ) -> None:
         super().__init__(problem, remedy)
         self.status = status
         self.says = says
+        self.body = body
         self.final = final or status in (401, 402, 403, 404, 405) or 300 <= status < 400
 
 
@@ -155,9 +159,10 @@ class Endpoint:
     def refused(self, error: urllib.error.HTTPError, where: str, key: str) -> Exception:
         """What an answer other than 2xx comes to, in the server's own words where it has any."""
         try:
-            says = words(error.read(1 << 16))
+            body = error.read(1 << 16)
         except (OSError, http.client.HTTPException):
-            says = ""
+            body = b""
+        says = words(body)
         says = says.replace(key, "***") if key else says
         told = f"{where} answered {error.code}" + (f": {says}" if says else "")
         if error.code in (401, 403):
@@ -175,7 +180,7 @@ class Endpoint:
             return Passing(EndpointError(told, remedy, error.code, says), seconds(error.headers.get("Retry-After")))
         else:
             remedy = "Check what it complains of: the model's name and what that model can do."
-        return EndpointError(told, remedy, error.code, says)
+        return EndpointError(told, remedy, error.code, says, body=body)
 
     def address(self, path: str) -> SplitResult:
         """The whole address of `path`. Raises PortraitistError for what is no address, and for one with a password."""
@@ -248,7 +253,7 @@ def tried(error: EndpointError, times: int) -> EndpointError:
     """The complaint after the last try, with how many there were."""
     if times == 1:
         return error
-    return EndpointError(f"{error.problem} ({times} tries)", error.remedy, error.status, error.says)
+    return EndpointError(f"{error.problem} ({times} tries)", error.remedy, error.status, error.says, body=error.body)
 
 
 def words(body: bytes) -> str:

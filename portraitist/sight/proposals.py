@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from portraitist.captioning import Describer as DescriberSettings
+from portraitist.captioning import Tagger as TaggerSettings
 from portraitist.crew import Crew, each
 from portraitist.errors import PortraitistError
 from portraitist.pictures import open_upright
-from portraitist.sections import Describer as DescriberSettings
-from portraitist.sections import Tagger as TaggerSettings
 from portraitist.sight import tags
 from portraitist.sight.answers import Answers
 from portraitist.sight.describe import TOKENS_ANSWERED, TOKENS_ASKED, Describer, Description, Usage, shrunk

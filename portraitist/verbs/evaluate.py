@@ -3,13 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
 from portraitist.audit.content import sights
 from portraitist.dataset import references
+from portraitist.deploy import hiring
 from portraitist.errors import Interrupted, PortraitistError
-from portraitist.events import Emit, Event, Failed, Finished, Started, ignore
+from portraitist.events import Emit, Event, Failed, Finished, Started, Warned, ignore
+from portraitist.family import Base
 from portraitist.forecast import judging as costs
 from portraitist.judge import choosing, settings
 from portraitist.judge.design import Design
@@ -22,6 +25,7 @@ from portraitist.recipe import Recipe
 from portraitist.stopping import Stop, never
 
 if TYPE_CHECKING:
+    from portraitist.family import Family
     from portraitist.judge.sitting import Sitting
 
 WAIT = 0.5  # seconds between two looks for a new checkpoint
@@ -98,17 +102,11 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     Judging is cut to its budget by the run's own training, whatever else the recipe now says of that.
     """
     from portraitist.judge.sitting import Sitting
-    from portraitist.learn import memory, recovery
+    from portraitist.learn import memory
     from portraitist.sight import eyes
 
-    refuse_other_bits(recipe, run)
-    family, base = families.pair(recipe.model, record)
-    recovery.check(base)
-    if run.locked().get("recovery", "") != base.recovered:
-        raise PortraitistError(
-            f"Run {run.name} was trained over another recovery adapter than {recipe.model.recovery or 'none'}",
-            "Judge it as it was trained: give that file as model.recovery.",
-        )
+    away = recipe.judging.render == "comfyui"
+    family, base = (families.get(recipe.model.family), stood_for(recipe, run)) if away else own(recipe, run, record)
     memory.set_threads(recipe.model.threads)
     pictures = project.read_manifest()
     cost = costs.fitted(
@@ -124,8 +122,46 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     shown = [open_upright(path) for path in references.fixed(project, recipe)]
     seen_by = sights(recipe, project.folder)  # refuses before anything is drawn
     shots = replace(shots, references=tuple(opened.digest for opened in shown), models=seen_by.judging)
+    easel = None
+    if away:
+        size = (shots.width, shots.height)
+        easel = hiring.easel(project.folder, recipe, family, *size, shots.guidance, shown, stop)
+        shots = replace(shots, drawn_by=easel.name)
+        record(Warned(says="ComfyUI draws: losses on held-out pictures are not taken, for they need the base here"))
     looks = eyes.load(family.name) or eyes.Plain()
-    return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown)
+    return Sitting(project, recipe, run, family, base, shots, looks, record, stop, shown, easel)
+
+
+def own(recipe: Recipe, run: runs.RunFolder, record: Emit) -> "tuple[Family, Base]":
+    """The family and the base on this machine, as the run was trained over it."""
+    from portraitist.learn import recovery
+
+    refuse_other_bits(recipe, run)
+    family, base = families.pair(recipe.model, record)
+    recovery.check(base)
+    if run.locked().get("recovery", "") != base.recovered:
+        raise PortraitistError(
+            f"Run {run.name} was trained over another recovery adapter than {recipe.model.recovery or 'none'}",
+            "Judge it as it was trained: give that file as model.recovery.",
+        )
+    return family, base
+
+
+def stood_for(recipe: Recipe, run: runs.RunFolder) -> Base:
+    """The base that a run was trained on by its digest alone: another program draws, with its own copy.
+
+    Raises PortraitistError for what no LoRA can be judged by there.
+    """
+    if run.recipe().adapter.kind == "full":
+        raise PortraitistError(
+            f"Run {run.name} trained a whole denoiser, which ComfyUI cannot be given as a LoRA",
+            "Judge it on its own base: judging.render = 'own'.",
+        )
+    if recipe.judging.companion:
+        raise PortraitistError(
+            "A second LoRA (judging.companion) is not drawn by ComfyUI", "Leave it out, or judge on the base here."
+        )
+    return Base(Path(), str(run.locked().get("base", "")))
 
 
 def refuse_other_bits(recipe: Recipe, run: runs.RunFolder) -> None:

@@ -17,9 +17,11 @@ from portraitist import durable, families
 from portraitist.dataset import captions, combinations, generated, recording
 from portraitist.dataset.generated import Drawn, Painter, Wanted
 from portraitist.deploy import comfy, hosted
+from portraitist.deploy.server import Server
+from portraitist.deploy.workflow import Workflow
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
-from portraitist.pictures import Opened, open_data, open_upright
+from portraitist.pictures import Opened, open_data, open_upright, png
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sight.endpoint import Endpoint, EndpointError
@@ -121,7 +123,7 @@ def generate(
     began, service = time.monotonic(), service or Service()
     project.require_consent()
     shown = open_upright(reference)
-    painter = painters(recipe, service, shown, emit)
+    painter = painters(recipe, service, shown, emit, stop)
     wanted = planned(project, recipe, count, seed, prompt, shown.digest, painter)
     record = generated.read(project)
     already = {one.key: name for one in wanted if (name := generated.there(project, record, one))}
@@ -148,7 +150,7 @@ def generate(
     return GenerateResult(tuple(session.made), tuple(already.values()), session.kept_out, cost=round(session.spent, 6))
 
 
-def painters(recipe: Recipe, service: Service, shown: Opened, emit: Emit) -> Painter:
+def painters(recipe: Recipe, service: Service, shown: Opened, emit: Emit, stop: Stop = never) -> Painter:
     """Who draws; nothing is asked and nothing loaded yet. Raises PortraitistError for what does not go together."""
     if service.kind == "base":
         family = families.get(recipe.model.family)
@@ -170,19 +172,19 @@ def painters(recipe: Recipe, service: Service, shown: Opened, emit: Emit) -> Pai
             raise PortraitistError(
                 "ComfyUI draws by a workflow", "Give --workflow FILE --prompt-at 6.text --seed-at 3.seed."
             )
-        read = comfy.Workflow.read(
-            durable.expanded(service.workflow), service.prompt_at, service.seed_at, service.reference_at
-        )
+        places = {"prompt": service.prompt_at, "seed": service.seed_at, "reference": service.reference_at}
+        read = Workflow.read(durable.expanded(service.workflow), places)
         if not service.reference_at:
             emit(Warned(says="The workflow is not given the reference", remedy="--reference-at 10.image"))
-        return comfy.Comfy(replace(endpoint, timeout=60.0), read, png(shown), patience=service.timeout)
+        server = Server.at(service.url, service.key, patience=service.timeout, stop=stop)
+        return comfy.Comfy(server, read, png(shown.pixels))
     if not service.model:
         raise PortraitistError("Which of the service's models draws?", "Name it: --model NAME")
     if service.kind == "generations":
         emit(Warned(says="By words alone the service does not see the reference", remedy="--api edits, if it can."))
     if service.kind == "gemini" and service.size:
         raise PortraitistError("Gemini's API takes no --size", "Leave it out: its model decides.")
-    return hosted.Hosted(endpoint, service.kind, service.model, png(shown), service.size)
+    return hosted.Hosted(endpoint, service.kind, service.model, png(shown.pixels), service.size)
 
 
 def planned(
@@ -342,10 +344,3 @@ class Session:
         if self.target is None:
             self.target = embedded(self.looks.pictures, [self.shown.pixels])
         return round(float((embedded(self.looks.pictures, [opened.pixels]) @ self.target.T)[0, 0]), 6)
-
-
-def png(opened: Opened) -> bytes:
-    """The bytes of a PNG of a picture's upright pixels, nothing of its file's facts with it."""
-    buffer = io.BytesIO()
-    Image.fromarray(opened.pixels).save(buffer, "PNG")
-    return buffer.getvalue()

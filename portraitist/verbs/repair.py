@@ -1,6 +1,5 @@
 """repair: better copies of pictures, prepared and shown first; originals are set aside, never altered."""
 
-import io
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import ImageColor
 
 from portraitist import durable
 from portraitist.audit import cropping, harmony, previews
@@ -17,7 +16,7 @@ from portraitist.audit import repair as staging
 from portraitist.dataset import captions, intake, masks, recording
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
-from portraitist.pictures import Opened, framing_word, open_upright
+from portraitist.pictures import Opened, framing_word, open_upright, png
 from portraitist.project import Project
 from portraitist.sight import masks as seeing
 from portraitist.sight.faces import boxes
@@ -391,10 +390,3 @@ def png_name(name: str) -> str:
 def mask_name(name: str) -> str:
     """The name of a picture's mask below `pictures/`."""
     return masks.beside(Path(name)).as_posix()
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """The bytes of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

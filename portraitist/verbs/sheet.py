@@ -1,19 +1,17 @@
 """sheet: an empty template for a character sheet; and a finished one cut into its views, which go into the project."""
 
-import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from portraitist import durable, families, provenance
 from portraitist.dataset import captions, combinations, naming, recording, sheets
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Measured, Started, Warned, ignore
-from portraitist.pictures import open_upright
+from portraitist.pictures import open_upright, png
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.sight import faces
@@ -147,10 +145,3 @@ def placed(folder: Path, stem: str, data: bytes) -> tuple[Path, bool]:
         path = folder / f"{stem}-{number}.png"
     durable.write_bytes(path, data)
     return path, True
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """The bytes of a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -9,7 +9,7 @@ import torch
 
 from portraitist import durable
 from portraitist.dataset import generated
-from portraitist.deploy import comfy
+from portraitist.deploy import server as servers
 from portraitist.errors import Interrupted, PortraitistError
 from portraitist.mini.characters import ZORBLAX
 from portraitist.mini.drawing import draw
@@ -27,7 +27,7 @@ from tests.tiny import tiny
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """No waiting between looks at a job, and between tries."""
-    monkeypatch.setattr(comfy, "POLL", 0.01)
+    monkeypatch.setattr(servers, "POLL", 0.01)
     monkeypatch.setattr("portraitist.deploy.exchange.LONGEST_PAUSE", 0.01)
     monkeypatch.setenv("DRAWING_KEY", "secret")
 

@@ -356,7 +356,8 @@ def test_a_run_is_locked_to_it_and_judged_on_the_same_base(tmp_path):
     assert done.run.recipe().model.quantised == "nf4"
     asked = done.run.recipe()
     sitting = evaluate.seated(done.project, asked, done.run, lambda event: None, lambda: False)
-    judged, trained = sitting.sampler().denoiser, train.adapted(done.family, sitting.base, asked, torch.device("cpu"))
+    judged = sitting.bench().sampler().denoiser
+    trained = train.adapted(done.family, sitting.base, asked, torch.device("cpu"))
     mine = {key.replace(".base_layer", ""): value for key, value in trained.denoiser.state_dict().items()}
     assert all(torch.equal(mine[key], value) for key, value in judged.state_dict().items())
     assert any(isinstance(module, Quantised) for module in judged.modules())

@@ -185,7 +185,7 @@ def test_it_is_judged_over_the_same_base(shelf, tmp_path):
     obey("train", folder, "--run", "one")
     project, recipe = Project.open(folder), load(folder / "recipe.toml")
     sitting = evaluate.seated(project, recipe, runs.find(project, "one"), lambda event: None, lambda: False)
-    judged = recovery.held(sitting.sampler().denoiser)
+    judged = recovery.held(sitting.bench().sampler().denoiser)
     trained = train.adapted(sitting.family, sitting.base, recipe, torch.device("cpu"))
     ours = {name.replace(".base_layer", ""): layer for name, layer in recovery.held(trained.denoiser).items()}
     assert ours.keys() == judged.keys()

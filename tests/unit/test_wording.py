@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portraitist.audit import Rules, Seen, phrasing, wording
+from portraitist.captioning import Captioning
 from portraitist.dataset.captions_rules import Manner, revised
 from portraitist.dataset.vocabulary import FORBIDDEN, SAME, WORDS
 from portraitist.pictures import Picture
 from portraitist.recipe import Recipe
-from portraitist.sections import Captioning, Data, Set
+from portraitist.sections import Data, Set
 
 SCENES = ("forest", "beach", "city street", "kitchen", "plain gray background", "night sky", "park", "office")
 TAGGED = Recipe(data=Data(sets=(Set(name="body", tag="realistic_body"),)))

@@ -1,0 +1,105 @@
+"""What a recipe says of the ComfyUI that draws for judging: where it is, by what it draws, and what it is given."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portraitist import durable
+from portraitist.deploy.easel import Easel, Packed
+from portraitist.deploy.server import Server
+from portraitist.deploy.workflow import Workflow
+from portraitist.errors import PortraitistError
+from portraitist.family import Family
+from portraitist.pictures import Opened, png
+from portraitist.recipe import Recipe
+from portraitist.sections import Comfy
+from portraitist.stopping import Stop, never
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def easel(
+    folder: Path,
+    recipe: Recipe,
+    family: Family,
+    width: int,
+    height: int,
+    guidance: float,
+    shown: Sequence[Opened] = (),
+    stop: Stop = never,
+) -> Easel:
+    """The ComfyUI that draws for a recipe; nothing is asked of it yet.
+
+    folder    the character's; width, height of every picture in pixels
+    guidance  at which judging draws, but for those that it tries
+    shown     reference pictures that every picture is drawn with
+    Raises PortraitistError for settings that do not go together.
+    """
+    settings, others = recipe.judging.comfyui, sorted(set(recipe.judging.guidances) - {guidance})
+    found = workflow(settings, folder)
+    if others and not found.has("guidance"):
+        raise PortraitistError(
+            f"judging.guidances tries {', '.join(f'{one:g}' for one in others)}, and the workflow has one of its own",
+            "Name where it goes (judging.comfyui.guidance), or set judging.guidances = [].",
+        )
+    places = len(found.places.get("references", ()))
+    if len(shown) != places:
+        raise PortraitistError(
+            f"data.references has {len(shown)} for a picture, and judging.comfyui.references has places for {places}",
+            "Name one place for each.",
+        )
+    pictures = [png(opened.pixels) for opened in shown]
+    return Easel(server(settings, stop), found, packing(family), width, height, pictures, shared(settings))
+
+
+def packing(family: Family) -> Packed:
+    """How a family's adapters become the files that ComfyUI loads: as they are, unrounded."""
+
+    def packed(tensors: "Mapping[str, Tensor]") -> tuple[bytes, frozenset[str]]:
+        from portraitist.adapters import files
+
+        named = {name: tensor.contiguous() for name, tensor in files.to_comfy(tensors, family).items()}
+        return files.packed(named, {}), frozenset(named)
+
+    return packed
+
+
+def server(settings: Comfy, stop: Stop = never) -> Server:
+    """The ComfyUI that a recipe or the environment names. Raises PortraitistError where neither does."""
+    url = settings.url or os.environ.get("COMFY_URL", "").strip()
+    if not url:
+        raise PortraitistError(
+            "judging.render is comfyui, and nothing says where that is",
+            "Set COMFY_URL or judging.comfyui.url, such as http://127.0.0.1:8188.",
+        )
+    found = Server.at(url, settings.key_variable, settings.timeout, stop)
+    found.endpoint.address("")  # refused before anything is drawn
+    return found
+
+
+def workflow(settings: Comfy, folder: Path) -> Workflow:
+    """A person's workflow, with the places that the recipe names. Raises PortraitistError for what does not fit."""
+    if not (settings.workflow and settings.prompt and settings.seed and settings.lora):
+        raise PortraitistError(
+            "ComfyUI judges by a workflow, and the recipe names none, or not where things go in it",
+            "Name judging.comfyui.workflow, .prompt, .seed and .lora (docs/comfyui-server.md).",
+        )
+    places: dict[str, str | Sequence[str]] = {
+        name: getattr(settings, name)
+        for name in ("prompt", "seed", "lora", "strength", "guidance", "steps", "width", "height", "references")
+    }
+    return Workflow.read(folder / durable.expanded(settings.workflow), places).with_strengths()
+
+
+def shared(settings: Comfy) -> Path | None:
+    """The folder of LoRAs that is shared with the server. Raises PortraitistError for one that is not there."""
+    if not settings.loras:
+        return None
+    found = durable.expanded(settings.loras)
+    if not found.is_dir():
+        raise PortraitistError(
+            f"judging.comfyui.loras: there is no folder {found}", "Correct the path, or mount the server's folder."
+        )
+    return found
