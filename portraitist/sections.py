@@ -272,8 +272,11 @@ class Comfy(Section):
 
     url           its address, such as http://127.0.0.1:8188; "" takes the environment variable COMFY_URL
     key_variable  the environment variable that holds a key, where something before it wants one; "" sends none
-    workflow      a file in API format, from the character's folder where the path is not absolute
-    prompt        where the prompt goes in it, as node.input, the node by its id or title; so with the others
+    files         of the base, by part (transformer, text_encoder, vae, ...; unet is SDXL's checkpoint), where they are
+                  called otherwise than Comfy-Org calls them
+    workflow      a file in API format to draw by, from the character's folder where the path is not absolute; "" takes
+                  the family's own, of core nodes
+    prompt        where the prompt goes in that file, as node.input, the node by its id or title; so with the others
     seed          the seed
     lora          the name of the LoRA's file
     strength      its strengths; empty takes those of that node
@@ -288,6 +291,7 @@ class Comfy(Section):
 
     url: str = ""
     key_variable: str = Field("", pattern=r"^[A-Za-z_0-9]*$")
+    files: dict[str, str] = {}
     workflow: str = ""
     prompt: str = ""
     seed: str = ""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from portraitist import durable
 from portraitist.deploy.easel import Easel, Packed
+from portraitist.deploy.graphs.drawing import drawing, places
+from portraitist.deploy.graphs.handout import own_files
+from portraitist.deploy.graphs.setting import FILES, Setting, require_able, shifted
 from portraitist.deploy.server import Server
 from portraitist.deploy.workflow import Workflow
 from portraitist.errors import PortraitistError
@@ -26,28 +29,29 @@ def easel(
     family: Family,
     width: int,
     height: int,
-    guidance: float,
+    manner: tuple[float, int],
     shown: Sequence[Opened] = (),
     stop: Stop = never,
 ) -> Easel:
     """The ComfyUI that draws for a recipe; nothing is asked of it yet.
 
-    folder    the character's; width, height of every picture in pixels
-    guidance  at which judging draws, but for those that it tries
-    shown     reference pictures that every picture is drawn with
+    folder  the character's; width, height of every picture in pixels
+    manner  guidance at which judging draws, but for those that it tries, and steps
+    shown   reference pictures that every picture is drawn with
     Raises PortraitistError for settings that do not go together.
     """
-    settings, others = recipe.judging.comfyui, sorted(set(recipe.judging.guidances) - {guidance})
-    found = workflow(settings, folder)
+    settings, others = recipe.judging.comfyui, sorted(set(recipe.judging.guidances) - {manner[0]})
+    theirs = bool(settings.workflow)
+    found = workflow(settings, folder) if theirs else own(recipe, family, width, height, manner, len(shown))
     if others and not found.has("guidance"):
         raise PortraitistError(
             f"judging.guidances tries {', '.join(f'{one:g}' for one in others)}, and the workflow has one of its own",
             "Name where it goes (judging.comfyui.guidance), or set judging.guidances = [].",
         )
-    places = len(found.places.get("references", ()))
-    if len(shown) != places:
+    room = len(found.places.get("references", ()))
+    if len(shown) != room:
         raise PortraitistError(
-            f"data.references has {len(shown)} for a picture, and judging.comfyui.references has places for {places}",
+            f"data.references has {len(shown)} for a picture, and judging.comfyui.references has places for {room}",
             "Name one place for each.",
         )
     pictures = [png(opened.pixels) for opened in shown]
@@ -79,18 +83,50 @@ def server(settings: Comfy, stop: Stop = never) -> Server:
     return found
 
 
+def own(
+    recipe: Recipe, family: Family, width: int, height: int, manner: tuple[float, int], references: int
+) -> Workflow:
+    """The family's own workflow, of core nodes. Its pictures are shown and not saved: the server forgets them.
+
+    Raises PortraitistError for a family that ComfyUI has no nodes for, and for more references than it takes.
+    """
+    settings, (guidance, steps) = recipe.judging.comfyui, manner
+    require_able(family.name)
+    setting = Setting(
+        family=family.name,
+        lora="",
+        strength=1.0,
+        prompt="",
+        steps=steps,
+        guidance=guidance,
+        width=width,
+        height=height,
+        negative=family.profile.negative,
+        shift=1.0 if family.profile.timesteps else shifted(family, steps, width),
+        files={part: name for part, name in own_files(recipe.model).items() if part in FILES[family.name]}
+        | settings.files,
+        references=("",) * references,
+        prediction=recipe.model.prediction,
+    )
+    graph = drawing(setting)
+    for node in graph.values():
+        if node["class_type"] == "SaveImage":
+            node |= {"class_type": "PreviewImage", "inputs": {"images": node["inputs"]["images"]}}
+    return Workflow.of(graph, places(graph))
+
+
 def workflow(settings: Comfy, folder: Path) -> Workflow:
     """A person's workflow, with the places that the recipe names. Raises PortraitistError for what does not fit."""
-    if not (settings.workflow and settings.prompt and settings.seed and settings.lora):
+    if not (settings.prompt and settings.seed and settings.lora):
         raise PortraitistError(
-            "ComfyUI judges by a workflow, and the recipe names none, or not where things go in it",
-            "Name judging.comfyui.workflow, .prompt, .seed and .lora (docs/comfyui-server.md).",
+            "judging.comfyui names a workflow, and not where things go in it",
+            "Name judging.comfyui.prompt, .seed and .lora, or leave the workflow out (docs/comfyui-server.md).",
         )
-    places: dict[str, str | Sequence[str]] = {
+    named: dict[str, str | Sequence[str]] = {
         name: getattr(settings, name)
         for name in ("prompt", "seed", "lora", "strength", "guidance", "steps", "width", "height", "references")
     }
-    return Workflow.read(folder / durable.expanded(settings.workflow), places).with_strengths()
+    return Workflow.read(folder / durable.expanded(settings.workflow), named).with_strengths()
 
 
 def shared(settings: Comfy) -> Path | None:

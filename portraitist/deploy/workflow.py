@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A graph in API format, and where what goes in it; `digest` is the SHA-256 of its file."""
+    """A graph in API format, and where what goes in it; `digest` is the SHA-256 of its file, "" without one."""
 
     graph: dict[str, Any]
     places: Mapping[str, tuple[Place, ...]]
@@ -56,12 +56,19 @@ class Workflow:
             raise PortraitistError(f"{path} is a workflow as the browser saves it, not in API format", HINT)
         if not nodes or not all(isinstance(n, dict) and "class_type" in n and "inputs" in n for n in nodes.values()):
             raise PortraitistError(f"{path} is no workflow in API format", HINT)
+        return cls.of(nodes, places, str(path), durable.digest(path))
+
+    @classmethod
+    def of(
+        cls, graph: dict[str, Any], places: Mapping[str, str | Sequence[str]], source: str = "", digest: str = ""
+    ) -> "Workflow":
+        """A graph with its places, as `read` has them; `source` is for messages."""
         found = {}
         for what, texts in places.items():
             named = [texts] if isinstance(texts, str) else texts
-            if some := tuple(placed(nodes, path, what, text) for text in named if text):
+            if some := tuple(placed(graph, source, what, text) for text in named if text):
                 found[what] = some
-        return cls(nodes, found, durable.digest(path))
+        return cls(graph, found, digest)
 
     def has(self, what: str) -> bool:
         """Whether it has a place for it."""
@@ -99,7 +106,7 @@ class Workflow:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def placed(nodes: Mapping[str, Any], path: Path, what: str, text: str) -> Place:
+def placed(nodes: Mapping[str, Any], path: str, what: str, text: str) -> Place:
     """Where an input is. Raises PortraitistError for one that the workflow does not have, or that is linked."""
     name, dot, wanted = text.rpartition(".")
     titled = [key for key, node in nodes.items() if node.get("_meta", {}).get("title") == name]

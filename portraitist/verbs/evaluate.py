@@ -124,8 +124,8 @@ def seated(project: Project, recipe: Recipe, run: runs.RunFolder, record: Emit, 
     shots = replace(shots, references=tuple(opened.digest for opened in shown), models=seen_by.judging)
     easel = None
     if away:
-        size = (shots.width, shots.height)
-        easel = hiring.easel(project.folder, recipe, family, *size, shots.guidance, shown, stop)
+        size, manner = (shots.width, shots.height), (shots.guidance, shots.steps)
+        easel = hiring.easel(project.folder, recipe, family, *size, manner, shown, stop)
         shots = replace(shots, drawn_by=easel.name)
         record(Warned(says="ComfyUI draws: losses on held-out pictures are not taken, for they need the base here"))
     looks = eyes.load(family.name) or eyes.Plain()

@@ -116,6 +116,7 @@ def handed(
 ) -> "Handed":  # fmt: skip
     """What is known of a file before it is written, for whoever writes more beside it."""
     from portraitist.adapters import files
+    from portraitist.deploy.graphs.setting import shifted
     from portraitist.deploy.handed import Handed
 
     profile, judging = family.profile, recipe.judging
@@ -153,16 +154,6 @@ def write_card(project: Project, folder: runs.RunFolder, target: Path, choice: r
     path = target.with_name("card.md")
     durable.write_text(path, card.text(found, choice, hub_id(found.recipe.model.base)))
     return path
-
-
-def shifted(family: "Family", steps: int, side: int) -> float:
-    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t).
-
-    Taken a quarter into the steps; where a schedule is stretched besides, as Qwen-Image's, it is near that alone.
-    """
-    at = max(1, steps // 4)
-    even, level = 1 - at / steps, float(family.levels(steps, side, side)[at])
-    return level * (1 - even) / (even * (1 - level)) if 0 < level < 1 and 0 < even < 1 else 1.0
 
 
 def judged(project: Project, folder: runs.RunFolder) -> "list[Judged]":

@@ -15,12 +15,13 @@ from portraitist.adapters import files
 from portraitist.cli import obey
 from portraitist.deploy.graphs import facts
 from portraitist.deploy.graphs.handout import Comfyui
+from portraitist.deploy.graphs.setting import shifted
 from portraitist.errors import PortraitistError
 from portraitist.events import Warned
 from portraitist.judge import dossier, measures, scorecard
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.project import Project
-from portraitist.verbs.export import export, shifted
+from portraitist.verbs.export import export
 from portraitist.verbs.new import new
 from tests import originals
 from tests.pictures import saved, scenery

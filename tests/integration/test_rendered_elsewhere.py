@@ -143,7 +143,8 @@ def test_a_lora_that_the_server_does_not_load_ends_the_judging(trained, tmp_path
     [
         ({"comfyui": {"url": ""}}, "nothing says where that is"),
         ({"comfyui": {"url": "ftp://x"}}, "is no address"),
-        ({"comfyui": {"workflow": ""}}, "the recipe names none"),
+        ({"comfyui": {"prompt": ""}}, "not where things go in it"),
+        ({"comfyui": {"workflow": "", "files": {"vea": "x"}}}, "has no file for 'vea'"),
         ({"comfyui": {"guidance": ""}}, r"judging.guidances tries 2, and the workflow"),
         ({"comfyui": {"references": ("3.text",)}}, "has 0 for a picture, and .* places for 1"),
         ({"comfyui": {"lora": "3.text"}}, "has no strength"),

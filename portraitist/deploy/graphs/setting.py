@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portraitist.errors import PortraitistError
+from portraitist.family import Family
 
 FILES: Mapping[str, Mapping[str, str]] = {
     "sdxl": {"unet": "sd_xl_base_1.0.safetensors"},
@@ -126,3 +127,13 @@ def require(setting: Setting) -> None:
             raise PortraitistError(
                 f"A base of {setting.family} has no file for {part!r} in ComfyUI", f"Its files: {', '.join(known)}."
             )
+
+
+def shifted(family: Family, steps: int, side: int) -> float:
+    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t).
+
+    Taken a quarter into the steps; where a schedule is stretched besides, as Qwen-Image's, it is near that alone.
+    """
+    at = max(1, steps // 4)
+    even, level = 1 - at / steps, float(family.levels(steps, side, side)[at])
+    return level * (1 - even) / (even * (1 - level)) if 0 < level < 1 and 0 < even < 1 else 1.0
