@@ -15,6 +15,9 @@ BRIEF = ("framing", "angle", "lens", "pose", "expression", "mood", "lighting", "
 SETTABLE = ("adapter", "data", "judging", "stages", "training")
 """Sections of a recipe that a graph may change: none of them names a program, an address or a key."""
 
+MODEL = ("model.tokenizers", "model.prediction", "model.precision", "model.quantised", "model.offload", "model.device")
+"""What it may say of the base, beside the base itself."""
+
 PATHS = ("adapter.start", "data.references", "data.sets", "judging.companion")
 """Keys in them that name files: those are for recipe.toml, which a person writes."""
 
@@ -62,10 +65,11 @@ def changes(lines: str, steps: int = 0, rank: int = 0, resolution: int = 0) -> l
             raise PortraitistError(
                 f"{line!r} is no change of a recipe", "Write section.key=value, such as training.rate=1e-4."
             )
-        if key.split(".")[0] not in SETTABLE or ".".join(key.split(".")[:2]) in PATHS:
+        allowed = key.split(".")[0] in SETTABLE or key in MODEL
+        if not allowed or ".".join(key.split(".")[:2]) in PATHS:
             raise PortraitistError(
                 f"{key} is not set from a graph, which may be somebody else's",
-                f"Write it into the character's recipe.toml. From here: {', '.join(SETTABLE)}.",
+                f"Write it into the character's recipe.toml. From here: {', '.join([*SETTABLE, *MODEL])}.",
             )
         found.append(line)
     return found

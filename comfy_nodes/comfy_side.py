@@ -87,7 +87,7 @@ def opened(path: Path) -> Image.Image | None:
         return None
 
 
-class Portraitist(ComfyExtension):  # type: ignore[misc]
+class Portraitist(ComfyExtension):
     """The pack."""
 
     async def get_node_list(self) -> list[type[Any]]:

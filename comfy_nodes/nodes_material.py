@@ -10,7 +10,7 @@ from . import asking, folders, pictures
 from .comfy_side import CATEGORY, Character, base, inputs, output, scratch, work
 
 
-class SheetTemplate(io.ComfyNode):  # type: ignore[misc]
+class SheetTemplate(io.ComfyNode):
     """An empty sheet of hard-edged boxes."""
 
     @classmethod
@@ -95,7 +95,7 @@ def consented() -> list[Any]:
     ]
 
 
-class Dataset(io.ComfyNode):  # type: ignore[misc]
+class Dataset(io.ComfyNode):
     """The character's folder, with pictures in it, looked at."""
 
     @classmethod
@@ -158,7 +158,7 @@ class Dataset(io.ComfyNode):  # type: ignore[misc]
         return io.NodeOutput({"folder": str(folder)}, findings)
 
 
-class CutSheet(io.ComfyNode):  # type: ignore[misc]
+class CutSheet(io.ComfyNode):
     """A finished sheet cut into its views."""
 
     @classmethod
@@ -204,7 +204,7 @@ class CutSheet(io.ComfyNode):  # type: ignore[misc]
         return io.NodeOutput(character, shown, "\n".join(warnings))
 
 
-class Caption(io.ComfyNode):  # type: ignore[misc]
+class Caption(io.ComfyNode):
     """Captions where there are none."""
 
     @classmethod

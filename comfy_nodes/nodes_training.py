@@ -10,7 +10,7 @@ from . import asking, folders, pictures
 from .comfy_side import CATEGORY, Character, Run, free, loras, work
 
 
-class TrainCharacter(io.ComfyNode):  # type: ignore[misc]
+class TrainCharacter(io.ComfyNode):
     """A training that shows how it goes, stops when asked to, and goes on when queued again."""
 
     @classmethod
@@ -57,7 +57,7 @@ class TrainCharacter(io.ComfyNode):  # type: ignore[misc]
         return io.NodeOutput(run, "\n".join(lines), ui=ui.PreviewText("\n".join(lines)))
 
 
-class JudgeAndChoose(io.ComfyNode):  # type: ignore[misc]
+class JudgeAndChoose(io.ComfyNode):
     """The checkpoint and strength that were measured to be best, as a LoRA that ComfyUI lists at once."""
 
     @classmethod

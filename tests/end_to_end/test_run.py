@@ -1,6 +1,7 @@
 """One command from pictures to report; stopped and continued, with the trainer undisturbed by those who watch it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -78,6 +79,17 @@ def test_again_it_does_nothing_twice(made):
         k: first[k] for k in ("run", "checkpoint", "strength", "why", "lora")
     }
     assert adapters(folder) == before
+
+
+def test_until_it_is_trained_nothing_is_chosen(made, tmp_path):
+    folder = shutil.copytree(made[0], tmp_path / "maya")
+    run = all_runs(Project.open(folder))[-1]
+    run.choice.unlink()
+    said = answer("run", folder, "--until", "train")
+    assert (said["run"], said["checkpoint"], said["lora"], said["report"]) == (run.name, 6, "", "")
+    assert set(said["skipped"]) == {"encode", "train"}
+    assert not run.choice.exists()
+    assert "--rounds" in answer("run", folder, "--until", "train", "--rounds", "2", code=2)["problem"]
 
 
 def test_stopped_watched_and_continued_it_ends_in_the_bytes_of_a_training_alone(made, tmp_path):
