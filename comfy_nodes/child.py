@@ -116,11 +116,15 @@ class Child:
     def answer(self) -> dict[str, Any]:
         """What it answered, once it has ended. Findings that block are an answer, with `blocked` true.
 
+        One value that is no table, such as the path of a file, comes as {"said": value}.
+
         Raises PortraitistError with its own problem and remedy, or with its last words.
         """
         code = self.process.wait()
         lines = (self.scratch / "answer").read_bytes().strip().splitlines()
         values = parsed(lines[-1]) if lines else None
+        if code in (0, 1) and lines and values is None:
+            values = parsed(b'{"said": ' + lines[-1] + b"}")
         if code in (0, 1) and values is not None and "problem" not in values:
             return values
         if values is not None and "problem" in values:

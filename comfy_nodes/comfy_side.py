@@ -74,8 +74,14 @@ def work(node: str, words: Sequence[str], folder: Path | None = None) -> tuple[d
         api.execution.set_progress(done, total, node_id=node, preview_image=opened(picture) if picture else None)
         PromptServer.instance.send_progress_text(course.line(), node)
 
-    answer = child.ask(words, hear, model_management.throw_exception_if_processing_interrupted)
-    return answer, course
+    def heed() -> None:
+        try:
+            model_management.throw_exception_if_processing_interrupted()
+        except model_management.InterruptProcessingException:
+            PromptServer.instance.send_progress_text("stopping: saving first", node)
+            raise
+
+    return child.ask(words, hear, heed), course
 
 
 def opened(path: Path) -> Image.Image | None:

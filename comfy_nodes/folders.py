@@ -78,7 +78,12 @@ def same(folder: Path, asked: Mapping[str, str]) -> None:
 
 
 def noted(folder: Path) -> dict[str, Any]:
-    """What our nodes noted of a character: `asked`, what it was made of; `state` and `token`, as `token` has them."""
+    """What our nodes noted of a character.
+
+    asked         what it was made of
+    state, token  as `token` has them
+    made          paths of what came of it
+    """
     try:
         found = json.loads((folder / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -89,16 +94,19 @@ def noted(folder: Path) -> dict[str, Any]:
 def token(folder: Path) -> str:
     """A word that stays while a character's dataset is as our nodes left it, and else is another.
 
-    So that a graph is not worked through again for what its own nodes did, and is for what a person changed.
+    So that a graph is not worked through again for what its own nodes did, and is for what a person changed: in the
+    dataset, or by deleting what was made of it.
     """
     if not folder.is_dir():
         return ABSENT.setdefault(str(folder), uuid.uuid4().hex)
     notes, state = noted(folder), fingerprint(*dataset(folder))
-    return str(notes.get("token")) if notes.get("state") == state else state
+    gone = [path for path in notes.get("made", []) if not Path(path).exists()]
+    as_left = notes.get("state") == state and not gone
+    return str(notes.get("token")) if as_left else " ".join([state, *gone])
 
 
 def settle(folder: Path, **notes: Any) -> None:
-    """Note that the dataset is as our nodes left it; `notes` are `asked` or `token` where they are new."""
+    """Note that the dataset is as our nodes left it; `notes` are `asked`, `token` or `made` where they are new."""
     state = {"state": fingerprint(*dataset(folder))}
     write(folder / NOTES, json.dumps({**noted(folder), **state, **notes}, ensure_ascii=False).encode())
     ABSENT.pop(str(folder), None)

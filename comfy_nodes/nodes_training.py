@@ -99,6 +99,7 @@ class JudgeAndChoose(io.ComfyNode):
         made, _ = work(node, ["export", *named])
         report, _ = work(node, ["report", *named])
         name = folders.hand_out(Path(made["lora"]), loras(), file_name or Path(made["lora"]).name)
+        folders.settle(folder, made=[str(folder / "runs" / run["run"]), str(loras() / name)])
         drawn = folder / "runs" / run["run"] / "evaluation" / "renders"
         drawn /= f"step-{choice['step']:06d}-at-{choice['strength']:g}"
         shown = [pictures.loaded(path) for path in sorted(drawn.glob("report-*.png"))]

@@ -11,6 +11,7 @@ DOES = {
     "add": "taking in pictures",
     "audit": "looking at pictures",
     "caption": "captioning",
+    "sheet": "cutting the sheet",
     "fetch": "downloading the base",
     "encode": "encoding",
     "train": "training",

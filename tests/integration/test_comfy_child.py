@@ -45,6 +45,8 @@ def test_a_refusal_is_the_command_lines_own(tmp_path):
     assert (refused.value.problem, refused.value.remedy) == (theirs["problem"], theirs["remedy"])
     made = ask("new", tmp_path / "maya", *asking.options({**said, "subject": "fictional"}))
     assert (made["name"], made["noun"]) == ("--subject=real", "woman")
+    sheet = tmp_path / "sheet.png"
+    assert ask("sheet", "template", f"--out={sheet}", "--size=640x480", "--views=2") == {"said": str(sheet)}
 
 
 def test_a_program_that_is_no_portraitist_is_told_by_its_last_words(tmp_path):

@@ -170,6 +170,12 @@ def test_what_the_nodes_did_is_no_change_and_what_a_person_did_is(tmp_path):
     folders.settle(folder, token=changed)
     assert folders.token(folder) == changed
     assert folders.noted(folder)["asked"] == {"trigger": "maya_char"}
+    lora = tmp_path / "maya_char.safetensors"
+    lora.touch()
+    folders.settle(folder, made=[str(lora)])
+    assert folders.token(folder) == changed
+    lora.unlink()
+    assert folders.token(folder) != changed
     for path in (caption, caption.parent, folder / folders.NOTES, folder):
         path.rmdir() if path.is_dir() else path.unlink()
     assert folders.token(folder) not in (first, changed)
