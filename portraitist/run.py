@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from portraitist import __version__, children, durable, families, runs
 from portraitist.children import Child, Peak
@@ -49,9 +49,16 @@ class RunResult:
     findings: tuple[Any, ...] = field(default=())
 
 
-def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = never) -> RunResult:
+def run(
+    project: Project,
+    recipe: Recipe,
+    emit: Emit = ignore,
+    stop: Stop = never,
+    until: Literal["train", "report"] = "report",
+) -> RunResult:
     """Do the whole job; called again, it goes on where it was stopped and skips what is current.
 
+    until  train ends when it is trained, with what was judged beside it: nothing is chosen, exported or reported yet
     Raises PortraitistError with the problem and remedy of the verb that met one, and Interrupted when `stop` says so:
     the children have then saved and ended.
     """
@@ -73,6 +80,8 @@ def run(project: Project, recipe: Recipe, emit: Emit = ignore, stop: Stop = neve
         families.fetch(recipe.model, heeding)  # first, since what is current is known by the base's files
         job.encode()
         found = job.train()
+        if until == "train":
+            return job.trained(found, began, peak.gb, audited.findings)
         job.judge(found)
         if settled(found):
             job.skipped.append("choose")
@@ -128,6 +137,17 @@ class Job:
     def untouched(self) -> tuple[str, ...]:
         """Verbs that this call found done and never started."""
         return tuple(verb for verb in dict.fromkeys(self.skipped) if verb not in self.started)
+
+    def trained(self, run: RunFolder, began: float, peak_gb: float, findings: Sequence[Any]) -> RunResult:
+        """What came of a job that ends with training: the run, and its newest checkpoint."""
+        return RunResult(
+            run=run.name,
+            checkpoint=run.steps()[-1],
+            minutes=round((time.monotonic() - began) / 60, 3),
+            peak_memory_gb=round(peak_gb, 3),
+            skipped=self.untouched(),
+            findings=tuple(findings),
+        )
 
     def child(self, verb: str, arguments: Sequence[str]) -> Child:
         """A verb of this project, started as a child."""

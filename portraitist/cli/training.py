@@ -189,6 +189,9 @@ def run(
         int | None,
         Parameter(show_default=False, help="Take advice and run again, at most so often in all; the best is kept."),
     ] = None,
+    until: Annotated[
+        Literal["train", "report"], Parameter(help="Where to stop: train chooses and hands out nothing yet.")
+    ] = "report",
     as_json: Json = False,
 ) -> Work:
     """Do all that is not yet done, from the pictures to the report. Run it again to go on after a stop."""
@@ -196,9 +199,11 @@ def run(
     from portraitist.run import run as verb
 
     project, recipe = opened(folder, changes)
+    if rounds is not None and until == "train":
+        raise PortraitistError("--rounds goes by what was judged, and --until train ends before", "Leave one out.")
     if rounds is not None:
         return Work(folder, lambda emit, stop: repeated(project, recipe, rounds, emit=emit, stop=stop), patient=True)
-    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop), patient=True)
+    return Work(folder, lambda emit, stop: verb(project, recipe, emit=emit, stop=stop, until=until), patient=True)
 
 
 @app.command(sort_key=15)

@@ -80,6 +80,19 @@ def test_again_it_does_nothing_twice(made):
     assert adapters(folder) == before
 
 
+def test_until_it_is_trained_nothing_is_chosen(made):
+    folder, _ = made
+    run = all_runs(Project.open(folder))[-1]
+    chosen = run.choice.read_bytes()
+    run.choice.unlink()
+    said = answer("run", folder, "--until", "train")
+    assert (said["run"], said["checkpoint"], said["lora"], said["report"]) == (run.name, 6, "", "")
+    assert set(said["skipped"]) == {"encode", "train"}
+    assert not run.choice.exists()
+    assert "--rounds" in answer("run", folder, "--until", "train", "--rounds", "2", code=2)["problem"]
+    run.choice.write_bytes(chosen)
+
+
 def test_stopped_watched_and_continued_it_ends_in_the_bytes_of_a_training_alone(made, tmp_path):
     """The one was trained by `train`, in one go and unwatched; the other by `run`, judged meanwhile, and cut."""
     alone = project(tmp_path / "alone", pictures=9)

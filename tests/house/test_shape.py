@@ -14,7 +14,7 @@ def sources():
     """Every Python file that people read: the package, its tests, its documents' scripts."""
     found = [
         path
-        for folder in ("portraitist", "tests", "docs", "benchmarks", "examples")
+        for folder in ("portraitist", "comfy_nodes", "tests", "docs", "benchmarks", "examples")
         for path in ROOT.glob(f"{folder}/**/*.py")
     ]
     return sorted(found)
