@@ -91,13 +91,6 @@ def inference_test() -> Graph:
     return builder.graph
 
 
-def socketed(node: dict[str, Any]) -> None:
-    """Take the field from captions, which are a socket alone: their value stands last."""
-    for one in node["inputs"]:
-        if one["name"] == "captions" and one.pop("widget", None):
-            node["widgets_values"].pop()
-
-
 def main() -> int:
     """Write both; returns the exit code."""
     server = facts.of_server(Endpoint(os.environ["COMFY_URL"]))
@@ -108,7 +101,6 @@ def main() -> int:
         made = browser.editable(graph, server, [note])
         for node in made["nodes"]:
             if node["type"].startswith(OURS):
-                socketed(node)
                 node["properties"] = {"cnr_id": "portraitist", "Node name for S&R": node["type"]}
         text = json.dumps(made, indent=1, ensure_ascii=False)
         durable.write_text(PLACE / "example_workflows" / f"{name}.json", text + "\n")
