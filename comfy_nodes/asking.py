@@ -13,13 +13,13 @@ FAMILIES = ("mini", "sdxl", "flux", "qwen-image", "qwen-image-edit", "z-image", 
 SUBJECTS = ("not said", "fictional", "real")
 BRIEF = ("framing", "angle", "lens", "pose", "expression", "mood", "lighting", "outfit", "object", "scene")
 SETTABLE = ("adapter", "data", "judging", "stages", "training")
-"""Sections of a recipe that a graph may change: none of them names a program, an address or a key."""
+"""Sections of a recipe that a graph may change, but for KEPT: no program, address or key is named there."""
 
 MODEL = ("model.tokenizers", "model.prediction", "model.precision", "model.quantised", "model.offload", "model.device")
 """What it may say of the base, beside the base itself."""
 
-PATHS = ("adapter.start", "data.references", "data.sets", "judging.companion")
-"""Keys in them that name files: those are for recipe.toml, which a person writes."""
+KEPT = ("adapter.start", "data.references", "data.sets", "judging.companion", "judging.comfyui", "judging.render")
+"""Keys in them that name files, an address or a key: those are for recipe.toml, which a person writes."""
 
 
 def facts(
@@ -66,7 +66,7 @@ def changes(lines: str, steps: int = 0, rank: int = 0, resolution: int = 0) -> l
                 f"{line!r} is no change of a recipe", "Write section.key=value, such as training.rate=1e-4."
             )
         allowed = key.split(".")[0] in SETTABLE or key in MODEL
-        if not allowed or ".".join(key.split(".")[:2]) in PATHS:
+        if not allowed or ".".join(key.split(".")[:2]) in KEPT:
             raise PortraitistError(
                 f"{key} is not set from a graph, which may be somebody else's",
                 f"Write it into the character's recipe.toml. From here: {', '.join([*SETTABLE, *MODEL])}.",

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_what_the_nodes_offer_is_what_the_command_knows():
     sections = {key.split(".")[0] for key in keys}
     assert set(asking.SETTABLE) <= sections
     assert {key.removeprefix("model.") for key in asking.MODEL} <= set(Model.model_fields)
-    assert all(any(key == path or key.startswith(f"{path}.") for key in keys) for path in asking.PATHS)
+    assert all(any(key == path or key.startswith(f"{path}.") for key in keys) for path in asking.KEPT)
 
 
 def test_changes_of_a_node_are_changes_of_a_recipe(tmp_path):
@@ -56,12 +57,37 @@ def test_changes_of_a_node_are_changes_of_a_recipe(tmp_path):
         "work.ray=auto", "captioning.endpoint.url=http://a", "captioning.endpoint.key=SECRET", "sight.faces=/a.onnx",
         "model.base=/etc", "adapter.start=/a", "data.references=['/a']", "judging.companion=/a", "preset=flux",
         "data.sets.0.references=['/a']", 'data.sets=[{references=["/a"]}]', "data={references=['/a']}", "nonsense",
-        "data.'references'=['/a']", "training . rate=1", "--set=work.ray=auto",
+        "data.'references'=['/a']", "training . rate=1", "--set=work.ray=auto", "judging.render=comfyui",
+        "judging.comfyui.url=http://a", "judging.comfyui.key_variable=SECRET", 'judging.comfyui={url="http://a"}',
     ],
 )  # fmt: skip
 def test_a_graph_sets_no_program_no_address_no_key_and_no_path(line):
     with pytest.raises(child.PortraitistError):
         asking.changes(line)
+
+
+def worded(section, before=""):
+    """Keys of a section whose values are any words, with those of its sections."""
+    for name, known in section.model_fields.items():
+        inner = [one for one in (known.annotation, *get_args(known.annotation)) if hasattr(one, "model_fields")]
+        if "str" in str(known.annotation) and "Literal" not in str(known.annotation):
+            yield before + name
+        for one in inner:
+            yield from worded(one, f"{before}{name}.")
+
+
+def test_of_all_keys_that_take_any_words_a_graph_sets_those_that_somebody_has_looked_at():
+    """A new key that names a file, an address or a key is noticed here before a graph can set it."""
+
+    def settable(key):
+        try:
+            return bool(asking.changes(f"{key}=x"))
+        except child.PortraitistError:
+            return False
+
+    assert {key for key in worded(recipe.Recipe) if settable(key)} == {
+        "model.tokenizers", "model.device", "adapter.targets", "stages.name", "stages.sets", "judging.prompts",
+    }  # fmt: skip
 
 
 def test_a_brief_is_read_line_by_line():
