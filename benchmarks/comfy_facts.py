@@ -13,7 +13,7 @@ from typing import Any
 
 from portraitist import durable
 from portraitist.deploy.graphs import facts
-from portraitist.sight.endpoint import Endpoint
+from portraitist.deploy.server import Server
 
 NODES = (
     "CFGNorm", "CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateList",
@@ -46,7 +46,7 @@ def excerpt(known: facts.Facts) -> dict[str, Any]:
 
 def main(url: str) -> None:
     """Ask the server, and write."""
-    table = excerpt(facts.of_server(Endpoint(url, "", 30.0)))
+    table = excerpt(facts.of_server(Server.at(url)))
     lines = [f'  "{name}": {json.dumps(node)}' for name, node in table["nodes"].items()]
     text = f'{{"comfyui": {json.dumps(table["comfyui"])}, "nodes": {{\n' + ",\n".join(lines) + "\n}}\n"
     durable.write_text(PLACE, text)

@@ -12,9 +12,8 @@ from typing import Any
 from portraitist import durable
 from portraitist.deploy.graphs import browser, drawing, facts
 from portraitist.deploy.graphs.drawing import Builder
-from portraitist.deploy.graphs.facts import Graph
 from portraitist.deploy.graphs.setting import Setting
-from portraitist.sight.endpoint import Endpoint
+from portraitist.deploy.server import Graph, Server
 
 PLACE = Path(__file__).resolve().parent.parent / "comfy_nodes"
 OURS = "Portraitist_"
@@ -93,7 +92,7 @@ def inference_test() -> Graph:
 
 def main() -> int:
     """Write both; returns the exit code."""
-    server = facts.of_server(Endpoint(os.environ["COMFY_URL"]))
+    server = facts.of_server(Server.at(os.environ["COMFY_URL"]))
     for name, graph, note in (
         ("01_generate_and_train", generate_and_train(), GENERATE),
         ("02_inference_test", inference_test(), INFERENCE),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
@@ -272,8 +272,11 @@ def fit(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5))
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """The bytes of a PNG of pixels (H, W, 3 or 4) uint8, and nothing else in it."""
+def png(pixels: np.ndarray, texts: PngImagePlugin.PngInfo | None = None, level: int = 6) -> bytes:
+    """The bytes of a PNG of pixels (H, W, 3 or 4) uint8, with these texts and nothing else in it.
+
+    level  of compression, 0 to 9; zlib's own is 6
+    """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=texts, compress_level=level)
     return buffer.getvalue()

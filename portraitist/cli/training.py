@@ -72,6 +72,8 @@ def evaluate(
 
     said = [f"judging.render={render}"] * bool(render) + [f"judging.comfyui.url={json.dumps(url)}"] * bool(url)
     project, recipe = opened(folder, (*changes, *said))
+    if url and recipe.judging.render != "comfyui":
+        raise PortraitistError("--url is of a ComfyUI, and the base here draws", "Add: --render comfyui")
     return Work(
         folder, lambda emit, stop: verb(project, recipe, run=run, follow=follow, emit=emit, stop=stop), patient=True
     )

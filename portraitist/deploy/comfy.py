@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from portraitist.deploy.graphs import facts
 from portraitist.deploy.server import Server
-from portraitist.deploy.workflow import Workflow, suited
+from portraitist.deploy.workflow import Workflow
 
 
 @dataclass(slots=True)
@@ -28,7 +29,7 @@ class Comfy:
     def prepare(self, prompts: list[str]) -> None:
         """See that the server has every node and file, and give it the reference. Raises PortraitistError where it
         lacks one."""
-        graph = suited(self.workflow.graph, self.server.nodes(), self.server.url)
+        graph = facts.suited(self.workflow.graph, facts.of_server(self.server))
         self.workflow = Workflow(graph, self.workflow.places, self.workflow.digest)
         if self.workflow.has("reference"):
             name = f"portraitist-{self.server.client[:8]}.png"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from portraitist import durable
-from portraitist.deploy.server import Graph, Server, table
-from portraitist.deploy.workflow import Place, Workflow, offered, slashed, suited, takes, without
+from portraitist.deploy.graphs import facts
+from portraitist.deploy.server import Graph, Server
+from portraitist.deploy.workflow import Place, Workflow, without
 from portraitist.errors import PortraitistError
 from portraitist.pictures import open_data
 from portraitist.sight.endpoint import EndpointError
@@ -51,6 +52,7 @@ class Easel:
     packed      an adapter's tensors, by canonical names, to the file that ComfyUI loads, and the keys in that
     width, height  of every picture, pixels
     references  PNGs, one for each place that the workflow has for them
+    ours        whether the workflow is portraitist's own, which has no input that a server may not know
     shared      a folder in which the server looks for LoRAs, as seen from here; None sends them
     name        that it is ComfyUI, and the digest of the workflow with its places
     loaded      checkpoints and strengths that were found to be loaded
@@ -65,6 +67,7 @@ class Easel:
     height: int
     references: Sequence[bytes] = ()
     shared: Path | None = None
+    ours: bool = False
     name: str = ""
     prepared: bool = False
     uploaded: list[str] = field(default_factory=list)
@@ -84,16 +87,18 @@ class Easel:
         """
         if self.prepared:
             return
-        known, places = self.server.nodes(), self.workflow.places
-        graph = suited(self.workflow.graph, known, self.server.url, places["lora"])
+        known, places = facts.of_server(self.server), self.workflow.places
+        graph = facts.suited(self.workflow.graph, known, [str(place) for place in places["lora"]])
+        if self.ours:
+            facts.require(graph, known)
         for place in (place for some in places.values() for place in some):
             kind = graph[place.node]["class_type"]
-            if not takes(known[kind], place.input):
+            if "." not in place.input and known.nodes[kind].input(place.input) is None:
                 raise PortraitistError(
                     f"Nodes {kind} of the ComfyUI at {self.server.url} have no input {place.input!r}",
                     "ComfyUI would pass over it: name another, or update what brings the node.",
                 )
-        self.ends = tuple(key for key, node in graph.items() if table(known[node["class_type"]]).get("output_node"))
+        self.ends = tuple(key for key, node in graph.items() if known.nodes[node["class_type"]].ends)
         for data in self.references:
             name = f"portraitist-{hashlib.sha256(data).hexdigest()[:16]}.png"
             self.uploaded.append(self.server.upload(name, data, "image/png"))
@@ -142,7 +147,7 @@ class Easel:
             if choices is None:
                 return file
             for choice in choices:
-                if slashed(choice).rpartition("/")[2] == file:
+                if facts.slashed(choice).rpartition("/")[2] == file:
                     return choice
             time.sleep(PAUSE * (turn + 1 < LOOKS))
         where = self.shared or "output/loras"
@@ -151,10 +156,12 @@ class Easel:
             "Name a folder in which it looks for LoRAs, as seen from here: judging.comfyui.loras.",
         )
 
-    def choices(self, place: Place) -> list[str] | None:
+    def choices(self, place: Place) -> tuple[str, ...] | None:
         """What the server lists for a place now; None where it lists nothing for such."""
         kind = self.workflow.graph[place.node]["class_type"]
-        return offered(self.server.nodes(kind).get(kind), place.input)
+        node = facts.read(self.server.nodes(kind)).get(kind)
+        known = node.input(place.input) if node else None
+        return known.choices if known and known.closed else None
 
     def stand_in(self, place: Place) -> str:
         """A LoRA for a loader that cannot be left out, which is told strength 0: the workflow's own, or any."""

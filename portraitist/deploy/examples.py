@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from portraitist import __version__, durable
 from portraitist.dataset import claims
 from portraitist.errors import PortraitistError
-from portraitist.pictures import open_upright
+from portraitist.pictures import open_upright, png
 
 MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's word for a picture that a trained model made."""
@@ -115,9 +115,8 @@ def shown(path: Path, name: str, signature: Signature | None = None, parameters:
     facts.add_itxt("XML:com.adobe.xmp", XMP.format(made=MADE, version=__version__))
     if parameters:
         facts.add_itxt("parameters", parameters)
-    buffer = io.BytesIO()
-    Image.fromarray(open_upright(path).pixels).save(buffer, "PNG", pnginfo=facts, compress_level=9)
-    return signed(buffer.getvalue(), name, signature) if signature else buffer.getvalue()
+    data = png(open_upright(path).pixels, facts, level=9)
+    return signed(data, name, signature) if signature else data
 
 
 def signed(data: bytes, name: str, signature: Signature) -> bytes:

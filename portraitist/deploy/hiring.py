@@ -9,7 +9,7 @@ from portraitist import durable
 from portraitist.deploy.easel import Easel, Packed
 from portraitist.deploy.graphs.drawing import drawing, places
 from portraitist.deploy.graphs.handout import own_files
-from portraitist.deploy.graphs.setting import FILES, Setting, require_able, shifted
+from portraitist.deploy.graphs.setting import Setting, require_able, shifted
 from portraitist.deploy.server import Server
 from portraitist.deploy.workflow import Workflow
 from portraitist.errors import PortraitistError
@@ -21,6 +21,9 @@ from portraitist.stopping import Stop, never
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PLACES = ("prompt", "seed", "lora", "strength", "guidance", "steps", "width", "height", "references")
+"""What goes into a workflow: the recipe's keys that say where."""
 
 
 def easel(
@@ -41,6 +44,7 @@ def easel(
     Raises PortraitistError for settings that do not go together.
     """
     settings, others = recipe.judging.comfyui, sorted(set(recipe.judging.guidances) - {manner[0]})
+    require_one_way(settings)
     theirs = bool(settings.workflow)
     found = workflow(settings, folder) if theirs else own(recipe, family, width, height, manner, len(shown))
     if others and not found.has("guidance"):
@@ -55,7 +59,21 @@ def easel(
             "Name one place for each.",
         )
     pictures = [png(opened.pixels) for opened in shown]
-    return Easel(server(settings, stop), found, packing(family), width, height, pictures, shared(settings))
+    return Easel(server(settings, stop), found, packing(family), width, height, pictures, shared(settings), not theirs)
+
+
+def require_one_way(settings: Comfy) -> None:
+    """Refuse what is said of a workflow that is not drawn by. Raises PortraitistError."""
+    if settings.workflow and settings.files:
+        raise PortraitistError(
+            "judging.comfyui.files is about the family's own workflow, and judging.comfyui.workflow names another",
+            "Name the files in that one, or leave it out.",
+        )
+    if not settings.workflow and (said := [name for name in PLACES if getattr(settings, name)]):
+        raise PortraitistError(
+            f"judging.comfyui.{said[0]} is a place in a workflow, and none is named",
+            "Name its file (judging.comfyui.workflow), or leave the places out: the family's own knows them.",
+        )
 
 
 def packing(family: Family) -> Packed:
@@ -102,9 +120,8 @@ def own(
         width=width,
         height=height,
         negative=family.profile.negative,
-        shift=1.0 if family.profile.timesteps else shifted(family, steps, width),
-        files={part: name for part, name in own_files(recipe.model).items() if part in FILES[family.name]}
-        | settings.files,
+        shift=shifted(family, steps, width),
+        files=own_files(recipe.model) | settings.files,
         references=("",) * references,
         prediction=recipe.model.prediction,
     )
@@ -122,10 +139,7 @@ def workflow(settings: Comfy, folder: Path) -> Workflow:
             "judging.comfyui names a workflow, and not where things go in it",
             "Name judging.comfyui.prompt, .seed and .lora, or leave the workflow out (docs/comfyui-server.md).",
         )
-    named: dict[str, str | Sequence[str]] = {
-        name: getattr(settings, name)
-        for name in ("prompt", "seed", "lora", "strength", "guidance", "steps", "width", "height", "references")
-    }
+    named: dict[str, str | Sequence[str]] = {name: getattr(settings, name) for name in PLACES}
     return Workflow.read(folder / durable.expanded(settings.workflow), named).with_strengths()
 
 

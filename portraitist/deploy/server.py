@@ -29,7 +29,9 @@ UNSEEN = 3
 
 LOST_KEY = re.compile(r"lora key not loaded: (\S+)")
 
-Graph = dict[str, Any]
+Graph = dict[str, dict[str, Any]]
+"""A graph in API format: nodes by id, each with class_type, inputs and most often _meta."""
+
 Outputs = dict[str, Any]
 
 
@@ -92,6 +94,14 @@ class Server:
     def once(self, most: float = ANSWER) -> "Server":
         """The same, asked but once for each thing, and not longer than so many seconds."""
         return replace(self, endpoint=replace(self.endpoint, tries=1, timeout=min(most, self.endpoint.timeout)))
+
+    def version(self) -> str:
+        """Of its ComfyUI; "" where it does not say."""
+        try:
+            told = self.once().json("system_stats")
+        except EndpointError:
+            return ""
+        return str(table(told.get("system")).get("comfyui_version") or "")
 
     def nodes(self, name: str = "") -> dict[str, Any]:
         """What it says of its nodes, by class: all, or one."""

@@ -3,12 +3,13 @@
 import copy
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portraitist import durable
+from portraitist.deploy.server import Graph, table
 from portraitist.errors import PortraitistError
 
 HINT = "In ComfyUI: Workflow, Export (API). Inputs are named by node and input, such as 6.text."
@@ -36,7 +37,7 @@ class Place:
 class Workflow:
     """A graph in API format, and where what goes in it; `digest` is the SHA-256 of its file, "" without one."""
 
-    graph: dict[str, Any]
+    graph: Graph
     places: Mapping[str, tuple[Place, ...]]
     digest: str
 
@@ -54,13 +55,13 @@ class Workflow:
         nodes = graph if isinstance(graph, dict) else {}
         if "nodes" in nodes and "links" in nodes:
             raise PortraitistError(f"{path} is a workflow as the browser saves it, not in API format", HINT)
-        if not nodes or not all(isinstance(n, dict) and "class_type" in n and "inputs" in n for n in nodes.values()):
+        if not nodes or not all(map(is_node, nodes.values())):
             raise PortraitistError(f"{path} is no workflow in API format", HINT)
         return cls.of(nodes, places, str(path), durable.digest(path))
 
     @classmethod
     def of(
-        cls, graph: dict[str, Any], places: Mapping[str, str | Sequence[str]], source: str = "", digest: str = ""
+        cls, graph: Graph, places: Mapping[str, str | Sequence[str]], source: str = "", digest: str = ""
     ) -> "Workflow":
         """A graph with its places, as `read` has them; `source` is for messages."""
         found = {}
@@ -74,7 +75,7 @@ class Workflow:
         """Whether it has a place for it."""
         return what in self.places
 
-    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def filled(self, values: Mapping[str, Any]) -> Graph:
         """The graph with its inputs filled in; a list gives each of several places its own, what has none is left."""
         graph = copy.deepcopy(self.graph)
         for what, value in values.items():
@@ -106,10 +107,16 @@ class Workflow:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+def is_node(value: Any) -> bool:
+    """Whether a value of a file is a node in API format."""
+    kind, inputs = table(value).get("class_type"), table(value).get("inputs")
+    return isinstance(kind, str) and isinstance(inputs, dict)
+
+
 def placed(nodes: Mapping[str, Any], path: str, what: str, text: str) -> Place:
     """Where an input is. Raises PortraitistError for one that the workflow does not have, or that is linked."""
     name, dot, wanted = text.rpartition(".")
-    titled = [key for key, node in nodes.items() if node.get("_meta", {}).get("title") == name]
+    titled = [key for key, node in nodes.items() if table(node.get("_meta")).get("title") == name]
     node = name if name in nodes else titled[0] if len(titled) == 1 else ""
     if not dot or not node:
         there = ", ".join(f"{key} {node['class_type']}" for key, node in list(nodes.items())[:12])
@@ -128,48 +135,12 @@ def placed(nodes: Mapping[str, Any], path: str, what: str, text: str) -> Place:
     return Place(node, wanted)
 
 
-def suited(
-    graph: Mapping[str, Any], known: Mapping[str, Any], where: str, later: Collection[Place] = ()
-) -> dict[str, Any]:
-    """A graph as a server would have it: names of files with its own separator.
-
-    known  what the server at `where` says of its nodes, by class
-    later  places that are filled in afterwards
-    Raises PortraitistError for nodes that it lacks, and for files and other choices that are not in its lists: all of
-    this before anything is queued.
-    """
-    classes = sorted({str(node["class_type"]) for node in graph.values()})
-    if lacking := [name for name in classes if name not in known]:
-        raise PortraitistError(
-            f"The ComfyUI at {where} lacks the nodes {', '.join(lacking)}",
-            "Install what brings them there, or use a workflow without them.",
-        )
-    found, missing = copy.deepcopy(dict(graph)), []
-    for key, node in found.items():
-        for name, value in node["inputs"].items():
-            choices = offered(known[node["class_type"]], name)
-            if choices is None or not isinstance(value, str) or value in choices or Place(key, name) in later:
-                continue
-            same = [choice for choice in choices if slashed(choice) == slashed(value)]
-            if same:
-                node["inputs"][name] = same[0]
-            else:
-                some = ", ".join(sorted(choices)[:4]) or "none at all"
-                missing.append(f"{value} ({key} {node['class_type']}.{name}; it has {some})")
-    if missing:
-        raise PortraitistError(
-            f"The ComfyUI at {where} has no {'; no '.join(missing[:4])}",
-            "Put the files where it looks for them, or choose others in the workflow.",
-        )
-    return found
-
-
-def without(graph: Mapping[str, Any], nodes: Collection[str]) -> dict[str, Any]:
+def without(graph: Graph, nodes: Collection[str]) -> Graph:
     """A graph without some of ComfyUI's own LoRA loaders: what they were given goes where they led to.
 
     Others are left in it.
     """
-    found = copy.deepcopy(dict(graph))
+    found = copy.deepcopy(graph)
     for key in nodes:
         passed = PASSED.get(found[key]["class_type"])
         if passed is None:
@@ -177,37 +148,7 @@ def without(graph: Mapping[str, Any], nodes: Collection[str]) -> dict[str, Any]:
         given = found.pop(key)["inputs"]
         for node in found.values():
             for name, value in node["inputs"].items():
-                if isinstance(value, list) and len(value) == 2 and str(value[0]) == key:
-                    node["inputs"][name] = given[passed[value[1]]]
+                for slot, source in passed.items():
+                    if value == [key, slot] and source in given:
+                        node["inputs"][name] = given[source]
     return found
-
-
-def slashed(name: str) -> str:
-    """A file's name below its folder with one kind of separator: a server on Windows lists others."""
-    return name.replace("\\", "/")
-
-
-def offered(node: Any, name: str) -> list[str] | None:
-    """The values that a node's input may have; None where it is no choice among a list that the server checks."""
-    for told, info in inputs_of(node):
-        if told != name or not isinstance(info, list) or not info:
-            continue
-        more = info[1] if len(info) > 1 and isinstance(info[1], dict) else {}
-        choices = info[0] if isinstance(info[0], list) else more.get("options") if info[0] == "COMBO" else None
-        if isinstance(choices, list) and not any(key.endswith("_upload") or key == "remote" for key in more):
-            return [choice for choice in choices if isinstance(choice, str)]
-    return None
-
-
-def takes(node: Any, name: str) -> bool:
-    """Whether a node has such an input, by the server's word: others are ignored without a word."""
-    told = [known for known, _ in inputs_of(node)]
-    return not told or name in told or "." in name
-
-
-def inputs_of(node: Any) -> Iterator[tuple[str, Any]]:
-    """Names and descriptions of a node's inputs, as the server tells them."""
-    said = node.get("input") if isinstance(node, dict) else None
-    for part in ("required", "optional"):
-        group = said.get(part) if isinstance(said, dict) else None
-        yield from group.items() if isinstance(group, dict) else ()

@@ -4,7 +4,6 @@ What is measured is always what lies on the disk, so that a judging that was cut
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,7 +25,7 @@ from portraitist.dataset.encoding import require_finite, to_tensor
 from portraitist.family import Base, Encoder, Family, Prompt, collate
 from portraitist.judge.grid import Grid, Manner, Shot
 from portraitist.learn import memory
-from portraitist.pictures import Crop, Opened
+from portraitist.pictures import Crop, Opened, png
 
 PIXELS = 16 * 128 * 128
 """Of the pictures drawn side by side: sixteen of the small base, one of a megapixel."""
@@ -244,7 +243,7 @@ class Artist:
                 made = [place.read_bytes() for place in places]
             else:
                 pictures = self.rendered([shot for shot, _ in batch], adapted, manner)
-                made = [png(pixels, mark) for pixels, mark in zip(pictures, marks, strict=True)]
+                made = [with_mark(pixels, mark) for pixels, mark in zip(pictures, marks, strict=True)]
                 for place, data in zip(places, made, strict=False):
                     durable.write_bytes(place, data)
                 self.drawn += len(batch)
@@ -289,13 +288,11 @@ def seeded(shot: Shot) -> int:
     return int(hashlib.sha256(f"render {shot.noise} {shot.seed}".encode()).hexdigest()[:8], 16) % 2**31
 
 
-def png(pixels: np.ndarray, mark: str) -> bytes:
+def with_mark(pixels: np.ndarray, mark: str) -> bytes:
     """The bytes of a PNG with its mark."""
     facts = PngImagePlugin.PngInfo()
     facts.add_text(MARK, mark)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=facts, compress_level=6)
-    return buffer.getvalue()
+    return png(pixels, facts)
 
 
 def marked(path: Path) -> str:

@@ -138,7 +138,7 @@ def handed(
         guidance=choice.guidance or judging.guidance or profile.guidance,
         steps=steps,
         side=side,
-        shift=1.0 if profile.timesteps else shifted(family, steps, side),
+        shift=shifted(family, steps, side),
         pictures=judged(project, folder),
         another=another,
         emit=emit,

@@ -16,7 +16,7 @@ from portraitist import families, tensorfile
 from portraitist.adapters import files, trees
 from portraitist.bases import writing
 from portraitist.deploy.graphs import browser, drawing, facts, picture
-from portraitist.sight.endpoint import Endpoint
+from portraitist.deploy.server import Server
 from portraitist.verbs.export import shifted
 from tests import comfy_graphs, comfy_server
 from tests.pictures import saved, scenery
@@ -71,7 +71,7 @@ def test_the_server_takes_every_graph_and_refuses_a_broken_one(server):
 
 
 def test_its_own_word_on_the_nodes_is_the_frozen_one(server):
-    own, frozen = facts.of_server(Endpoint(server.url, "", 30.0)), facts.frozen()
+    own, frozen = facts.of_server(Server.at(server.url)), facts.frozen()
     for name, node in frozen.nodes.items():
         there = {one.name: one for one in own.nodes[name].inputs}
         for one in node.inputs:

@@ -1,10 +1,8 @@
 """What an export writes for ComfyUI beside the LoRA: filled in from project, choice and base, and refused in a line."""
 
 import json
-import threading
-from contextlib import contextmanager
+import re
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from portraitist.project import Project
 from portraitist.verbs.export import export
 from portraitist.verbs.new import new
 from tests import originals
+from tests.comfy_told import as_told, telling
 from tests.pictures import saved, scenery
 from tests.projects import made
 
@@ -101,7 +100,7 @@ def test_other_checkpoints_come_along_for_the_sheet_and_are_those_of_the_run(tra
     assert "changes nothing" in json.dumps(read(result, "zorblax-style-workflow.json"))
     folder = Path(result.lora).parent
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name[0] != "."}
-    assert set(result.beside) == there - {"zorblax.safetensors"}
+    assert {*result.beside, Path(result.card).name} == there - {"zorblax.safetensors"}
     assert dossier.exported(trained.project, trained.run) == Path(result.lora)
     again = export(trained.project, to=Comfyui())
     assert not Path(again.lora).with_name("zorblax-style-api.json").exists()
@@ -143,8 +142,11 @@ def test_the_recipe_s_own_files_and_references_are_named(trained):
     finally:
         trained.run.lock.write_text(lock)
     assert inputs(read(result, "zorblax-api.json"), "Reference 1")["image"] == "zorblax-reference-1.png"
-    with Image.open(Path(result.lora).with_name("zorblax-reference-1.png")) as copied, Image.open(front) as own:
+    copy = Path(result.lora).with_name("zorblax-reference-1.png")
+    with Image.open(copy) as copied, Image.open(front) as own:
         assert copied.convert("RGB").tobytes() == own.convert("RGB").tobytes()
+    export(project, to=Comfyui())
+    assert not copy.exists(), "one that is not shown any more is taken away"
 
 
 @pytest.mark.parametrize(
@@ -192,71 +194,33 @@ def test_the_schedule_s_shift_is_read_off_the_levels():
     assert shifted(families.get("z-image-turbo"), 8, 1024) == pytest.approx(3.0, rel=1e-4)
 
 
-@contextmanager
-def telling(nodes):
-    """A ComfyUI that says of itself what is given, and nothing else."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            """Keep silent."""
-
-        def do_GET(self):
-            stats = {"system": {"comfyui_version": "0.20.0"}}
-            data = json.dumps(nodes if self.path == "/object_info" else stats).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def as_told(node, files):
-    """A node's facts as `/object_info` has them; `files` by folder."""
-    required = {}
-    for one in node.inputs:
-        choices = files.get(one.folder, []) if one.folder else list(one.choices)
-        options = {"default": one.default, "min": one.least, "max": one.most, "multiline": one.multiline}
-        options |= {"template": {"prefix": one.prefix}} if one.prefix else {}
-        required[one.name] = [
-            choices if one.type == "COMBO" else one.type,
-            {k: v for k, v in options.items() if v is not None},
-        ]
-    optional = {one.name: required.pop(one.name) for one in node.inputs if not one.required}
-    return {
-        "input": {"required": required, "optional": optional},
-        "input_order": {"required": list(required), "optional": list(optional)},
-        "output": [kind for _, kind in node.outputs], "output_name": [name for name, _ in node.outputs],
-        "output_node": node.ends,
-    }  # fmt: skip
-
-
 def test_a_running_comfyui_has_its_own_word_on_nodes_and_files(trained):
     heard = []
     held = {"diffusion_models": ["qwen_image_edit_2509_fp8_e4m3fn.safetensors"], "vae": ["other.safetensors"]}
     nodes = {name: as_told(node, held) for name, node in facts.frozen().nodes.items()}
-    with telling(nodes) as url:
-        result = export(trained.project, to=Comfyui(url=url), emit=heard.append)
+    with telling(nodes) as server:
+        result = export(trained.project, to=Comfyui(url=server.url), emit=heard.append)
     (warned,) = (event for event in heard if isinstance(event, Warned))
-    assert "qwen_image_vae.safetensors (VAELoader; models/vae has other.safetensors)" in warned.says
+    assert re.search(
+        r"qwen_image_vae\.safetensors \(\d+ VAELoader\.vae_name; models/vae has other\.safetensors\)", warned.says
+    )
     assert "models/text_encoders has none at all" in warned.says
     assert "edit_2509" not in warned.says
     assert read(result, "zorblax-workflow.json")["nodes"][0]["properties"]["ver"] == "0.20.0"
+    held["vae"] = ["mine\\v.safetensors"]
+    with telling({name: as_told(node, held) for name, node in facts.frozen().nodes.items()}) as server:
+        result = export(trained.project, to=Comfyui(("vae=mine/v.safetensors",), url=server.url), emit=heard.append)
+    assert inputs(read(result, "zorblax-api.json"), "VAE")["vae_name"] == "mine\\v.safetensors"
+    assert "VAELoader" not in [event.says for event in heard if isinstance(event, Warned)][-1]
     del nodes["CFGNorm"]
     nodes["TextEncodeQwenImageEditPlus"]["input"]["optional"].pop("image2")
-    with telling(nodes) as url:
+    with telling(nodes) as server:
         with pytest.raises(
-            PortraitistError, match=rf"{url} cannot run the workflow: node \d+ \(CFGNorm\): there is no"
+            PortraitistError, match=rf"{server.url} cannot run the workflow: node \d+ \(CFGNorm\): there is no"
         ):
-            export(trained.project, to=Comfyui(url=url))
+            export(trained.project, to=Comfyui(url=server.url))
         with pytest.raises(PortraitistError, match="image2: no such input"):
-            export(trained.project, to=Comfyui(url=url, references=2))
+            export(trained.project, to=Comfyui(url=server.url, references=2))
 
 
 def test_without_a_judged_picture_it_says_so(trained):

@@ -115,7 +115,10 @@ def test_where_no_log_is_shown_a_lora_must_change_the_picture(tmp_path):
     ("change", "word"),
     [
         ({"lacks": ("KSampler",)}, "lacks the nodes KSampler"),
-        ({"inputs": {"1": {"unet_name": "big.safetensors"}}}, r"no big\.safetensors \(1 UNETLoader.*it has flux.tiny"),
+        (
+            {"inputs": {"1": {"unet_name": "big.safetensors"}}},
+            r"no big\.safetensors \(1 UNETLoader.*s has flux.tiny",
+        ),
         ({"inputs": {"4": {"sampler_name": "flow"}}}, "no flow"),
         ({"inputs": {"9": {"stps": 1}}, "places": {"steps": "9.stps"}}, "have no input 'stps'"),
     ],

@@ -13,6 +13,7 @@ from portraitist.deploy.graphs.setting import EDITS, FILES
 from portraitist.errors import PortraitistError
 from portraitist.pictures import Opened
 from portraitist.recipe import load
+from tests.comfy_told import as_told, telling
 
 CASES = [(name, count) for name in FILES for count in range(EDITS.get(name, 0) + 1)]
 
@@ -68,3 +69,21 @@ def test_a_family_that_comfyui_does_not_know_and_files_of_no_part_are_refused():
         easel("mini")
     with pytest.raises(PortraitistError, match="has no file for 'vea'"):
         easel("flux", 0, 'judging.comfyui.files={vea="mine.safetensors"}')
+
+
+def test_a_server_whose_nodes_lack_an_input_of_it_is_told_before_anything_is_drawn():
+    """ComfyUI would pass over the input, and draw something else."""
+    files = {"diffusion_models": [], "text_encoders": [], "vae": []}
+    parts = {"transformer": "diffusion_models", "text_encoder": "text_encoders", "vae": "vae"}
+    for part, name in FILES["qwen-image-edit"].items():
+        files[parts[part]].append(name)
+    nodes = {name: as_told(node, files) for name, node in facts.frozen().nodes.items()}
+    nodes["PreviewImage"] = {**nodes["SaveImage"], "input": {"required": {"images": ["IMAGE"]}}, "input_order": {}}
+    nodes["TextEncodeQwenImageEditPlus"]["input"]["optional"].pop("image2")
+    with telling(nodes) as server:
+        at = f'judging.comfyui.url="{server.url}"'
+        easel("qwen-image-edit", 1, at).prepare()
+        assert server.uploads == 1
+        with pytest.raises(PortraitistError, match="image2: no such input"):
+            easel("qwen-image-edit", 2, at).prepare()
+        assert server.uploads == 1

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portraitist.deploy import server as servers
+from portraitist.deploy.graphs import facts
 from portraitist.deploy.server import Server
-from portraitist.deploy.workflow import offered, suited, takes
 from portraitist.errors import PortraitistError
 from tests.comfy_scripted import NODES, WORKFLOW
 
 WORDS = (
     "status", "status_str", "success", "error", "messages", "execution_error", "outputs", "images", "filename", "type",
     "output", "input", "required", "optional", "COMBO", "options", "text", "errors", "message", "node_errors", "t",
+    "input_order", "min", "template", "prefix", "COMFY_AUTOGROW_V3", "INT", "output_name", "system",
 )  # fmt: skip
 KEYS = st.sampled_from([*WORDS, *NODES, *WORKFLOW])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | KEYS
@@ -39,6 +40,7 @@ def test_histories_queues_logs_and_pictures(value):
         lambda: server.waiting("x"),
         lambda: server.upload("x", b"", "x"),
         server.largest,
+        server.version,
         server.log,
         lambda: server.lost_keys([]),
         lambda: servers.complaint(value),
@@ -50,9 +52,10 @@ def test_histories_queues_logs_and_pictures(value):
 
 @given(st.dictionaries(st.sampled_from(list(NODES)), VALUES, min_size=len(NODES)))
 def test_what_it_says_of_its_nodes(known):
+    told = facts.Facts("", facts.read(known), "there")
     with contextlib.suppress(PortraitistError):
-        suited(WORKFLOW, known, "there")
-    for told in known.values():
-        assert isinstance(takes(told, "text"), bool)
-        choices = offered(told, "text")
-        assert choices is None or all(isinstance(choice, str) for choice in choices)
+        facts.suited(WORKFLOW, told)
+    assert all(isinstance(line, str) for line in facts.complaints(WORKFLOW, told))
+    for node in told.nodes.values():
+        assert all(isinstance(choice, str) for one in node.inputs for choice in one.choices)
+        assert all(node.input(one.name) is not None for one in node.inputs)

@@ -7,8 +7,9 @@ order of the node's fields, with one more after a seed and after a picture's nam
 from collections.abc import Sequence
 from typing import Any
 
-from portraitist.deploy.graphs.facts import GROWING, Facts, Graph, Input, Node, require
+from portraitist.deploy.graphs.facts import GROWING, Facts, Input, Node, require
 from portraitist.deploy.graphs.setting import published
+from portraitist.deploy.server import Graph
 
 VERSION = 0.4
 WIDTH, GAP = 320, 60

@@ -7,8 +7,8 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from portraitist.deploy.graphs.facts import Graph
 from portraitist.deploy.graphs.setting import Setting, require
+from portraitist.deploy.server import Graph
 
 Link = list[str | int]
 """A node's id and the slot of one of its outputs."""

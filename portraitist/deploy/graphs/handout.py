@@ -12,17 +12,16 @@ from portraitist.bases.headers import WEIGHTS
 from portraitist.deploy.graphs import facts, picture
 from portraitist.deploy.graphs.browser import editable
 from portraitist.deploy.graphs.drawing import drawing
-from portraitist.deploy.graphs.facts import Facts, Graph
 from portraitist.deploy.graphs.setting import FILES, Setting, require_able
 from portraitist.deploy.graphs.setting import require as require_setting
 from portraitist.deploy.graphs.sweep import Row, sheet, strengths_of
 from portraitist.deploy.handed import Handed
+from portraitist.deploy.server import Graph, Server
 from portraitist.errors import PortraitistError
 from portraitist.events import Warned
 from portraitist.recipe import Recipe
 from portraitist.runs import RunFolder
 from portraitist.sections import Model
-from portraitist.sight.endpoint import Endpoint
 
 Made = tuple[Graph, dict[str, Any]]
 """A workflow in API format, and in the editor's."""
@@ -32,6 +31,9 @@ KINDS = ("", "-style", "-sweep")
 
 OTHERS = "sheet"
 """The folder beside the LoRA where other checkpoints lie: what lies beside it there is the one that was chosen."""
+
+PREVIEW = "-workflow.png"
+"""What comes after the LoRA's name in that of the picture that brings the workflow along."""
 
 EXAMPLE = "example.png"
 """A picture that ComfyUI brings along in its folder `input`: stands where a reference goes until a person puts one."""
@@ -93,8 +95,7 @@ class Comfyui:
 
     def named(self, recipe: Recipe) -> dict[str, str]:
         """What the base's files are called: as the recipe's own files are, where it names such, else as told here."""
-        known = FILES[recipe.model.family]
-        told = {part: name for part, name in own_files(recipe.model).items() if part in known}
+        known, told = FILES[recipe.model.family], own_files(recipe.model)
         for text in self.files:
             part, equals, name = text.partition("=")
             if not (equals and part and name):
@@ -128,13 +129,25 @@ class Comfyui:
         does not answer.
         """
         self.require(handed.recipe, handed.run)
-        setting = self.setting(handed)
-        known = facts.of_server(Endpoint(self.url, "", 30.0)) if self.url else facts.frozen()
-        made = {kind: (graph, editable(graph, known, notes)) for kind, graph, notes in self.graphs(setting, handed)}
-        self.warn(made[""][0], known, handed)
-        return partial(self.write, handed, setting, made)
+        setting, made = self.setting(handed), {}
+        known = facts.of_server(Server.at(self.url)) if self.url else facts.frozen()
+        for kind, graph, notes in self.graphs(setting, handed):
+            if self.url:
+                graph, missing = facts.spelt(graph, known, brought(graph))
+                self.warn([] if kind else missing, handed)
+            made[kind] = (graph, editable(graph, known, notes))
+        if not handed.pictures:
+            handed.emit(Warned(says="No picture brings the workflow along: none of this choice has been judged"))
+        return partial(self.write, handed, made, dict(self.pictures(handed, setting, made[""])))
 
-    def write(self, handed: Handed, setting: Setting, made: Mapping[str, Made]) -> list[Path]:
+    def pictures(self, handed: Handed, setting: Setting, workflow: Made) -> Iterator[tuple[str, bytes]]:
+        """References, and the judged picture that brings the workflow along, by their files' names."""
+        for name, source in zip(setting.references, handed.recipe.data.references, strict=False):
+            yield name, picture.plain(handed.project.folder / durable.expanded(source))
+        if handed.pictures:
+            yield f"{handed.lora.stem}{PREVIEW}", picture.carrying(handed.pictures[0].path, *workflow)
+
+    def write(self, handed: Handed, made: Mapping[str, Made], pictures: Mapping[str, bytes]) -> list[Path]:
         """Write what was made, and take away what an earlier export left and this one does not write."""
         stem, written = handed.lora.with_suffix(""), []
         for kind in KINDS:
@@ -148,16 +161,11 @@ class Comfyui:
         for step in self.others(handed):
             written.append(path := handed.lora.with_name(OTHERS) / row(handed, step).lora)
             handed.another(step, path)
-        for name, source in zip(setting.references, handed.recipe.data.references, strict=False):
+        for path in (stem.with_name(stem.name + PREVIEW), *handed.lora.parent.glob(f"{stem.name}-reference-*.png")):
+            durable.remove(path)
+        for name, data in pictures.items():
             written.append(path := handed.lora.with_name(name))
-            durable.write_bytes(path, picture.plain(handed.project.folder / durable.expanded(source)))
-        preview = stem.with_name(f"{stem.name}-workflow.png")
-        durable.remove(preview)
-        if handed.pictures:
-            durable.write_bytes(preview, picture.carrying(handed.pictures[0].path, *made[""]))
-            written.append(preview)
-        else:
-            handed.emit(Warned(says="No picture brings the workflow along: none of this choice has been judged"))
+            durable.write_bytes(path, data)
         return written
 
     def setting(self, handed: Handed) -> Setting:
@@ -196,19 +204,24 @@ class Comfyui:
         """Steps of the checkpoints on the sheet beside the chosen one, ascending."""
         return sorted({*self.sweep} - {handed.choice.step})
 
-    def warn(self, graph: Graph, known: Facts, handed: Handed) -> None:
+    def warn(self, missing: Sequence[str], handed: Handed) -> None:
         """Tell of base files that the server does not have."""
-        if lacking := facts.lacking(graph, known):
+        if missing:
             handed.emit(
                 Warned(
-                    says=f"The ComfyUI at {self.url} has no {'; no '.join(lacking)}",
+                    says=f"The ComfyUI at {self.url} has no {'; no '.join(missing)}",
                     remedy=f"Name its own: --file {next(iter(FILES[handed.recipe.model.family]))}=NAME",
                 )
             )
 
 
+def brought(graph: Graph) -> list[str]:
+    """The inputs of a graph that name LoRAs: those come to a server with it."""
+    return [f"{key}.{name}" for key, one in graph.items() for name in one["inputs"] if name == "lora_name"]
+
+
 def own_files(model: Model) -> dict[str, str]:
-    """The publishers' files of a recipe's base by part, each as ComfyUI's list for its folder has it.
+    """The publishers' files of a recipe's base by part of FILES, each as ComfyUI's list for its folder has it.
 
     Only of a base that is there, and is files or a folder of ComfyUI's; others have none.
     """
@@ -216,13 +229,13 @@ def own_files(model: Model) -> dict[str, str]:
     found = {part: Path(text).name for part, text in parts.items()}
     base = durable.expanded(model.base)
     if base.suffix == WEIGHTS:
-        return {"unet" if model.family == "sdxl" else "transformer": base.name, **found}
+        found = {"unet" if model.family == "sdxl" else "transformer": base.name, **found}
     root = base / "split_files" if (base / "split_files").is_dir() else base
     if model.base and (root / places.COMFY[0]).is_dir():
         for part, path in places.find(model, base).elsewhere.items():
             if path.is_file() and path.is_relative_to(root):
                 found[part] = Path(*path.relative_to(root).parts[1:]).as_posix()
-    return found
+    return {part: name for part, name in found.items() if part in FILES.get(model.family, {})}
 
 
 def row(handed: Handed, step: int) -> Row:

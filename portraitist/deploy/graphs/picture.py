@@ -1,14 +1,13 @@
 """A picture that brings a workflow along: dragged into ComfyUI's editor, it opens there."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
-from portraitist.deploy.graphs.facts import Graph
-from portraitist.pictures import open_upright
+from portraitist.deploy.server import Graph
+from portraitist.pictures import open_upright, png
 
 
 def carrying(path: Path, graph: Graph, workflow: dict[str, Any]) -> bytes:
@@ -24,6 +23,4 @@ def carrying(path: Path, graph: Graph, workflow: dict[str, Any]) -> bytes:
 
 def plain(path: Path, told: PngImagePlugin.PngInfo | None = None) -> bytes:
     """The upright pixels of a picture's file as a PNG. Raises PortraitistError for a file that is no picture."""
-    buffer = io.BytesIO()
-    Image.fromarray(open_upright(path).pixels).save(buffer, "PNG", pnginfo=told)
-    return buffer.getvalue()
+    return png(open_upright(path).pixels, told)

@@ -130,10 +130,13 @@ def require(setting: Setting) -> None:
 
 
 def shifted(family: Family, steps: int, side: int) -> float:
-    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t).
+    """How far a family's schedule is shifted towards noise for a square picture: s of s t / (1 + (s - 1) t); 1 for one
+    with timesteps, which is not.
 
     Taken a quarter into the steps; where a schedule is stretched besides, as Qwen-Image's, it is near that alone.
     """
+    if family.profile.timesteps:
+        return 1.0
     at = max(1, steps // 4)
     even, level = 1 - at / steps, float(family.levels(steps, side, side)[at])
     return level * (1 - even) / (even * (1 - level)) if 0 < level < 1 and 0 < even < 1 else 1.0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from portraitist.deploy.graphs.drawing import Builder, adapted, base, conditions, drawn, scheduled
-from portraitist.deploy.graphs.facts import Graph
 from portraitist.deploy.graphs.setting import Setting, require
+from portraitist.deploy.server import Graph
 from portraitist.errors import PortraitistError
 
 MOST = 10
