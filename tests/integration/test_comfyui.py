@@ -16,8 +16,8 @@ from portraitist import families, tensorfile
 from portraitist.adapters import files, trees
 from portraitist.bases import writing
 from portraitist.deploy.graphs import browser, drawing, facts, picture
+from portraitist.deploy.graphs.setting import shifted
 from portraitist.deploy.server import Server
-from portraitist.verbs.export import shifted
 from tests import comfy_graphs, comfy_server
 from tests.pictures import saved, scenery
 
@@ -233,7 +233,7 @@ def test_its_schedule_is_the_one_that_judging_draws_by(tmp_path):
     for name in near:
         family, side = families.get(name), 1024
         steps = 50 if name == "sdxl" else family.profile.sampling_steps
-        shift = 1.0 if name == "sdxl" else shifted(family, steps, side)
+        shift = shifted(family, steps, side)
         graph = drawing.drawing(comfy_graphs.setting(name, shift=shift, steps=steps, width=side, height=side))
         patch, sampler = node_of(graph, "Schedule"), node_of(graph, "Sampler")
         kind = {"sdxl": "", "flux": "ModelSamplingFlux"}.get(name, "ModelSamplingAuraFlow")
