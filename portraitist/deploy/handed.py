@@ -30,6 +30,7 @@ class Judged:
 class Handed:
     """A file that is exported, and what is known of it.
 
+    recipe    of the run, but for its judging, which is as it was judged last
     lora      where it will lie: whatever else is written lies beside it
     trigger   the word that calls the character
     guidance, steps, side  as it was judged, or as the recipe, else the base, would have it; side in pixels

@@ -132,7 +132,7 @@ def likeness(dossier: Dossier) -> str:
 def use(dossier: Dossier, choice: Choice, base: str) -> list[str]:
     """What a person does with the file."""
     recipe, trigger = dossier.recipe, code(dossier.project.facts.trigger)
-    guided = choice.guidance or recipe.judging.guidance
+    guided = choice.guidance or settings.read(dossier.run).guidance
     rows = [("trigger", trigger), ("base", escaped(base) if base else f"{recipe.model.family}, see Training")]
     if recipe.adapter.kind != "full":
         rows.append(("strength", f"{choice.strength:g}{tried(dossier, choice)}"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from portraitist import durable, families, provenance, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.judge import settings
 from portraitist.project import Project
 from portraitist.recipe import Recipe
 from portraitist.registry import said
@@ -119,7 +120,7 @@ def handed(
     from portraitist.deploy.graphs.setting import shifted
     from portraitist.deploy.handed import Handed
 
-    profile, judging = family.profile, recipe.judging
+    profile, judging = family.profile, settings.read(folder)
     steps = judging.sampling_steps or profile.sampling_steps
     side = (recipe.data.resolution or profile.resolution) // family.pixel_multiple * family.pixel_multiple
 
@@ -130,7 +131,7 @@ def handed(
     return Handed(
         project=project,
         run=folder,
-        recipe=recipe,
+        recipe=recipe.model_copy(update={"judging": judging}),
         profile=profile,
         choice=choice,
         lora=lora,
@@ -236,7 +237,7 @@ def metadata(
     trigger, name, training = project.facts.trigger, family.name, recipe.training
     side, lora = recipe.data.resolution or family.profile.resolution, recipe.adapter.kind != "full"
     pictures = [p for p in project.read_manifest() if p.split == "train"] if project.manifest.is_file() else []
-    guided = choice.guidance or recipe.judging.guidance
+    guided = choice.guidance or settings.read(folder).guidance
     how = [*([f"strength {strength:g}"] if lora else []), *([f"guidance {guided:g}"] if guided else [])]
     architecture = ARCHITECTURES.get(name) or said(name, "architecture", name)
     found = {

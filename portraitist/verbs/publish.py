@@ -140,6 +140,7 @@ def exported(found: "Dossier") -> tuple[Choice, Path, str]:
 def offered(found: "Dossier", choice: Choice, file: str, to: "Site", base: str) -> "Offer":
     """What the LoRA is, in the site's words. Raises PortraitistError for a base that nobody names."""
     from portraitist.deploy import programs, sites
+    from portraitist.judge import settings
 
     recipe = found.recipe
     programs.require_lora(recipe)
@@ -149,7 +150,7 @@ def offered(found: "Dossier", choice: Choice, file: str, to: "Site", base: str) 
         name=found.project.facts.name,
         trigger=found.project.facts.trigger,
         strength=choice.strength,
-        guidance=choice.guidance or recipe.judging.guidance or family.profile.guidance,
+        guidance=choice.guidance or settings.read(found.run).guidance or family.profile.guidance,
         base=base,
         kind=recipe.adapter.kind,
         file=file,

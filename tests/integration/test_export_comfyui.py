@@ -16,7 +16,7 @@ from portraitist.deploy.graphs.handout import Comfyui
 from portraitist.deploy.graphs.setting import shifted
 from portraitist.errors import PortraitistError
 from portraitist.events import Warned
-from portraitist.judge import dossier, measures, scorecard
+from portraitist.judge import dossier, measures, scorecard, settings
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.project import Project
 from portraitist.verbs.export import export
@@ -70,6 +70,23 @@ def test_the_workflow_has_what_was_judged_in_it(trained):
     for words in ("Maya Ø", "`zorblax`", "Strength 0.7, step 2", "chosen by measures", "`qwen_image_vae.safetensors`"):
         assert words in notes
     assert "changes nothing" not in notes
+
+
+def test_what_it_was_judged_by_goes_before_what_its_recipe_said(trained):
+    judged = trained.run.recipe().judging.model_copy(
+        update={"sampling_steps": 9, "guidance": 2.25, "strengths": (0.35,)}
+    )
+    settings.write(trained.run, judged)
+    try:
+        result = export(trained.project, to=Comfyui())
+    finally:
+        settings.path(trained.run).unlink()
+    sampler = inputs(read(result, "zorblax-api.json"), "Sampler")
+    assert (sampler["steps"], sampler["cfg"]) == (9, 2.25)
+    used = {n["inputs"].get("strength_model") for n in read(result, "zorblax-sweep-api.json").values()}
+    assert used == {None, 0.0, 0.35, 0.7}
+    assert files.read(Path(result.lora))[1]["portraitist.guidance"] == "2.25"
+    assert "| guidance | 2.25 |" in Path(result.card).read_text()
 
 
 def test_the_likest_judged_picture_brings_the_workflow_along(trained):
