@@ -43,6 +43,7 @@ DOES = {
     "choose": "choosing",
     "advise": "advising",
     "export": "exporting",
+    "publish": "packing",
     "report": "writing the report",
     "compare": "comparing runs",
     "recover": "making the recovery adapter",

@@ -183,7 +183,7 @@ def limits(dossier: Dossier, choice: Choice) -> list[str]:
     judging = settings.read(dossier.run)
     side = judging.side or dossier.recipe.data.resolution
     steps = f" in {judging.sampling_steps} steps" if judging.sampling_steps else ""
-    if side:
+    if side and dossier.chosen():
         found.append(f"It was judged at {side} pixels{steps}: other sizes and samplers were not looked at.")
     if dossier.recipe.adapter.kind != "full":
         found.append("It fits the base that it was trained on; on others of the family nothing was measured.")

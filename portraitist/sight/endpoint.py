@@ -191,7 +191,7 @@ class Endpoint:
             usable = False
         if not usable:
             raise PortraitistError(
-                f"{self.url!r} is no address of a service", "Write it like http://localhost:11434/v1."
+                f"{self.url!r} is no address of a service", "Write it whole, like http://localhost:11434/v1."
             )
         if parts.username or parts.password:
             raise PortraitistError(

@@ -86,7 +86,9 @@ def test_what_it_was_judged_by_goes_before_what_its_recipe_said(trained):
     used = {n["inputs"].get("strength_model") for n in read(result, "zorblax-sweep-api.json").values()}
     assert used == {None, 0.0, 0.35, 0.7}
     assert files.read(Path(result.lora))[1]["portraitist.guidance"] == "2.25"
-    assert "| guidance | 2.25 |" in Path(result.card).read_text()
+    card = Path(result.card).read_text()
+    assert "| guidance | 2.25 |" in card
+    assert "It was judged at 64 pixels in 9 steps" in card
 
 
 def test_the_likest_judged_picture_brings_the_workflow_along(trained):
@@ -248,6 +250,7 @@ def test_without_a_judged_picture_it_says_so(trained):
     finally:
         trained.run.scorecards.write_bytes(card)
     assert any(isinstance(event, Warned) and "No picture" in event.says for event in heard)
+    assert "It was judged at" not in Path(result.card).read_text()
     assert not Path(result.lora).with_name("zorblax-workflow.png").exists()
     assert inputs(read(result, "zorblax-api.json"), "Prompt")["prompt"] == "zorblax, character"
     real = replace(trained.project, facts=trained.project.facts.model_copy(update={"subject": "real"}))

@@ -251,7 +251,7 @@ def suited(graph: Graph, facts: Facts, later: Collection[str] = ()) -> Graph:
     if missing:
         raise PortraitistError(
             f"The ComfyUI at {facts.server} has no {'; no '.join(missing[:4])}",
-            "Put the files where it looks for them, or choose others in the workflow.",
+            "Put the files where it looks for them, or name others that it has.",
         )
     return found
 
