@@ -123,6 +123,8 @@ def test_a_sheet_draws_every_file_at_every_strength_and_the_base_once():
     assert [len(one) for one in of(graph, "CreateList")] == [3, 3, 2]
     assert of(graph, "ImageGrid")[0]["columns"] == 3
     assert strengths_of((0.7, 1.0), 0.85) == (0.0, 0.7, 0.85, 1.0)
+    many = strengths_of([i / 10 for i in range(1, 20)], 0.5)
+    assert many == (0.0, *(i / 10 for i in range(1, 10)))
     rows = [Row(f"{i}.safetensors", str(i)) for i in range(11)]
     with pytest.raises(PortraitistError, match="11 rows"):
         sheet(comfy_graphs.setting("flux"), rows, (1.0,))

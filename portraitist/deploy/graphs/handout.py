@@ -132,10 +132,9 @@ class Comfyui:
         setting, made = self.setting(handed), {}
         known = facts.of_server(Server.at(self.url)) if self.url else facts.frozen()
         for kind, graph, notes in self.graphs(setting, handed):
-            if self.url:
-                graph, missing = facts.spelt(graph, known, brought(graph))
-                self.warn([] if kind else missing, handed)
+            graph, missing = facts.spelt(graph, known, brought(graph)) if self.url else (graph, [])
             made[kind] = (graph, editable(graph, known, notes))
+            self.warn([] if kind else missing, handed)
         if not handed.pictures:
             handed.emit(Warned(says="No picture brings the workflow along: none of this choice has been judged"))
         return partial(self.write, handed, made, dict(self.pictures(handed, setting, made[""])))

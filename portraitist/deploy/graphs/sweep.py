@@ -33,7 +33,7 @@ def sheet(setting: Setting, rows: Sequence[Row], strengths: Sequence[float]) -> 
     if not (1 <= len(rows) <= MOST and 1 <= len(strengths) <= MOST):
         raise PortraitistError(
             f"A sheet of {len(rows)} rows with {len(strengths)} pictures each",
-            f"Up to {MOST} of each: name fewer checkpoints, or fewer strengths in the recipe.",
+            f"Up to {MOST} of each: name fewer.",
         )
     builder = Builder()
     plain = base(builder, setting)
@@ -78,5 +78,6 @@ def listed(builder: Builder, title: str, keys: Sequence[str]) -> str:
 
 
 def strengths_of(tried: Sequence[float], chosen: float) -> tuple[float, ...]:
-    """None, those that were tried, and the chosen one, ascending."""
-    return tuple(sorted({0.0, *tried, chosen}))
+    """None, those that were tried, and the chosen one, ascending; of more than a row takes the nearest to it."""
+    near = sorted({*tried} - {0.0, chosen}, key=lambda one: abs(one - chosen))
+    return tuple(sorted({0.0, chosen, *near[: MOST - 2]}))
