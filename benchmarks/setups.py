@@ -68,11 +68,11 @@ FLAWS: dict[str, Setup] = {
     "overfit": Setup(
         "", 0, pictures=6, changes=("stages.0.steps=400", "training.save_every=100", "training.rate=6e-3")
     ),
-    "underfit": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=3e-4")),
-    "bleed": Setup("", 0, data="room", changes=("training.save_every=100",)),
-    "dead": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=1e-6")),
-    "kept": Setup("", 0, changes=("training.save_every=100", "training.preserve=1")),
     "leak": Setup("", 0, changes=("training.save_every=100",)),
+    "underfit": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=3e-4")),
+    "dead": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=1e-6")),
+    "bleed": Setup("", 0, data="room", changes=("training.save_every=100",)),
+    "kept": Setup("", 0, changes=("training.save_every=100", "training.preserve=1")),
 }
 """Runs made ill on purpose, by flaw. By the preset every LoRA leaks on this base, and is healthy
 otherwise; `kept` are made not to."""
