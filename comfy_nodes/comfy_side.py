@@ -1,4 +1,4 @@
-"""What the nodes need of ComfyUI: its folders, its memory, its bar, its interrupt; and the pack's extension."""
+"""What the nodes need of ComfyUI: its folders, its memory, its bar, its interrupt."""
 
 import tempfile
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import folder_paths
 from comfy import model_management
-from comfy_api.v0_0_2 import ComfyAPISync, ComfyExtension, io
+from comfy_api.v0_0_2 import ComfyAPISync, io
 from PIL import Image
 from server import PromptServer
 
@@ -91,14 +91,3 @@ def opened(path: Path) -> Image.Image | None:
             return image.convert("RGB")
     except OSError:
         return None
-
-
-class Portraitist(ComfyExtension):
-    """The pack."""
-
-    async def get_node_list(self) -> list[type[Any]]:
-        """The nodes, in the order of a workflow."""
-        from .nodes_material import Caption, CutSheet, Dataset, SheetTemplate
-        from .nodes_training import JudgeAndChoose, TrainCharacter
-
-        return [SheetTemplate, Dataset, CutSheet, Caption, TrainCharacter, JudgeAndChoose]

@@ -249,7 +249,7 @@ def test_the_pack_needs_nothing_that_comfyui_has_not():
     found = {(name, module) for name, tree in sources().items() for module in imported(tree)}
     assert {(name, module) for name, module in found if module.split(".")[0] not in allowed} == set()
     knows = {name for name, module in found if module.split(".")[0] in COMFY}
-    assert knows == {"comfy_side.py", "nodes_material.py", "nodes_training.py"}
+    assert knows == {"comfy_side.py", "extension.py", "nodes_material.py", "nodes_training.py"}
 
 
 def test_the_pack_runs_no_code_of_others_installs_nothing_and_opens_no_door():

@@ -6,6 +6,7 @@ from portraitist.cli.asking import Wishes
 from portraitist.errors import PortraitistError
 from portraitist.judge.grid import texts
 from portraitist.project import Project
+from portraitist.sections import Judging
 from portraitist.verbs.new import new
 
 PLAIN = {"trigger": "zorblax", "subject": "fictional"}
@@ -25,7 +26,7 @@ def test_every_value_of_the_flags_comes_up_in_what_is_judged(tmp_path):
         "outfit": ("red coat",),
         "background": ("forest", "beach"),
     }
-    choosing, _ = texts(made.facts, (), [])
+    choosing, _, _ = texts(made.facts, Judging(), [])
     for words in (
         "close-up of zorblax",
         "full body of zorblax",
