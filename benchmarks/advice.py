@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bank import RESULTS, held_to_truth, opened
+from benchmarks.bank import RESULTS, trained
 from benchmarks.record import Record, read
 from benchmarks.setups import Setup, flawed
-from portraitist import durable, runs
-from portraitist.verbs.encode import encode
-from portraitist.verbs.train import train
+from portraitist import durable
 
 SCORES: Mapping[str, Sequence[str]] = {
     "overfit": ("likeness", "agreement"),
@@ -67,11 +65,7 @@ def make(run: Record, folder: Path) -> None:
     setup = followed(run)
     told: dict[str, Any] = {"of": run.name, "symptom": "", "truths": []}
     if setup is not None:
-        project, chosen = opened(setup, folder)
-        encode(project, chosen)
-        trained = runs.find(project, train(project, chosen).run)
-        truths = list(held_to_truth(setup, chosen, trained))
-        told |= {"symptom": run.told["symptoms"][0], "setup": asdict(setup), "truths": truths}
+        told |= {"symptom": run.told["symptoms"][0], "setup": asdict(setup), "truths": trained(setup, folder)}
     durable.write_text(RESULTS / f"advised-{run.name}.json", json.dumps(told) + "\n")
 
 

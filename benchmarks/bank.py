@@ -82,6 +82,13 @@ def make(setup: Setup, folder: Path) -> None:
     durable.write_json(folder / "truth.json", facts)  # last: a run without it is made again
 
 
+def trained(setup: Setup, folder: Path) -> list[dict[str, Any]]:
+    """The truth of a set-up's training, which is made; nothing is judged."""
+    project, chosen = opened(setup, folder)
+    encode(project, chosen)
+    return list(held_to_truth(setup, chosen, runs.find(project, train(project, chosen).run)))
+
+
 def strengths(setup: Setup, step: int) -> tuple[float, ...]:
     """Strengths that a checkpoint is drawn at."""
     if step == BASE:

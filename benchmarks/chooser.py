@@ -15,17 +15,14 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.record import MAX_DROP, Cell, Record, interval, read
-from benchmarks.replay import in_rounds
+from benchmarks.replay import PROBED, fewer, in_rounds
 from portraitist.judge import choosing
 from portraitist.judge.measures import score
 from portraitist.judge.measures import scores as scored
 
 WHOLE = 1.0
-LEAN = {"finalists": 1, "screen": 6}
+LEAN = {"finalists": 1, "screen": 6, "unnamed": 2, "paraphrases": 2, "restyled": 4}
 """What the preset of the embedded base is cut to by its budget."""
-
-PROBED = ((0, 4), (4, 4), (8, 8))
-"""Where the probes of each purpose begin, and how many there are."""
 
 
 def keeps(run: Record, cell: Cell) -> bool:
@@ -106,11 +103,11 @@ def halved(run: Record) -> Cell:
     """What `choose` takes by half the pictures of every cell: those of the first seed, and the first of each probe."""
     cards = []
     for card in run.cards:
-        half = len(card.pictures) // 2
-        probes = [i for start, count in PROBED for i in range(start, start + count // 2)]
-        kept = tuple(card.pictures[i] for i in (range(half) if card.stage == "grid" else probes))
-        scores = {name: got for name, got in scored([d.scores for d in kept]).items() if name in card.scores}
-        cards.append(replace(card, pictures=kept, scores=scores))
+        if card.stage == "probe":
+            cards.append(fewer(card, {name: count // 2 for name, (_, count) in PROBED.items()}))
+            continue
+        kept = card.pictures[: len(card.pictures) // 2]
+        cards.append(replace(card, pictures=kept, scores=scored([d.scores for d in kept])))
     base, some = choosing.latest(cards, "grid")
     assert base is not None
     chosen = choosing.choose(base, some, run.losses, "likeness", MAX_DROP).chosen.card
@@ -121,7 +118,7 @@ RULES: Mapping[str, Callable[[Record], Cell]] = {
     "choose": ours,
     "choose, strength 1.0": lambda run: ours(run, only=(WHOLE,)),
     "choose, in rounds": lambda run: in_rounds(run)[0],
-    "choose, in rounds, one finalist": lambda run: in_rounds(run, **LEAN)[0],
+    "choose, in rounds, as the preset": lambda run: in_rounds(run, **LEAN)[0],
     "choose, half the pictures": halved,
     "last checkpoint": lambda run: (run.steps[-1], WHOLE),
     "lowest held-out loss": lambda run: (held_out(run), WHOLE),
@@ -180,7 +177,7 @@ def main() -> None:
             "regret": round(regret(run, cell), 3),
             "kept": f"{sum(keeps(run, one) for one in run.cells)} of {len(run.cells)}",
             "in rounds": [*in_rounds(run)[0], in_rounds(run)[1]],
-            "one finalist": [*in_rounds(run, **LEAN)[0], in_rounds(run, **LEAN)[1]],
+            "as the preset": [*in_rounds(run, **LEAN)[0], in_rounds(run, **LEAN)[1]],
         }
         sys.stdout.write(json.dumps(line) + "\n")
     for manner in MANNERS:

@@ -1,18 +1,27 @@
-"""What single settings do, by the truth: the group `effects` of the bank, each against the preset on the same pictures.
+"""What single settings do, by the truth: each against the preset on the same pictures.
 
+python -m benchmarks.effects make --keep FOLDER [--part 0/2]
 python -m benchmarks.effects
 
-The last checkpoint at strength 1. Differences are paired by character, intervals (95 %) are over characters.
+`make` makes the trainings that benchmarks/runs lacks. The last checkpoint at strength 1. Differences are paired by
+character, intervals (95 %) are over characters.
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.bank import RESULTS, trained
 from benchmarks.record import Record, interval, read
+from benchmarks.setups import effects
+from portraitist import durable
 
 PLAIN = "preset"
 
@@ -34,7 +43,7 @@ def figures(run: Record) -> Mapping[str, float]:
     }
 
 
-def main() -> None:
+def report() -> None:
     """A line of JSON for each setting."""
     found = {named(run): figures(run) for run in read("effects")}
     for what in dict.fromkeys(name for name, _ in found):
@@ -48,6 +57,26 @@ def main() -> None:
                 apart = [found[what, who][measure] - found[PLAIN, who][measure] for who in both]
                 line[measure] = [round(value, 3) for value in interval(apart, both)]
         sys.stdout.write(json.dumps(line) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the trainings, or say what came of them."""
+    parser = argparse.ArgumentParser(prog="benchmarks.effects", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["make"])
+    parser.add_argument("--keep", type=Path, help="folder that runs stay in")
+    parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
+    options = parser.parse_args(arguments)
+    if options.what is None:
+        report()
+        return
+    part, parts = map(int, options.part.split("/"))
+    for setup in effects()[part::parts]:
+        place, began = RESULTS / f"{setup.name}.json", time.monotonic()
+        if not place.is_file():
+            told = {"setup": asdict(setup), "truths": trained(setup, options.keep / setup.name)}
+            durable.write_text(place, json.dumps(told) + "\n")
+            sys.stdout.write(f"{setup.name} {time.monotonic() - began:.0f} s\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

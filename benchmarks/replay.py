@@ -3,6 +3,7 @@
 The verb's own code decides what is looked at next; what it asks for is taken from the bank instead of being drawn.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from benchmarks.record import MAX_DROP, Cell, Record
 from benchmarks.setups import STRENGTHS
 from portraitist.judge import choosing
-from portraitist.judge.design import Design
 from portraitist.judge.measures import scores
 from portraitist.judge.scorecard import BASE, OWN, WHOLE, Scorecard, Stage
 from portraitist.sections import Judging
 from portraitist.verbs import evaluate
+
+PROBED = {"unnamed": (0, 4), "paraphrases": (4, 4), "restyled": (8, 8)}
+"""Where the probes of each purpose begin in the bank's cards, and how many there are."""
 
 
 class Replay:
@@ -40,6 +43,7 @@ class Replay:
     def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> Scorecard:
         """The card of a cell, or of the first pictures of it."""
         card = self.whole[step, strength, "grid" if stage == "screen" else stage]
+        card = fewer(card, {name: getattr(self.recipe.judging, name) for name in PROBED}) if stage == "probe" else card
         few = self.grid.screened if stage == "screen" else count
         if few and few < len(card.pictures):
             kept = card.pictures[:few]
@@ -61,6 +65,14 @@ class Replay:
         return sum(len(card.pictures) for key, card in self.cards.items() if key[2] != "screen" or key[:2] not in grid)
 
 
+def fewer(card: Scorecard, most: Mapping[str, int]) -> Scorecard:
+    """A card of probes with the first few of each purpose."""
+    places = [i for name, (start, count) in PROBED.items() for i in range(start, start + min(count, most[name]))]
+    kept = tuple(card.pictures[i] for i in places if i < len(card.pictures))
+    found = scores([drawn.scores for drawn in kept])
+    return replace(card, pictures=kept, scores={name: got for name, got in found.items() if name in card.scores})
+
+
 def in_rounds(run: Record, **settings: Any) -> tuple[Cell, int]:
     """What is chosen when a run is judged in rounds, by settings of `[judging]`, and how many pictures that takes."""
     sitting: Any = Replay(run, **settings)
@@ -71,9 +83,3 @@ def in_rounds(run: Record, **settings: Any) -> tuple[Cell, int]:
     assert base is not None  # it was judged first
     chosen = choosing.choose(base, cards, run.losses, "likeness", MAX_DROP).chosen.card
     return (chosen.step, chosen.strength), sitting.pictures
-
-
-def at_most(run: Record) -> int:
-    """Pictures that the rounds may take by the design."""
-    sitting: Any = Replay(run)
-    return Design.of(sitting.recipe.judging, sitting.grid, len(run.steps)).pictures(reports=False)

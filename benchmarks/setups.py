@@ -112,7 +112,8 @@ def effects() -> list[Setup]:
     ]
 
 
-GROUPS = {"choice": choice, "flawed": flawed, "effects": effects}
+GROUPS = {"choice": choice, "flawed": flawed}
+"""Runs that are judged."""
 
 
 ASKED: dict[str, dict[str, Any]] = {

@@ -246,6 +246,16 @@ def remove(path: Path) -> None:
         raise refusal(error, path, "remove") from error
 
 
+def replace_folder(fresh: Path, place: Path) -> None:
+    """Put a folder that is whole in place of a derived one, or of none."""
+    remove(place)
+    try:
+        fresh.rename(place)
+        flush_folder(place.parent)
+    except OSError as error:
+        raise refusal(error, place) from error
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -273,6 +283,28 @@ def digest(path: Path) -> str:
     except OSError as error:
         raise refusal(error, path, "read") from error
     return sha.hexdigest()
+
+
+def read_pieces(path: Path, begin: int, size: int, place: memoryview) -> Iterator[memoryview]:
+    """A file's bytes from one on, so many in all, in a place that each piece takes anew.
+
+    Raises PortraitistError where the file has fewer.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(begin)
+            while size:
+                piece = place[: min(size, len(place))]
+                done = 0
+                while done < len(piece):
+                    count = file.readinto(piece[done:])
+                    if not count:
+                        raise PortraitistError(f"{path} ends before its header says", "Copy this file again.")
+                    done += count
+                size -= done
+                yield piece
+    except OSError as error:
+        raise refusal(error, path, "read") from error
 
 
 def read_text(path: Path) -> str:

@@ -30,6 +30,10 @@ TYPES = {
 """torch's names of types to the format's, in the order in which the library lays tensors out."""
 
 
+PIECE = 1 << 20
+"""Bytes that are read at a time where a file is gone through."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A tensor that is made only when its turn comes to be written."""
@@ -73,6 +77,19 @@ def raw(tensor: Tensor) -> memoryview:
 def write(path: Path, tensors: Mapping[str, Tensor | Planned], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors durably, one after the other. Raises PortraitistError when the disk refuses."""
     durable.write_stream(path, chunks(tensors, metadata or {}))
+
+
+def confirm(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Read a file that was just written, and refuse one that does not hold these to the bit."""
+    place = memoryview(bytearray(PIECE))
+    begin, same = 0, True
+    for whole in chunks(tensors, metadata):
+        chunk = memoryview(whole)
+        for piece in durable.read_pieces(path, begin, chunk.nbytes, place):
+            same &= bytes(piece) == bytes(chunk[: len(piece)])
+            chunk, begin = chunk[len(piece) :], begin + len(piece)
+    if not same or path.stat().st_size != begin:
+        raise PortraitistError(f"{path} does not hold what was written to it", "See to the disk, and write it again.")
 
 
 def read(path: Path, remedy: str = "Delete its folder and train again.") -> dict[str, Tensor]:

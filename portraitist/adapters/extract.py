@@ -7,8 +7,9 @@ Held to torch's SVD by tests/integration/test_extract.py.
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -18,13 +19,16 @@ import torch
 from torch import Tensor
 
 from portraitist.adapters import factoring, ranks
-from portraitist.adapters.factoring import Method
-from portraitist.adapters.layered import CHECKED, Layer, Row, bound, number, settled
+from portraitist.adapters.factoring import Method, Room
+from portraitist.adapters.layered import CHECKED, Layer, Row, mean, number, settled, worthless
 from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 
-GROUP = 1 << 27
-"""Numbers that are read at a time of each model."""
+AHEAD = 4
+"""Parameters that wait for each worker."""
+
+PIECE = 1 << 18
+"""Numbers that are subtracted at a time: a megabyte, which a core keeps at hand."""
 
 
 class Source(Protocol):
@@ -35,8 +39,12 @@ class Source(Protocol):
         """Of every parameter."""
         ...
 
-    def take(self, names: Sequence[str]) -> Mapping[str, Tensor]:
-        """Some of them."""
+    def take(self, name: str) -> Tensor:
+        """One of them."""
+        ...
+
+    def pieces(self, name: str, numbers: int, room: Room) -> Iterator[Tensor]:
+        """One of them, flat, so many numbers at a time; they may lie in the room, each in place of the last."""
         ...
 
 
@@ -51,9 +59,13 @@ class Held:
         """Of every parameter."""
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
-    def take(self, names: Sequence[str]) -> Mapping[str, Tensor]:
-        """Some of them."""
-        return {name: self.tensors[name].detach() for name in names}
+    def take(self, name: str) -> Tensor:
+        """One of them."""
+        return self.tensors[name].detach()
+
+    def pieces(self, name: str, numbers: int, room: Room) -> Iterator[Tensor]:
+        """One of them, flat, so many numbers at a time."""
+        yield from torch.split(self.take(name).reshape(-1), numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +143,16 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
     A layer that was not changed gets none. Raises PortraitistError for values that are not finite, and where nothing
     was changed.
     """
-    rows: list[Row] = []
+    found: dict[str, Row] = {}
+    layers: dict[str, tuple[Part, str]] = {}
     differences: dict[str, Tensor] = {}
     beside = carried = 0.0
-    work = Work(asked, bound(parts[0].layers.values(), asked.ranks, asked.dtype))
-    names = [(part, name) for part in parts for name in part.base.shapes]
-    for i, (part, name, row, change) in enumerate(done(names, work, asked.workers)):
+    work = Work(asked)
+    first = mean(parts[0].layers.values(), asked.ranks, asked.dtype)
+    names = [(part, name, first) for part in parts for name in part.base.shapes]
+    for i, (part, name, row, change) in enumerate(done(names, work)):
         if row is not None and row.energy > 0:
-            rows.append(row)
+            found[row.module], layers[row.module] = row, (part, name)
         if change is not None:
             energy = factoring.squares(change.reshape(1, -1))
             refuse_wild(part.before + name, energy)
@@ -149,6 +163,9 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
                 beside += energy
         if tell is not None:
             tell(part.before + name, i + 1, len(names))
+    if asked.ranks.size:
+        widen(found, layers, work, tell)
+    rows = list(found.values())
     if asked.kohya is not None:
         rows = counted(rows, parts, asked.kohya)
     if not rows:
@@ -167,6 +184,30 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
     )
 
 
+def widen(
+    found: dict[str, Row],
+    layers: Mapping[str, tuple[Part, str]],
+    work: "Work",
+    tell: Callable[[str, int, int], None] | None,
+) -> None:
+    """Find more ranks of the layers of which a file's size may have room for more than are known, until it has not."""
+    asked = work.asked.ranks
+    while True:
+        least = worthless(list(found.values()), asked, work.asked.dtype)
+        short = [
+            (*layers[module], 2 * len(row.sizes))
+            for module, row in found.items()
+            if len(row.sizes) < asked.of(row.shape) and row.worth(-1, work.asked.dtype) > least
+        ]
+        if not short:
+            return
+        for i, (part, name, row, _) in enumerate(done(short, work)):
+            if row is not None:
+                found[row.module] = row
+            if tell is not None:
+                tell(part.before + name, i + 1, len(short))
+
+
 def counted(rows: list[Row], parts: Sequence[Part], kohya: Kohya) -> list[Row]:
     """The layers that sd-scripts keeps: of text encoders all, where any of them changed by more than the least."""
     prefixes = tuple(part.before for part in parts if part.before)
@@ -175,33 +216,19 @@ def counted(rows: list[Row], parts: Sequence[Part], kohya: Kohya) -> list[Row]:
     return rows if keep else [row for row in rows if row not in encoders]
 
 
-def done(
-    names: Sequence[tuple[Part, str]], work: "Work", workers: int
-) -> Iterator[tuple[Part, str, Row | None, Tensor | None]]:
-    """What becomes of every parameter, in order; some are read, worked on side by side, and let go."""
-    with one_core_each(workers) as pool:
-        for part, some in grouped(names):
-            tuned, base = part.tuned.take(some), part.base.take(some)
-            jobs = [pool.submit(work, part, name, tuned[name], base[name]) for name in some]
-            for name, job in zip(some, jobs, strict=True):
+def done(names: Sequence[tuple[Part, str, int]], work: "Work") -> Iterator[tuple[Part, str, Row | None, Tensor | None]]:
+    """What becomes of parameters, in order, with so many ranks each; they are read and worked on side by side, few
+    ahead of the rest."""
+    waiting: deque[tuple[Part, str, Future[tuple[Row | None, Tensor | None]]]] = deque()
+    with one_core_each(work.asked.workers) as pool:
+        for part, name, rank in names:
+            waiting.append((part, name, pool.submit(work, part, name, rank)))
+            if len(waiting) > AHEAD * work.asked.workers:
+                part, name, job = waiting.popleft()
                 yield part, name, *job.result()
-            del tuned, base, jobs
-
-
-def grouped(names: Iterable[tuple[Part, str]]) -> Iterator[tuple[Part, list[str]]]:
-    """Parameters of one part at a time, as many as `GROUP` allows."""
-    now: Part | None = None
-    some: list[str] = []
-    size = 0
-    for part, name in names:
-        numbers = prod(part.base.shapes[name])
-        if some and now is not None and (part is not now or size + numbers > GROUP):
-            yield now, some
-            some, size = [], 0
-        now, size = part, size + numbers
-        some.append(name)
-    if now is not None:
-        yield now, some
+        while waiting:
+            part, name, job = waiting.popleft()
+            yield part, name, *job.result()
 
 
 @contextmanager
@@ -217,35 +244,44 @@ def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is done with one parameter, by whichever thread; `bound` is the most ranks."""
+    """What is done with one parameter, by whichever thread."""
 
     asked: Asked
-    bound: int
     own: threading.local = field(default_factory=threading.local)
 
-    def __call__(self, part: Part, name: str, tuned: Tensor, base: Tensor) -> tuple[Row | None, Tensor | None]:
-        """A layer's factors, or the change itself of what takes none."""
+    def __call__(self, part: Part, name: str, rank: int) -> tuple[Row | None, Tensor | None]:
+        """A layer's factors of so many ranks at most, or the change itself of what takes none."""
         module = module_of(name)
         if not name.endswith(".weight") or module not in part.layers or name in part.whole:
-            return None, (tuned.float() - base.float())
-        change = self.change(tuned, base)
-        ranks = min(self.asked.ranks.of(change.shape), self.bound)
-        row = self.row(part.before + module, change, ranks)
+            return None, part.tuned.take(name).float() - part.base.take(name).float()
+        change = self.change(part, name)
+        row = self.row(part.before + module, change, min(self.asked.ranks.of(change.shape), rank))
         refuse_wild(part.before + name, row.energy)
         return row, None
 
-    def change(self, tuned: Tensor, base: Tensor) -> Tensor:
+    def change(self, part: Part, name: str) -> Tensor:
         """Tuned minus base, in a place of this thread's own that the next call takes: fresh memory costs more than
         the subtraction. In float64 for the exact way."""
+        device = self.asked.device
         if self.asked.method == "exact":
-            return tuned.to(self.asked.device).double() - base.to(self.asked.device).double()
-        size = tuned.numel()
-        if getattr(self.own, "place", None) is None or len(self.own.place) < size:
-            self.own.place = torch.empty(size, device=self.asked.device)
-        found: Tensor = self.own.place[:size].view(tuned.shape)
-        found.copy_(tuned)
-        base = base.to(self.asked.device)
-        return found.sub_(base if base.dtype.itemsize > 1 else base.float())
+            return part.tuned.take(name).to(device).double() - part.base.take(name).to(device).double()
+        shape = part.base.shapes[name]
+        found, done = self.kept("room").take("change", prod(shape)), 0
+        both = part.tuned, part.base
+        pieces = (model.pieces(name, PIECE, self.kept(str(i))) for i, model in enumerate(both))
+        for after, before in zip(*pieces, strict=True):
+            piece = found[done : done + len(after)]
+            piece.copy_(after)
+            piece.sub_(self.kept("room").take("before", len(piece)).copy_(before))  # of one type: mixed ones go slowly
+            done += len(after)
+        return found.view(shape)
+
+    def kept(self, name: str) -> Room:
+        """This thread's own: `room` on the device, others on the CPU."""
+        if not hasattr(self.own, name):
+            setattr(self.own, name, Room(self.asked.device if name == "room" else None))
+        found: Room = getattr(self.own, name)
+        return found
 
     def row(self, module: str, change: Tensor, rank: int) -> Row:
         """The factors of one layer's change."""
@@ -255,15 +291,15 @@ class Work:
         found = self.enough(flat, rank)
         up, down, lost = found.rounded(asked.dtype)
         checked = asked.method != "exact" and number(module) % CHECKED == 0 and found.rank > 0
-        least = factoring.optima(flat, found.rank).tolist() if checked else ()
-        return Row(module, shape, found.energy, up.cpu(), down.cpu(), found.sizes.tolist(), lost.tolist(), least)
+        best = factoring.optima(flat, found.rank).tolist() if checked else ()
+        return Row(module, shape, found.energy, up.cpu(), down.cpu(), found.sizes.tolist(), lost.tolist(), best)
 
     def enough(self, flat: Tensor, most: int) -> factoring.Split:
         """The factors: of all ranks, or, where a share is asked for, of the fewest that hold it, at most `most`."""
         share = self.asked.ranks.energy
         rank = min(32, most) if share else most
         while True:
-            found = factoring.split(flat, rank, self.asked.method)
+            found = factoring.split(flat, rank, self.asked.method, self.kept("room"))
             if not share or rank == most or ranks.enough(found.sizes.tolist(), found.energy, share) <= found.rank:
                 break
             rank = min(2 * rank, most)

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from portraitist import durable, tensorfile
 from portraitist.adapters import dialects
-from portraitist.adapters.fused import same
 from portraitist.adapters.products import ROLES, Product, lacks
 from portraitist.adapters.products import rank as rank_of
 from portraitist.errors import PortraitistError
@@ -136,13 +135,6 @@ def refuse_place(out: Path, overwrite: bool) -> None:
         raise PortraitistError(f"{out} does not end in .safetensors", f"Name it {out.name or 'adapter'}.safetensors.")
     if out.exists() and not overwrite:
         raise PortraitistError(f"{out} is there already", "Choose another name, or say --overwrite.")
-
-
-def confirm(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Read a file that was just written, and refuse one that does not hold these tensors to the bit."""
-    there = load(path, FOREIGN)[0]
-    if there.keys() != tensors.keys() or any(not same(there[name], tensors[name]) for name in there):
-        raise PortraitistError(f"{path} does not hold what was written to it", "See to the disk, and write it again.")
 
 
 def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from portraitist import durable, tensorfile
-from portraitist.adapters import content, dialects, files, trees
+from portraitist.adapters import content, dialects, trees
 from portraitist.adapters.fused import Parts
 from portraitist.adapters.layered import Layer, certified
 from portraitist.adapters.understanding import kept, singles
@@ -66,7 +66,7 @@ def handed(
     true = {key: value for key, value in kept(metadata).items() if key not in HASHES}
     true |= {key: str(max(ranks)) for key in RANKS if key in true and ranks}
     tensorfile.write(out, named, true)
-    files.confirm(out, named)
+    tensorfile.confirm(out, named, true)
     certificate = out.with_suffix(".certificate.json")
     if layers:
         facts = {"format": 1, "file": out.name, "layers": [certified(layer) for layer in layers]}

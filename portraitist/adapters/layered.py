@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,10 +15,8 @@ from portraitist.adapters.files import ALPHA, DOWN, UP
 from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 
-CHECKED = 50
-"""Of so many factored layers one is held against the best there is: two per cent."""
-
-BROADER = 3  # times the mean rank that a file's size allows: the most ranks of one layer that are looked at
+CHECKED = 100
+"""Of so many factored layers one is held against the best there is: one per cent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,10 @@ class Row:
         left = max(0.0, self.energy - held) + sum(self.lost[:rank]) if self.left is None else self.left
         return Layer(self.module, rank, self.energy, left, self.least[rank - 1] if self.least else None)
 
+    def worth(self, rank: int, dtype: torch.dtype) -> float:
+        """Energy per byte of one of its ranks."""
+        return self.sizes[rank] ** 2 / cost(self.shape, dtype) if len(self.sizes) else 0.0
+
     def tensors(self, rank: int) -> dict[str, Tensor]:
         """Its first ranks by canonical names; the alpha is the rank, for a scale of 1."""
         up = self.up[:, :rank].reshape(self.shape[0], rank, *(1 for _ in self.shape[2:])).contiguous()
@@ -83,7 +86,7 @@ def settled(rows: Sequence[Row], asked: Ranks, dtype: torch.dtype, beside: int =
     """Ranks by layer: all that were found, or those of a file's size, of which `beside` bytes are taken already."""
     if not asked.size:
         return {row.module: len(row.sizes) for row in rows}
-    costs = {row.module: (row.shape[0] + prod(row.shape[1:])) * dtype.itemsize for row in rows}
+    costs = {row.module: cost(row.shape, dtype) for row in rows}
     header = 400 * len(rows)  # names, shapes and places of three tensors
     budget = int(asked.size * 1e6) - header - beside
     if budget < min(costs.values()):
@@ -91,12 +94,27 @@ def settled(rows: Sequence[Row], asked: Ranks, dtype: torch.dtype, beside: int =
     return ranks.within({row.module: row.sizes for row in rows}, costs, budget)
 
 
-def bound(shapes: Iterable[Sequence[int]], asked: Ranks, dtype: torch.dtype) -> int:
-    """The most ranks of one layer where a file's size chooses: thrice what weights of these shapes have room for."""
+def cost(shape: Sequence[int], dtype: torch.dtype) -> int:
+    """Bytes of one rank of a layer."""
+    return (shape[0] + prod(shape[1:])) * dtype.itemsize
+
+
+def worthless(rows: Sequence[Row], asked: Ranks, dtype: torch.dtype) -> float:
+    """Energy per byte up to which no rank is taken, whatever others are still to be found: what is worth more fills
+    the file already. 0 while there is room."""
+    worth = np.concatenate([np.square(row.sizes) / cost(row.shape, dtype) for row in rows] or [np.zeros(0)])
+    costs = np.concatenate([np.full(len(row.sizes), cost(row.shape, dtype)) for row in rows] or [np.zeros(0)])
+    order = np.argsort(-worth, kind="stable")
+    full = np.searchsorted(costs[order].cumsum(), asked.size * 1e6)
+    return float(worth[order][full]) if full < len(order) else 0.0
+
+
+def mean(shapes: Iterable[Sequence[int]], asked: Ranks, dtype: torch.dtype) -> int:
+    """The rank of all layers that a file's size has room for, at least 4; the most there are where none is asked."""
     if not asked.size:
         return 1024
-    each = sum((shape[0] + prod(shape[1:])) * dtype.itemsize for shape in shapes)
-    return max(4, math.ceil(BROADER * asked.size * 1e6 / max(each, 1)))
+    each = sum(cost(shape, dtype) for shape in shapes)
+    return max(4, math.ceil(asked.size * 1e6 / max(each, 1)))
 
 
 def number(module: str) -> int:

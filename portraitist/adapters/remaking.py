@@ -16,7 +16,7 @@ from portraitist.adapters import changes, factoring, ranks
 from portraitist.adapters.changes import Change
 from portraitist.adapters.dialects import ALPHA, DIFFERENCES, DORA, DOWN, MAGNITUDE, UP
 from portraitist.adapters.fused import Parts
-from portraitist.adapters.layered import Layer, Row, bound, settled
+from portraitist.adapters.layered import Layer, Row, mean, settled
 from portraitist.adapters.products import rank as rank_of
 from portraitist.adapters.ranks import Ranks
 from portraitist.adapters.understanding import Understood
@@ -27,6 +27,8 @@ ROUNDING = 1e-10
 """A sum whose energy is below this share of its parts' is what rounding leaves of nothing."""
 
 How = Literal["sum", "ties", "dare", "dare-ties", "prune"]
+
+BROADER = 3  # times the mean rank that a file's size allows: the most ranks of one layer that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def remade(
     rows: list[Row] = []
     found: dict[str, Parts] = {}
     tree = given[0].tree
-    most = bound([tree[name] for name in names], asked, dtype)
+    most = BROADER * mean([tree[name] for name in names], asked, dtype)
     for done, name in enumerate(names):
         parts = [each.get(name, {}) for each in modules]
         own = [changes.change(name, part, tree[name], weight(name)) if part else None for part in parts]

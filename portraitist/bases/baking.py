@@ -21,8 +21,12 @@ from portraitist.bases import headers, layouts
 from portraitist.bases.layouts import SGM
 from portraitist.errors import PortraitistError
 
-CLIP_L = f"{SGM}0.transformer."
-"""Before the names of CLIP-L's modules in SDXL's file; CLIP-G's are fused there, and are not baked."""
+CLIP_L, CLIP_G = f"{SGM}0.transformer.", f"{SGM}1.model.transformer.resblocks."
+"""Before the names of CLIP-L's modules in SDXL's file, and before the numbers of CLIP-G's blocks."""
+
+LAYERS = "clip_g.text_model.encoder.layers."
+OPEN_CLIP = {"self_attn.out_proj": "attn.out_proj.", "mlp.fc1": "mlp.c_fc.", "mlp.fc2": "mlp.c_proj."}
+"""A block's layers in OpenCLIP's names; query, key and value are one there, `attn.in_proj_weight`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ def bake(adapter: Understood, base: Path, out: Path, strength: float, tell: Call
         }
         tensorfile.write(out, planned, dict(header.words))
     headers.read(out)
-    made.layers = len({name for name in pieces if name.endswith(".weight")})
+    made.layers = len({name for name in pieces if name.endswith("weight")})
     return made
 
 
@@ -107,12 +111,12 @@ def targets(adapter: Understood, header: headers.Header, strength: float) -> dic
         shape = adapter.tree[module]
         if parts.keys() - {"alpha", *changes.BESIDE}:
             piece = Piece(first, shape[0], place.swapped, weighted(module, parts, shape, strength))
-            found.setdefault(f"{name}.weight", []).append(piece)
+            found.setdefault(f"{name}weight", []).append(piece)
         for role in changes.BESIDE:
             if role in parts:
                 bias = parts[role].float().reshape(-1, 1) * strength
                 piece = Piece(first, shape[0], place.swapped, lambda _, bias=bias: bias)  # type: ignore[misc]
-                found.setdefault(f"{name}.bias", []).append(piece)
+                found.setdefault(f"{name}bias", []).append(piece)
     if missing := sorted(found.keys() - header.shapes.keys()):
         raise PortraitistError(
             f"{header.path} has no {missing[0]}, which the adapter changes", "Name the file it was trained on."
@@ -154,15 +158,25 @@ class Places:
         }
 
     def of(self, module: str) -> tuple[str, int, Place]:
-        """A module's name in the file, the first of its rows there, and its place."""
+        """What stands before `weight` in a module's name in the file, the first of its rows there, and its place."""
         if module.startswith("clip_l."):
-            return CLIP_L + module.removeprefix("clip_l."), 0, Place(module)
+            return f"{CLIP_L}{module.removeprefix('clip_l.')}.", 0, Place(module)
+        if module.startswith(LAYERS):
+            return *self.open_clip(module), Place(module)
         if module not in self.native:
             raise PortraitistError(
                 f"{module} is of a text encoder that is not baked", "Load the adapter beside the base instead."
             )
         name, place = self.native[module]
-        return self.prefix + name, sum(self.before(name, place)), place
+        return f"{self.prefix}{name}.", sum(self.before(name, place)), place
+
+    def open_clip(self, module: str) -> tuple[str, int]:
+        """The same of a layer of CLIP-G."""
+        number, _, layer = module.removeprefix(LAYERS).partition(".")
+        if layer in OPEN_CLIP:
+            return f"{CLIP_G}{number}.{OPEN_CLIP[layer]}", 0
+        part = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj").index(layer)
+        return f"{CLIP_G}{number}.attn.in_proj_", part * self.tree[module][0]
 
     def before(self, name: str, place: Place) -> Iterator[int]:
         """The rows of the modules that lie before a place in the same layer."""

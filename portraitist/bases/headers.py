@@ -24,11 +24,12 @@ LARGEST = 100_000_000  # bytes: the limit of safetensors' own reader
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Names, shapes and stored types of the tensors in a file, and its metadata."""
+    """Names, shapes and stored types of the tensors in a file, at which byte each begins, and its metadata."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, str]
+    begins: Mapping[str, int]
     words: Mapping[str, str]
 
 
@@ -63,12 +64,14 @@ def parsed(path: Path, size: int, changed: int) -> Header:
         words = value.pop("__metadata__", {})
         shapes = {name: tuple(map(int, facts["shape"])) for name, facts in value.items()}
         types = {name: str(facts["dtype"]) for name, facts in value.items()}
+        begins = {name: 8 + length + int(facts["data_offsets"][0]) for name, facts in value.items()}
         end = max((int(facts["data_offsets"][1]) for facts in value.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise PortraitistError(f"{path} cannot be read: {' '.join(str(error).split())[:100]}", COPY) from error
     if 8 + length + end != size:
         raise PortraitistError(f"{path} cannot be read: {size:,} bytes of {8 + length + end:,}", COPY)
-    return Header(path, shapes, types, {str(k): str(v) for k, v in words.items()} if isinstance(words, dict) else {})
+    said = {str(k): str(v) for k, v in words.items()} if isinstance(words, dict) else {}
+    return Header(path, shapes, types, begins, said)
 
 
 COPY = "Copy this file again."

@@ -1,23 +1,26 @@
 """A part of a base as it lies on disk: its tensors by its class's names, a few at a time, and let go again.
 
-Nothing is held but what was asked for last: files are mapped for one asking, so that of a model of many gigabytes there
-are never more pages in memory than of the tensors at hand. Held to the classes by tests/integration/test_stored.py.
+Nothing is held but what was asked for last: of a model of many gigabytes there is never more in memory than the tensors
+at hand. Held to the classes by tests/integration/test_stored.py.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import math
+from bisect import bisect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 import transformers
 from safetensors import safe_open
 from torch import Tensor
 
-from portraitist import durable
+from portraitist import durable, tensorfile
 from portraitist.adapters import dialects, inject, trees
+from portraitist.adapters.factoring import Room
 from portraitist.bases import headers, layouts, reading, streaming
 from portraitist.bases.layouts import UNREAD, Written
 from portraitist.errors import PortraitistError
@@ -26,28 +29,53 @@ EIGHT_BITS = ("F8",)
 """Types that are values as they stand; files that go with scales have these as tensors of no class, and are refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a tensor's bytes lie in a file, in one piece."""
+
+    path: Path
+    begin: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A part's tensors on disk.
 
     model   of its class, without memory for weights
-    places  of a folder: by the class's names, the file of each tensor and its name there
+    spans   by the class's names, of the tensors whose bytes lie in one piece
     single  of a publisher's file: its header, and how it is written
     """
 
     model: Any
-    places: Mapping[str, tuple[Path, str]]
+    spans: Mapping[str, Span]
     single: tuple[headers.Header, Written] | None = None
 
-    def take(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Some tensors by the class's names, mapped."""
-        if self.single is not None:
-            found = streaming.mapped(self.model, *self.single)
-            return {name: found[name] for name in names}
-        with ExitStack() as stack:
-            paths = {self.places[name][0] for name in names}
-            files = {path: stack.enter_context(safe_open(path, "pt")) for path in paths}
-            return {name: files[self.places[name][0]].get_tensor(self.places[name][1]) for name in names}
+    def take(self, name: str) -> Tensor:
+        """A tensor by the class's name."""
+        span = self.spans.get(name)
+        if span is None:  # made of others, or turned; of a folder every tensor has one
+            assert self.single is not None
+            return streaming.mapped(self.model, *self.single)[name]
+        found = torch.empty(span.shape, dtype=span.dtype)
+        for _ in durable.read_pieces(span.path, span.begin, found.nbytes, memoryview(tensorfile.raw(found))):
+            pass
+        return found
+
+    def pieces(self, name: str, numbers: int, room: Room) -> Iterator[Tensor]:
+        """A tensor by the class's name, flat, so many numbers at a time: each is gone when the next is taken.
+
+        It is read, and not mapped: threads that meet new pages wait for each other.
+        """
+        span = self.spans.get(name)
+        if span is None:
+            yield from torch.split(self.take(name).reshape(-1), numbers)
+            return
+        size = span.dtype.itemsize
+        place = room.take("piece", numbers * size, dtype=torch.uint8)
+        for piece in durable.read_pieces(span.path, span.begin, math.prod(span.shape) * size, place.numpy().data):
+            yield place[: len(piece)].view(span.dtype)
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -73,22 +101,40 @@ def stored(place: Path, family: str, part: str) -> Stored:
         headers.refuse_rounded(header, but=EIGHT_BITS)
         said, how = dict(layout.config(part)), layout.weights[part]
         model = reading.empty(class_of(said, family, place), said)
-        streaming.mapped(model, header, how)
-        return Stored(model, {}, (header, how))
+        with safe_open(place, "pt") as file:
+            there = {name: file.get_tensor(name) for name in reading.names(header, how).values()}
+            found = streaming.mapped(model, header, how, there)
+            return Stored(model, dict(spans(header, there, found)), (header, how))
     said = durable.read_json(place / "config.json")
     model = reading.empty(class_of(said, family, place), said)
     own = set(model.state_dict())
-    places: dict[str, tuple[Path, str]] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
+    places: dict[str, Span] = {}
     for header in map(headers.read, shards(place)):
         headers.refuse_rounded(header, but=EIGHT_BITS)
-        for full, shape in header.shapes.items():
-            short = full.removeprefix("text_model.")  # a level that transformers' fifth version gave up
-            name = short if full not in own and short in own else full
-            if name in own or not full.endswith(UNREAD):
-                places[name], shapes[name] = (header.path, full), shape
-    reading.check(model, shapes, place)
+        with safe_open(header.path, "pt") as file:
+            there = {name: file.get_tensor(name) for name in header.shapes}
+            for full, span in spans(header, there, there):
+                short = full.removeprefix("text_model.")  # a level that transformers' fifth version gave up
+                name = short if full not in own and short in own else full
+                if name in own or not full.endswith(UNREAD):
+                    places[name] = span
+    reading.check(model, {name: span.shape for name, span in places.items()}, place)
     return Stored(model, places)
+
+
+def spans(
+    header: headers.Header, there: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Span]]:
+    """Where tensors lie that are a file's own, or pieces of these; nothing of others.
+
+    there  the file's tensors, mapped; found: what was made of them without copying
+    """
+    starts = sorted((tensor.data_ptr(), tensor.nbytes, header.begins[name]) for name, tensor in there.items())
+    for name, tensor in found.items():
+        begin, size, at = starts[bisect(starts, (tensor.data_ptr(), math.inf)) - 1]
+        off = tensor.data_ptr() - begin
+        if tensor.is_contiguous() and 0 <= off <= size - tensor.nbytes:
+            yield name, Span(header.path, at + off, tuple(tensor.shape), tensor.dtype)
 
 
 def class_of(said: Mapping[str, Any], family: str, place: Path) -> Any:

@@ -4,7 +4,7 @@ Files are mapped, not loaded: a tensor's bytes are read when it is held anew, an
 Held to the allocations by tests/integration/test_quantise.py and tests/proof/test_streaming.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,18 @@ def published(model: Any, path: Path, family: str, part: str) -> Iterator[tuple[
     return ((name, found.pop(name)) for name in list(found))
 
 
-def mapped(model: Any, header: headers.Header, how: Written) -> dict[str, Tensor]:
-    """The tensors of a publisher's file by the class's names, mapped; refused where they are not the class's own."""
-    with safe_open(header.path, "pt") as file:
-        there = {name: file.get_tensor(full) for name, full in reading.names(header, how).items()}
-    found = reading.named(model, there, how)
+def mapped(
+    model: Any, header: headers.Header, how: Written, there: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The tensors of a publisher's file by the class's names, mapped; refused where they are not the class's own.
+
+    there  the part's tensors by the file's names, where they are mapped already
+    """
+    names = reading.names(header, how)
+    if there is None:
+        with safe_open(header.path, "pt") as file:
+            there = {full: file.get_tensor(full) for full in names.values()}
+    found = reading.named(model, {name: there[full] for name, full in names.items()}, how)
     reading.check(model, {name: tuple(tensor.shape) for name, tensor in found.items()}, header.path)
     return found
 

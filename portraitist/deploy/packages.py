@@ -37,21 +37,20 @@ class Piece:
 
 
 def folder(place: Path, pieces: Sequence[Piece]) -> list[Path]:
-    """Write a package as a folder in place of the one that was there; returns its files.
+    """Write a package as a folder, and once it is whole put it in place of the one that was there; returns its files.
 
     A file that is on the disk already is not written twice where the disk can have it under two names.
     """
     require_apart(pieces)
-    durable.remove(place)
-    found = []
+    fresh = place.with_name(f".{place.name}{durable.PARTIAL}")
+    durable.remove(fresh)
     for piece in pieces:
-        path = place / piece.name
         if isinstance(piece.held, Path):
-            durable.keep(piece.held, path)
+            durable.keep(piece.held, fresh / piece.name)
         else:
-            durable.write_bytes(path, piece.held)
-        found.append(path)
-    return found
+            durable.write_bytes(fresh / piece.name, piece.held)
+    durable.replace_folder(fresh, place)
+    return [place / piece.name for piece in pieces]
 
 
 def archive(path: Path, pieces: Sequence[Piece]) -> None:

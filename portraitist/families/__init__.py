@@ -126,7 +126,7 @@ def weights_of(model: Path | None, family: str) -> Callable[[str], Tensor | None
 
     def weight(module: str) -> Tensor | None:
         name = f"{module}.weight"
-        return held.take([name])[name] if name in held.shapes else None
+        return held.take(name) if name in held.shapes else None
 
     return weight
 

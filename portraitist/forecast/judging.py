@@ -23,9 +23,9 @@ BACK = 2.2
 """Forward passes that a training picture costs, where no laws are known: those of the published bases say 2.1 to 2.2
 without gradient checkpointing."""
 
-ON_CPU = {"mini": 4.6}
-"""The same where it was measured, on one idle core: 22.6 ms a training picture; 169 ms a picture drawn in 20 steps of
-two passes, and 26 ms to measure it."""
+ON_CPU = {"mini": 4.0}
+"""The same where it was measured, on one idle core: 18.3 ms a training picture; 137 ms a picture drawn in 20 steps of
+two passes, and 46 ms to measure it. Loading, some 9 s in all, is not in it."""
 
 DRAFTS = ((1.0, 1.0), (0.5, 1.0), (0.0, 1.0), (0.0, 0.75), (0.0, 0.625), (0.0, 0.5))
 """Shares of the base's sampling steps and of the picture's side that judging may draw with, but no less than: """

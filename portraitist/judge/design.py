@@ -56,11 +56,14 @@ class Design:
         )
 
     def rounds(self) -> Iterator[tuple[int, int]]:
-        """Checkpoints that are left, and the pictures that each of them then has, round by round after the screen."""
+        """Checkpoints that are left, and the pictures that each of them then has, round by round after the screen: once
+        only the contenders are left they get all the rest at once."""
         left, pictures = self.checkpoints, self.screen
         while True:
+            left = max(self.contenders, math.ceil(left / 2))
             pictures = min(self.full, pictures + max(BLOCK, BLOCK * (pictures // BLOCK)))
-            left = self.contenders if pictures == self.full else max(self.contenders, math.ceil(left / 2))
+            if left == self.contenders or pictures == self.full:
+                left, pictures = self.contenders, self.full
             yield left, pictures
             if pictures == self.full:
                 return

@@ -143,9 +143,8 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
     known = prompts.kinds(facts, pictures)
     asked, captions, reporting = texts(facts, judging, pictures)
     choosing = shots(asked, captions, judging.seeds, known)
-    named = list({shot.prompt.text: shot.prompt for shot in choosing}.values())
     probing, changed = probed(facts, recipe, profile, pictures, choosing, known)
-    every = (*(prompt.text for prompt in named), *reporting, *(shot.prompt.text for shot in probing))
+    every = dict.fromkeys([*(shot.prompt.text for shot in (*choosing, *probing)), *reporting])
     said = {f"The prompt {text!r}": f"{text}, {facts.noun}" for text in every}
     minors.refuse(said, real=facts.subject == "real")
     side = (judging.side or recipe.data.resolution or profile.resolution) // multiple * multiple

@@ -184,8 +184,9 @@ def extract_files(
         carried_as(family, name.rpartition(".")[0]) + "." + name.rpartition(".")[2]: tensor
         for name, tensor in got.differences.items()
     }
-    files.write(out, named, {"format": "1", "portraitist.family": family, **told})
-    files.confirm(out, named)
+    told = {"format": "1", "portraitist.family": family, **told}
+    files.write(out, named, told)
+    tensorfile.confirm(out, named, told)
     return result(out, "", 0, got, out.with_suffix(".certificate.json"), began, emit)
 
 

@@ -18,6 +18,8 @@ from PIL import Image, PngImagePlugin
 
 from portraitist import cli, provenance, runs
 from portraitist.dataset.taking import Stated
+from portraitist.deploy import packages
+from portraitist.deploy.packages import Piece
 from portraitist.deploy.permits import RATINGS, Terms
 from portraitist.deploy.programs import A1111
 from portraitist.errors import PortraitistError
@@ -372,3 +374,13 @@ def test_what_is_no_lora_that_others_can_load_is_refused(project):
         assert said in before
         lock.write_text(before.replace(said, here, 1))
         refused(says, project, terms=FREE, base=BASE)
+
+
+def test_a_package_that_cannot_be_made_leaves_the_one_before(tmp_path):
+    place = tmp_path / "huggingface"
+    packages.folder(place, [Piece("a.txt", b"one"), Piece("old/b.txt", b"one")])
+    with pytest.raises(PortraitistError):
+        packages.folder(place, [Piece("a.txt", b"two"), Piece("gone", tmp_path / "gone")])
+    assert {path.name: path.read_bytes() for path in place.rglob("*.txt")} == {"a.txt": b"one", "b.txt": b"one"}
+    assert packages.folder(place, [Piece("a.txt", b"two")]) == [place / "a.txt"]
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == {"a.txt": b"two"}

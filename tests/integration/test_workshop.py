@@ -18,10 +18,14 @@ from portraitist.verbs.diff import diff
 from portraitist.verbs.merge import merge
 from portraitist.verbs.rescale import rescale
 from portraitist.verbs.resize import resize
+from tests import originals
 from tests.adapters import lora, written
 
 MINI = [f"transformer_blocks.0.attn.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")]
 FLUX = [f"transformer_blocks.3.attn.{name}" for name in ("to_q", "to_k", "to_v")]
+
+
+LAST = {"text_projection.weight": torch.eye(2)}
 
 
 def saved(path, family, modules, row="", **facts):
@@ -144,14 +148,33 @@ def test_baked_weights_are_the_sums_and_the_rest_stays_to_the_bit(tmp_path):
         bake(tmp_path / "b.safetensors", tmp_path / "base.safetensors", tmp_path / "no.safetensors")
 
 
+def test_text_encoders_of_sdxl_are_baked_where_their_publisher_has_them(tmp_path):
+    """The file's own layers by tests/originals.py, which the class reads back by diffusers' converter."""
+    within = "text_model.encoder.layers.3."
+    layers = [f"{within}{name}" for name in ("self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1")]
+    change = saved(tmp_path / "a.safetensors", "sdxl", [f"clip_g.{name}" for name in layers], rank=2)
+    tree = trees.shapes("sdxl")
+    parts = [name for name in tree if name.startswith(f"clip_g.{within}")]
+    weights = {f"{name.removeprefix('clip_g.')}.weight": torch.randn(tree[name]) for name in parts}
+    prefix, unet = "conditioner.embedders.1.model.", "model.diffusion_model.input_blocks.0.0.weight"
+    base = {prefix + name: tensor for name, tensor in originals.clip_g(weights | LAST).items()}
+    save_file({unet: torch.ones(320, 4, 3, 3), **base}, tmp_path / "base.safetensors")
+    bake(tmp_path / "a.safetensors", tmp_path / "base.safetensors", tmp_path / "out.safetensors", 0.5)
+    for name in layers:
+        weights[f"{name}.weight"] = weights[f"{name}.weight"] + 0.5 * change[f"clip_g.{name}"]
+    wanted = {prefix + name: tensor for name, tensor in originals.clip_g(weights | LAST).items()}
+    got = load_file(tmp_path / "out.safetensors")
+    close({name: got[name] for name in wanted}, wanted, atol=1e-5)
+
+
 def test_in_flux_fused_rows_and_turned_halves_are_found():
     names = ("img_in.weight", "double_blocks.0.img_attn.qkv.weight", "double_blocks.3.img_attn.qkv.weight")
-    header = headers.Header(Path("flux.safetensors"), dict.fromkeys(names, (1, 1)), {}, {})
+    header = headers.Header(Path("flux.safetensors"), dict.fromkeys(names, (1, 1)), {}, {}, {})
     places = baking.Places("flux", header)
     name, first, _ = places.of(FLUX[1])
-    assert (name, first) == ("double_blocks.3.img_attn.qkv", 3072)
+    assert (name, first) == ("double_blocks.3.img_attn.qkv.", 3072)
     name, first, place = places.of("norm_out.linear")
-    assert (name, first, place.swapped) == ("final_layer.adaLN_modulation.1", 0, True)
+    assert (name, first, place.swapped) == ("final_layer.adaLN_modulation.1.", 0, True)
     added = torch.arange(8.0).reshape(4, 2)
     piece = baking.Piece(1, 4, True, lambda weight: added + weight)
     base = torch.arange(12.0).reshape(6, 2)

@@ -79,7 +79,7 @@ def test_with_true_guidance_a_picture_is_two_passes_a_step():
 
 def test_rounds_halve_what_is_left_and_end_with_the_contenders_on_the_full_grid():
     design = Design(10, 3, 2, 8, 40, 2, 0, 0, 0, 0)
-    assert list(design.rounds()) == [(5, 16), (3, 32), (3, 40)]
+    assert list(design.rounds()) == [(5, 16), (3, 40)]
     assert list(Design(10, 3, 2, 8, 12, 2, 0, 0, 0, 0).rounds()) == [(3, 12)]
     assert list(Design(2, 2, 2, 8, 8, 2, 0, 0, 0, 0).rounds()) == [(2, 8)], "also where the screen is all there is"
     drawn = 40 + 10 * 8 + 5 * 8 + 3 * 16 + 3 * 8 + 2 * 2 * 40

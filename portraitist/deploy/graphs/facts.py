@@ -109,7 +109,7 @@ class Facts:
 
 @cache
 def frozen() -> Facts:
-    """The excerpt that comes with portraitist, of the nodes that its graphs use; benchmarks/comfyui.py writes it."""
+    """The excerpt that comes along, of the nodes that graphs use; benchmarks/comfy_facts.py writes it."""
     table = json.loads(files("portraitist.deploy.graphs").joinpath("nodes.json").read_text(encoding="utf-8"))
     nodes = {name: Node(tuple(map(thawed, told["inputs"])), tuple(map(tuple, told["outputs"])), told.get("ends", False))
              for name, told in table["nodes"].items()}  # fmt: skip
