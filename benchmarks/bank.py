@@ -86,7 +86,7 @@ def trained(setup: Setup, folder: Path) -> list[dict[str, Any]]:
     """The truth of a set-up's training, which is made; nothing is judged."""
     project, chosen = opened(setup, folder)
     encode(project, chosen)
-    return list(held_to_truth(setup, chosen, runs.find(project, train(project, chosen).run)))
+    return list(held_to_truth(setup, chosen, runs.find(project, train(project, chosen).run), base=False))
 
 
 def strengths(setup: Setup, step: int) -> tuple[float, ...]:
@@ -101,15 +101,15 @@ def seated(project: Project, chosen: Recipe, run: runs.RunFolder) -> Sitting:
     return evaluate.seated(project, chosen, run, ignore, never)
 
 
-def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder) -> Iterator[dict[str, Any]]:
-    """The truth of every checkpoint at every strength, by name, and at strength 1 without it."""
+def held_to_truth(setup: Setup, chosen: Recipe, run: runs.RunFolder, base: bool = True) -> Iterator[dict[str, Any]]:
+    """The truth of every checkpoint at every strength, by name, and at strength 1 without it; the base's first."""
     folder = families.resolve(chosen.model).folder
     by, encoding = sampler(folder, precision=chosen.model.precision), encoder(folder)
     eyes, reader = dual.load(WEIGHTS / "eyes"), probe.load(WEIGHTS / "probe")
     asked = truth.prompts(unseen(setup.who), TRIGGER)
     scale = truth.scale(asked, encoding)
     named, unnamed = ([p.text.replace(TRIGGER, word) for p in asked] for word in (TRIGGER, NOBODY))
-    for step in (BASE, *(run.steps() if setup.whole else run.steps()[-1:])):
+    for step in (*([BASE] if base else []), *(run.steps() if setup.whole else run.steps()[-1:])):
         tensors = files.read(run.adapter(step))[0] if step else {}
         for strength in strengths(setup, step):
             with inject.loaded(by.denoiser, by.family, tensors, strength, merged=True):

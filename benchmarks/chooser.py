@@ -46,6 +46,22 @@ def regret(run: Record, cell: Cell, *, gated: bool = True) -> float:
     return (best - true[cell]) / (best - worst)
 
 
+def admitted(run: Record) -> list[Cell]:
+    """Cells that pass the gates of `choose` itself."""
+    base, cards = choosing.latest(run.cards, "grid")
+    assert base is not None  # every run of the bank has its base judged
+    return [(c.card.step, c.card.strength) for c in choosing.weighed(base, cards, MAX_DROP) if c.passed]
+
+
+def own(run: Record, cell: Cell) -> float:
+    """Regret under the gates of `choose`, for all alike: what is outside has 1; nan where nothing passes."""
+    allowed, true = admitted(run), {one: truth(run, one) for one in run.cells}
+    if not allowed:
+        return float("nan")
+    best = max(true[one] for one in allowed)
+    return (best - true[cell]) / (max(true.values()) - min(true.values())) if cell in allowed else 1.0
+
+
 def fair(run: Record, cell: Cell) -> float:
     """Regret without the gate, against cells that are found best by the other seeds of the truth than those they are
     held to: the best of twenty uncertain means is flattered by chance, and this one is not."""
@@ -132,6 +148,7 @@ RULES: Mapping[str, Callable[[Record], Cell]] = {
 
 MANNERS: Mapping[str, Callable[[Record, Cell], float]] = {
     "gated": regret,
+    "own gate": own,
     "without the gate": lambda run, cell: regret(run, cell, gated=False),
     "fair": fair,
     "likeness lost": lambda run, cell: max(float(one["truth"]) for one in run.truths.values()) - truth(run, cell),
@@ -145,7 +162,9 @@ def truth(run: Record, cell: Cell) -> float:
 
 def figures(runs: Sequence[Record], manner: str) -> dict[str, dict[str, object]]:
     """By rule: mean regret with its interval over characters, its 90th percentile, how much better `choose` is."""
-    groups, by, gated = [run.who for run in runs], MANNERS[manner], manner == "gated"
+    by, gated = MANNERS[manner], manner in ("gated", "own gate")
+    runs = [run for run in runs if manner != "own gate" or admitted(run)]
+    groups = [run.who for run in runs]
     values = {name: [by(run, rule(run)) for run in runs] for name, rule in RULES.items()}
     values["random"] = [float(np.mean([by(run, cell) for cell in run.cells])) for run in runs]
     told: dict[str, dict[str, object]] = {}
@@ -167,7 +186,7 @@ def rounded(values: Sequence[float]) -> list[float]:
 
 def main() -> None:
     """Write the figures, as JSON: each run in a line, then the rules."""
-    runs = list(read("choice"))
+    runs = [run for group in sys.argv[1:] or ["choice"] for run in read(group)]
     for run in runs:
         cell, best = ours(run), max(run.cells, key=lambda one: run.truths[one]["truth"])
         line = {
@@ -175,6 +194,7 @@ def main() -> None:
             "chosen": [*cell, run.truths[cell]["truth"]],
             "best": [*best, run.truths[best]["truth"]],
             "regret": round(regret(run, cell), 3),
+            "own gate": round(own(run, cell), 3),
             "kept": f"{sum(keeps(run, one) for one in run.cells)} of {len(run.cells)}",
             "in rounds": [*in_rounds(run)[0], in_rounds(run)[1]],
             "as the preset": [*in_rounds(run, **LEAN)[0], in_rounds(run, **LEAN)[1]],

@@ -1,6 +1,6 @@
 """Is a LoRA out of a full fine-tune better than one that was trained as such? Held to the truth, and by the judge.
 
-    python -m benchmarks.extracted --keep FOLDER [--count 4] [--rate 3e-4]
+    python -m benchmarks.extracted --keep FOLDER [--count 4] [--rate 1e-3]
 
 Each character's 40 drawings are learnt twice from the same seed, by mini's preset as a LoRA of rank 32 and by training
 the whole denoiser. Out of that, LoRAs are extracted in as many bytes as the first has: with the ranks that `--size`
@@ -39,7 +39,7 @@ def setup(who: int, *changes: str) -> Setup:
 def judged(made: Setup, project: Project, chosen: Recipe, run: runs.RunFolder) -> dict[str, Any]:
     """The last checkpoint of a run at strength 1, by the truth and by the judge."""
     step = run.steps()[-1]
-    truth = next(one for one in held_to_truth(made, chosen, run) if one["step"] == step)
+    truth = next(held_to_truth(made, chosen, run, base=False))
     scores = seated(project, chosen, run).judge(step, WHOLE, "grid").scores
     told = {name: round(scores[name].mean, 3) for name in ("identity", "agreement")}
     size = run.adapter(step).stat().st_size / 1e6
@@ -80,9 +80,9 @@ def main() -> None:
     """A line of JSON for each character and way, then the means and the differences from `direct`."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     words.add_argument("--keep", type=Path, required=True)
-    words.add_argument("--first", type=int, default=FIRST + 200)
+    words.add_argument("--first", type=int, default=FIRST + 300)
     words.add_argument("--count", type=int, default=4)
-    words.add_argument("--rate", default="3e-4")
+    words.add_argument("--rate", default="1e-3")
     told = words.parse_args()
     rows: dict[str, list[dict[str, Any]]] = {}
     for who in range(told.first, told.first + told.count):

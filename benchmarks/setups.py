@@ -64,6 +64,12 @@ def choice() -> list[Setup]:
     return found
 
 
+def fresh() -> list[Setup]:
+    """The same of other characters, by which nothing was set."""
+    few = range(FIRST + 12, FIRST + 24)
+    return [replace(JOBS[i % len(JOBS)], name=f"fresh-{who}-0", who=who, whole=True) for i, who in enumerate(few)]
+
+
 FLAWS: dict[str, Setup] = {
     "overfit": Setup(
         "", 0, pictures=6, changes=("stages.0.steps=400", "training.save_every=100", "training.rate=6e-3")
@@ -112,7 +118,7 @@ def effects() -> list[Setup]:
     ]
 
 
-GROUPS = {"choice": choice, "flawed": flawed}
+GROUPS = {"choice": choice, "fresh": fresh, "flawed": flawed}
 """Runs that are judged."""
 
 

@@ -247,13 +247,19 @@ def remove(path: Path) -> None:
 
 
 def replace_folder(fresh: Path, place: Path) -> None:
-    """Put a folder that is whole in place of a derived one, or of none."""
-    remove(place)
+    """Put a folder that is whole in place of a derived one, or of none, which goes only then."""
+    old = place.with_name(f".{place.name}.old{PARTIAL}")
+    remove(old)
     try:
+        if place.exists():
+            place.rename(old)
         fresh.rename(place)
         flush_folder(place.parent)
     except OSError as error:
+        if old.exists():
+            old.rename(place)
         raise refusal(error, place) from error
+    remove(old)
 
 
 def flush_folder(folder: Path) -> None:

@@ -81,14 +81,17 @@ def write(path: Path, tensors: Mapping[str, Tensor | Planned], metadata: Mapping
 
 def confirm(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Read a file that was just written, and refuse one that does not hold these to the bit."""
-    place = memoryview(bytearray(PIECE))
+    place, size = memoryview(bytearray(PIECE)), path.stat().st_size
     begin, same = 0, True
     for whole in chunks(tensors, metadata):
         chunk = memoryview(whole)
+        if begin + chunk.nbytes > size:
+            same = False
+            break
         for piece in durable.read_pieces(path, begin, chunk.nbytes, place):
             same &= bytes(piece) == bytes(chunk[: len(piece)])
             chunk, begin = chunk[len(piece) :], begin + len(piece)
-    if not same or path.stat().st_size != begin:
+    if not same or size != begin:
         raise PortraitistError(f"{path} does not hold what was written to it", "See to the disk, and write it again.")
 
 

@@ -147,7 +147,7 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
     layers: dict[str, tuple[Part, str]] = {}
     differences: dict[str, Tensor] = {}
     beside = carried = 0.0
-    work = Work(asked)
+    work = Work(asked, min(CHECKED, max(1, sum(len(part.layers) for part in parts) // 4)))
     first = mean(parts[0].layers.values(), asked.ranks, asked.dtype)
     names = [(part, name, first) for part in parts for name in part.base.shapes]
     for i, (part, name, row, change) in enumerate(done(names, work)):
@@ -164,7 +164,7 @@ def extract(parts: Sequence[Part], asked: Asked, tell: Callable[[str, int, int],
         if tell is not None:
             tell(part.before + name, i + 1, len(names))
     if asked.ranks.size:
-        widen(found, layers, work, tell)
+        widen(found, layers, work, len(names), tell)
     rows = list(found.values())
     if asked.kohya is not None:
         rows = counted(rows, parts, asked.kohya)
@@ -188,9 +188,13 @@ def widen(
     found: dict[str, Row],
     layers: Mapping[str, tuple[Part, str]],
     work: "Work",
+    before: int,
     tell: Callable[[str, int, int], None] | None,
 ) -> None:
-    """Find more ranks of the layers of which a file's size may have room for more than are known, until it has not."""
+    """Find more ranks of the layers of which a file's size may have room for more than are known, until it has not.
+
+    before  how many parameters have been told of
+    """
     asked = work.asked.ranks
     while True:
         least = worthless(list(found.values()), asked, work.asked.dtype)
@@ -205,7 +209,8 @@ def widen(
             if row is not None:
                 found[row.module] = row
             if tell is not None:
-                tell(part.before + name, i + 1, len(short))
+                tell(part.before + name, before + i + 1, before + len(short))
+        before += len(short)
 
 
 def counted(rows: list[Row], parts: Sequence[Part], kohya: Kohya) -> list[Row]:
@@ -244,9 +249,10 @@ def one_core_each(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is done with one parameter, by whichever thread."""
+    """What is done with one parameter, by whichever thread; of so many layers one is `checked`."""
 
     asked: Asked
+    checked: int
     own: threading.local = field(default_factory=threading.local)
 
     def __call__(self, part: Part, name: str, rank: int) -> tuple[Row | None, Tensor | None]:
@@ -290,7 +296,7 @@ class Work:
             return self.like_kohya(module, flat, shape, rank, asked.kohya)
         found = self.enough(flat, rank)
         up, down, lost = found.rounded(asked.dtype)
-        checked = asked.method != "exact" and number(module) % CHECKED == 0 and found.rank > 0
+        checked = asked.method != "exact" and number(module) % self.checked == 0 and found.rank > 0
         best = factoring.optima(flat, found.rank).tolist() if checked else ()
         return Row(module, shape, found.energy, up.cpu(), down.cpu(), found.sizes.tolist(), lost.tolist(), best)
 

@@ -25,6 +25,9 @@ TOLERANCE = 5e-4
 NOISE = 1e-8
 """Singular values below this share of the largest are rounding, and are taken as zero."""
 
+MUCH = 0.1
+"""Share of the energy: while more than this is left, small eigenvalue problems are solved in float32."""
+
 DEEPEST = 12  # blocks of the quick way; what has not settled by then is factored exactly
 
 
@@ -70,14 +73,14 @@ class Room:
     def __init__(self, device: torch.device | None = None) -> None:
         """None is kept yet; without a device it is the CPU's."""
         self.device = device or torch.device("cpu")
-        self.kept: dict[str, Tensor] = {}
+        self.kept: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def take(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor whose values are anything; what was taken before by this name, in the same type, is gone."""
-        size = math.prod(shape)
-        if name not in self.kept or len(self.kept[name]) < size:
-            self.kept[name] = torch.empty(size, dtype=dtype, device=self.device)
-        return self.kept[name][:size].view(shape)
+        size, key = math.prod(shape), (name, dtype)
+        if key not in self.kept or len(self.kept[key]) < size:
+            self.kept[key] = torch.empty(size, dtype=dtype, device=self.device)
+        return self.kept[key][:size].view(shape)
 
 
 def split(matrix: Tensor, rank: int, method: Method = "auto", room: Room | None = None) -> Split:
@@ -152,7 +155,7 @@ def optima(matrix: Tensor, rank: int) -> Tensor:
     What results are held against; of a float32 matrix to some 1e-6 of its energy.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    values = torch.linalg.eigvalsh(wide @ wide.T).double().flip(0)[:rank]
+    values = torch.linalg.eigvalsh((wide @ wide.T).double()).flip(0)[:rank]
     found: Tensor = (squares(matrix) - values.cumsum(0)).clamp(min=0).cpu()
     return found
 
@@ -178,25 +181,35 @@ def krylov(wide: Tensor, rank: int, energy: float, room: Room) -> tuple[Tensor, 
         torch.mm(fresh, wide, out=held[now])
         inner[now, :done] = (held[now] @ held[:done].T).double()
         whole = len(fresh) == 0  # there is nothing in the matrix that is not in the space
-        if whole or (done >= rank + block and course.settled(largest(inner[:done, :done], rank))):
-            vectors = torch.linalg.eigh(inner[:done, :done])[1][:, -rank:].flip(1).to(wide.dtype)
+        if whole or (done >= rank + block and course.settled(largest(inner[:done, :done], rank, course))):
+            small = inner[:done, :done].float() if course.coarse else inner[:done, :done]
+            vectors = torch.linalg.eigh(small)[1][:, -rank:].flip(1).to(wide.dtype)
             return space[:done].T @ vectors, vectors.T @ held[:done]
         new = held[now] @ wide.T
     return None
 
 
-def largest(inner: Tensor, rank: int) -> float:
-    """The sum of the `rank` largest eigenvalues of a matrix whose lower half is filled, to some 1e-6 of it."""
-    return float(torch.linalg.eigvalsh(inner.float())[-rank:].sum())
+def largest(inner: Tensor, rank: int, course: "Course") -> float:
+    """The sum of the `rank` largest eigenvalues of a matrix whose lower half is filled."""
+    if course.coarse:
+        quick = float(torch.linalg.eigvalsh(inner.float())[-rank:].sum())
+        course.coarse = course.energy - quick > MUCH * course.energy
+        if course.coarse:
+            return quick
+    return float(torch.linalg.eigvalsh(inner)[-rank:].sum())
 
 
 @dataclass(slots=True)
 class Course:
-    """How the energy that is held grows from block to block."""
+    """How the energy that is held grows from block to block.
+
+    coarse  whether so much is left that float32, which tells energies to some 1e-6, tells gains beside it as well
+    """
 
     energy: float
     held: float = -1.0
     gain: float = 0.0
+    coarse: bool = True
 
     def settled(self, held: float) -> bool:
         """Whether what is still to come, were gains to shrink as they do, is within the tolerance."""

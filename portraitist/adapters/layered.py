@@ -16,7 +16,7 @@ from portraitist.adapters.ranks import Ranks
 from portraitist.errors import PortraitistError
 
 CHECKED = 100
-"""Of so many factored layers one is held against the best there is: one per cent."""
+"""Of so many factored layers one is held against the best there is: one per cent, or a few where there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def cost(shape: Sequence[int], dtype: torch.dtype) -> int:
 
 def worthless(rows: Sequence[Row], asked: Ranks, dtype: torch.dtype) -> float:
     """Energy per byte up to which no rank is taken, whatever others are still to be found: what is worth more fills
-    the file already. 0 while there is room."""
+    the file already, but for what its last bytes have room for. 0 while there is room."""
     worth = np.concatenate([np.square(row.sizes) / cost(row.shape, dtype) for row in rows] or [np.zeros(0)])
     costs = np.concatenate([np.full(len(row.sizes), cost(row.shape, dtype)) for row in rows] or [np.zeros(0)])
     order = np.argsort(-worth, kind="stable")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from portraitist import tensorfile
@@ -17,7 +16,7 @@ from portraitist.adapters.factoring import squares
 from portraitist.adapters.fused import Parts
 from portraitist.adapters.layouts import Place
 from portraitist.adapters.understanding import Understood
-from portraitist.bases import headers, layouts
+from portraitist.bases import headers, layouts, reading
 from portraitist.bases.layouts import SGM
 from portraitist.errors import PortraitistError
 
@@ -63,7 +62,7 @@ def bake(adapter: Understood, base: Path, out: Path, strength: float, tell: Call
     headers.refuse_rounded(header)
     pieces = targets(adapter, header, strength)
     made = Baked()
-    with safe_open(base, "pt") as file:
+    with reading.opened(base) as file:
 
         def maker(name: str) -> Callable[[], Tensor]:
             def make() -> Tensor:
@@ -147,6 +146,7 @@ class Places:
                 f"{header.path} is no file of {family}'s denoiser", "Name the publisher's file; folders are not baked."
             )
         inside = layout.weights[part].inside
+        self.family = family
         self.prefix = inside if any(name.startswith(inside) for name in header.shapes) else ""
         self.tree = trees.shapes(family)
         row = dialects.get(family, "comfyui")
@@ -159,7 +159,7 @@ class Places:
 
     def of(self, module: str) -> tuple[str, int, Place]:
         """What stands before `weight` in a module's name in the file, the first of its rows there, and its place."""
-        if module.startswith("clip_l."):
+        if module.startswith("clip_l.") and self.family == "sdxl":
             return f"{CLIP_L}{module.removeprefix('clip_l.')}.", 0, Place(module)
         if module.startswith(LAYERS):
             return *self.open_clip(module), Place(module)

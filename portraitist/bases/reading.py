@@ -6,19 +6,30 @@ what the model holds in the end, and nothing but the mapping when the file has t
 as float32, mapped pages of the file not counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from portraitist.bases import headers, layouts
 from portraitist.bases.forms import FORMS
 from portraitist.bases.layouts import Written
 from portraitist.errors import PortraitistError
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A file of tensors, mapped. Raises PortraitistError for one that safetensors itself refuses."""
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise PortraitistError(f"{path} cannot be read: {error}", headers.COPY) from error
 
 
 def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> Any:
@@ -35,7 +46,7 @@ def read(path: Path, kind: Any, family: str, part: str, dtype: torch.dtype) -> A
     header = headers.read(path)
     headers.refuse_rounded(header)
     model = empty(kind, dict(layout.config(part)))
-    with safe_open(path, "pt") as file:
+    with opened(path) as file:
         tensors = {name: file.get_tensor(full) for name, full in names(header, layout.weights[part]).items()}
         fill(model, named(model, tensors, layout.weights[part]), path, dtype)
     return model.requires_grad_(False).eval()

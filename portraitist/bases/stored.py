@@ -15,7 +15,6 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from safetensors import safe_open
 from torch import Tensor
 
 from portraitist import durable, tensorfile
@@ -73,6 +72,8 @@ class Stored:
             yield from torch.split(self.take(name).reshape(-1), numbers)
             return
         size = span.dtype.itemsize
+        if 0 in span.shape:
+            yield torch.empty(0, dtype=span.dtype)
         place = room.take("piece", numbers * size, dtype=torch.uint8)
         for piece in durable.read_pieces(span.path, span.begin, math.prod(span.shape) * size, place.numpy().data):
             yield place[: len(piece)].view(span.dtype)
@@ -101,7 +102,7 @@ def stored(place: Path, family: str, part: str) -> Stored:
         headers.refuse_rounded(header, but=EIGHT_BITS)
         said, how = dict(layout.config(part)), layout.weights[part]
         model = reading.empty(class_of(said, family, place), said)
-        with safe_open(place, "pt") as file:
+        with reading.opened(place) as file:
             there = {name: file.get_tensor(name) for name in reading.names(header, how).values()}
             found = streaming.mapped(model, header, how, there)
             return Stored(model, dict(spans(header, there, found)), (header, how))
@@ -111,11 +112,13 @@ def stored(place: Path, family: str, part: str) -> Stored:
     places: dict[str, Span] = {}
     for header in map(headers.read, shards(place)):
         headers.refuse_rounded(header, but=EIGHT_BITS)
-        with safe_open(header.path, "pt") as file:
+        with reading.opened(header.path) as file:
             there = {name: file.get_tensor(name) for name in header.shapes}
             for full, span in spans(header, there, there):
                 short = full.removeprefix("text_model.")  # a level that transformers' fifth version gave up
                 name = short if full not in own and short in own else full
+                if name in places:
+                    raise PortraitistError(f"{place} has {full} in two files", "Leave one set of files in it.")
                 if name in own or not full.endswith(UNREAD):
                     places[name] = span
     reading.check(model, {name: span.shape for name, span in places.items()}, place)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from portraitist import durable
@@ -96,7 +95,7 @@ def mapped(
     """
     names = reading.names(header, how)
     if there is None:
-        with safe_open(header.path, "pt") as file:
+        with reading.opened(header.path) as file:
             there = {full: file.get_tensor(full) for full in names.values()}
     found = reading.named(model, {name: there[full] for name, full in names.items()}, how)
     reading.check(model, {name: tuple(tensor.shape) for name, tensor in found.items()}, header.path)
@@ -125,6 +124,6 @@ def shards(model: Any, folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 def opened(header: headers.Header) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a file, one after the other."""
-    with safe_open(header.path, "pt") as file:
+    with reading.opened(header.path) as file:
         for name in header.shapes:
             yield name, file.get_tensor(name)

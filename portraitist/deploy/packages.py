@@ -44,12 +44,15 @@ def folder(place: Path, pieces: Sequence[Piece]) -> list[Path]:
     require_apart(pieces)
     fresh = place.with_name(f".{place.name}{durable.PARTIAL}")
     durable.remove(fresh)
-    for piece in pieces:
-        if isinstance(piece.held, Path):
-            durable.keep(piece.held, fresh / piece.name)
-        else:
-            durable.write_bytes(fresh / piece.name, piece.held)
-    durable.replace_folder(fresh, place)
+    try:
+        for piece in pieces:
+            if isinstance(piece.held, Path):
+                durable.keep(piece.held, fresh / piece.name)
+            else:
+                durable.write_bytes(fresh / piece.name, piece.held)
+        durable.replace_folder(fresh, place)
+    finally:
+        durable.remove(fresh)
     return [place / piece.name for piece in pieces]
 
 

@@ -37,7 +37,7 @@ def bake(
     """Write a copy of a publisher's model file with an adapter in it: weight + strength * change, of the same type.
 
     Read and written tensor by tensor. Raises PortraitistError for a base in folders or in 8 bits or fewer, for an
-    adapter on layers that it lacks or on T5, which such files do not bring, and for a disk that has no room.
+    adapter on layers that it lacks or on FLUX's text encoders, and for a disk that has no room.
     """
     from portraitist.adapters import files
     from portraitist.adapters.understanding import understood

@@ -157,6 +157,10 @@ def extract_files(
 
     began = time.monotonic()
     how.ranks.check()
+    if how.kohya and how.ranks.chosen:
+        raise PortraitistError(
+            "--like-kohya knows no singular values that ranks could be chosen by", "Leave out --energy and --size."
+        )
     files.refuse_place(out, overwrite)
     kind = families.get(family)
     part = next((name for name in families.DENOISERS if families.located(base, family, name)), families.DENOISERS[0])

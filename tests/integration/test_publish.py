@@ -382,5 +382,6 @@ def test_a_package_that_cannot_be_made_leaves_the_one_before(tmp_path):
     with pytest.raises(PortraitistError):
         packages.folder(place, [Piece("a.txt", b"two"), Piece("gone", tmp_path / "gone")])
     assert {path.name: path.read_bytes() for path in place.rglob("*.txt")} == {"a.txt": b"one", "b.txt": b"one"}
+    assert [path.name for path in tmp_path.iterdir()] == ["huggingface"]
     assert packages.folder(place, [Piece("a.txt", b"two")]) == [place / "a.txt"]
     assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == {"a.txt": b"two"}

@@ -1,5 +1,6 @@
 """A model is read off the disk a few tensors at a time, however it was stored, and a LoRA taken out of two such."""
 
+import json
 import shutil
 
 import pytest
@@ -134,3 +135,27 @@ def test_like_kohya_takes_its_layers_and_clamps(pair, tmp_path):
     how = How(Ranks(4), rest=False, kohya=True, clamp=0.9, least=0.001)
     said = extract_files(pair / "tuned", pair / "base", tmp_path / "k2.safetensors", "sdxl", how)
     assert said.layers == 2
+
+
+def test_two_sets_of_files_in_a_folder_are_refused(pair, tmp_path):
+    shutil.copytree(pair / "tuned" / "unet", tmp_path / "unet")
+    UNet2DConditionModel.from_pretrained(pair / "base" / "unet").save_pretrained(tmp_path / "plain")
+    for file in (tmp_path / "plain").glob("*.safetensors"):
+        shutil.copy(file, tmp_path / "unet")
+    with pytest.raises(PortraitistError, match="in two files"):
+        stored.stored(tmp_path / "unet", "sdxl", "unet")
+
+
+def test_a_file_that_the_library_refuses_is_told_in_a_line(pair, tmp_path):
+    header = json.dumps({"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}).encode()
+    shutil.copytree(pair / "tuned-whole" / "unet", tmp_path / "unet")
+    (path,) = (tmp_path / "unet").glob("*.safetensors")
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(PortraitistError, match="cannot be read"):
+        stored.stored(tmp_path / "unet", "sdxl", "unet")
+
+
+def test_like_kohya_takes_no_ranks_that_are_chosen(pair, tmp_path):
+    how = How(Ranks(size=1), kohya=True)
+    with pytest.raises(PortraitistError, match="no singular values"):
+        extract_files(pair / "tuned", pair / "base", tmp_path / "a.safetensors", "sdxl", how)

@@ -53,6 +53,20 @@ def test_quick_factors_err_a_thousandth_more_than_the_best_and_say_what_they_lea
     assert torch.equal(again.down, found.down)
 
 
+@pytest.mark.parametrize("fall", [1.3, 1.7])
+def test_where_next_to_nothing_is_left_steps_go_on_until_it_is_the_least(fall):
+    """Of steep spectra, whose last gains are small beside all that is held already."""
+    draw = torch.Generator().manual_seed(1)
+    left, right = (torch.linalg.qr(torch.randn(640, 640, generator=draw, dtype=torch.float64))[0] for _ in range(2))
+    sizes = torch.arange(1, 641, dtype=torch.float64) ** -fall
+    matrix = (left * sizes @ right).float()
+    found = factoring.split(matrix, 64)
+    really = factoring.missed(matrix, found.up, found.down)
+    assert (really / float(sizes[64:].square().sum())) ** 0.5 - 1 < 1e-3
+    least = float(factoring.optima(matrix, 64)[-1])
+    assert least == pytest.approx(float(sizes[64:].square().sum()), rel=0.02)
+
+
 def test_a_change_that_is_of_low_rank_comes_back_whole():
     draw = torch.Generator().manual_seed(1)
     matrix = torch.randn(500, 7, generator=draw) @ torch.randn(7, 600, generator=draw)

@@ -72,3 +72,22 @@ def test_what_was_read_stays_when_the_file_is_replaced_or_let_go(tmp_path):
     tensorfile.write(tmp_path / "f", {"a": torch.zeros(3)})
     durable.remove(tmp_path / "f")
     assert held.equal(torch.ones(3))
+
+
+def test_a_file_that_does_not_hold_what_was_written_is_told(tmp_path):
+    path = tmp_path / "ours"
+    tensorfile.write(path, TENSORS, {"a": "1"})
+    tensorfile.confirm(path, TENSORS, {"a": "1"})
+    whole = path.read_bytes()
+    for spoilt in (whole[:-1], whole + b"x", whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:], b""):
+        path.write_bytes(spoilt)
+        with pytest.raises(PortraitistError, match="does not hold what was written"):
+            tensorfile.confirm(path, TENSORS, {"a": "1"})
+
+
+def test_a_file_that_ends_early_is_told(tmp_path):
+    (tmp_path / "a").write_bytes(b"0123456789")
+    place = memoryview(bytearray(4))
+    assert b"".join(map(bytes, durable.read_pieces(tmp_path / "a", 3, 7, place))) == b"3456789"
+    with pytest.raises(PortraitistError, match="ends before"):
+        list(durable.read_pieces(tmp_path / "a", 3, 8, place))
