@@ -51,5 +51,7 @@ def obey(arguments: Sequence[str]) -> int:
         return replies.interrupted(str(stopped), as_json=as_json)
     except BrokenPipeError:
         raise
+    except ModuleNotFoundError as error:
+        return replies.lacking(error, folder, as_json=as_json)
     except Exception as bug:  # noqa: BLE001 - the one place where a bug of ours becomes one line and a log
         return replies.confess(bug, folder, as_json=as_json)

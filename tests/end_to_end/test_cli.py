@@ -149,6 +149,18 @@ def test_a_full_disk_is_not_called_a_bug(tmp_path, capsys):
     assert "Free some space" in capsys.readouterr().err
 
 
+def test_a_library_that_is_not_installed_is_named_and_is_no_bug(tmp_path):
+    """As where the doctor was installed alone: torch is not to be had."""
+    without = "import sys; sys.modules['torch'] = None; from portraitist.cli import main; main(sys.argv[1:])"
+    words = ["rescale", str(tmp_path / "a.safetensors"), "--strength", "0.5", "--out", str(tmp_path / "b.safetensors")]
+    done = subprocess.run([sys.executable, "-c", without, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Problem: This command needs torch, which is not installed here\n"
+        "Remedy: Install portraitist with all that it needs, as its README says.\n"
+    )
+
+
 def test_nobody_listening_is_no_drama(tmp_path):
     made = project(tmp_path)
     with subprocess.Popen(
