@@ -19,7 +19,7 @@ from portraitist.judge.gates import beyond, gates
 from portraitist.judge.measures import PROBED, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score, Scorecard, Stage
-from portraitist.judge.surface import FIT, Fit, Place, Surface, place, pooled
+from portraitist.judge.surface import FIT, Fit, Surface, place, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,6 @@ class Rule:
             where learning of what pictures share ends, and likeness is best there or later
     enough  for freedom: share of the way from the base to the likest that a cell must have come. Judged
     by      what tells likeness: the first of these measures that every cell has on FEWEST pictures
-    tells   what other measures tell of it beyond that: how much likeness one of theirs is worth
-    dear    likeness that one more of strength must bring, for it costs what these measures do not see
     """
 
     fit: Fit = FIT
@@ -44,8 +42,6 @@ class Rule:
     ripe: bool = True
     enough: float = 0.75
     by: tuple[str, ...] = ("portrayal", "likeness")
-    tells: tuple[tuple[str, float], ...] = ()
-    dear: float = 0.0
 
 
 RULE = Rule()
@@ -139,26 +135,13 @@ def choose(
 def weighed(base: Scorecard, cards: Sequence[Scorecard], max_drop: float, rule: Rule = RULE) -> list[Candidate]:
     """Cards as what may be chosen: gates, likeness and freedom of each, by step, strength and guidance."""
     by = deciding(cards, rule)
-    like, free = told(cards, by, rule), freedom(base, cards, rule.fit)
+    surface, free = Surface.of(cards, by, rule.fit), freedom(base, cards, rule.fit)
     held = [gates(card, base, max_drop) for card in pooled(cards, GATED, rule.fit)]
     found = [
-        Candidate(card, kept, like[place(card)], free.get(place(card)), by)
+        Candidate(card, kept, surface.mean(place(card)), free.get(place(card)), by)
         for card, kept in zip(cards, held, strict=True)
     ]
     return sorted(found, key=lambda candidate: candidate.place)
-
-
-def told(cards: Sequence[Scorecard], by: str, rule: Rule) -> dict[Place, float]:
-    """Likeness of cells: by the measure that tells it, and by what others and the strength tell beyond that, which are
-    held to the mean of all cells and to full strength."""
-    surface = Surface.of(cards, by, rule.fit)
-    found = {place(card): surface.mean(place(card)) - rule.dear * (card.strength - WHOLE) for card in cards}
-    for measure, worth in rule.tells:
-        if all(measure in card.scores for card in cards):
-            other = Surface.of(cards, measure, rule.fit)
-            level = float(other.values.mean())
-            found = {at: like + worth * (other.mean(at) - level) for at, like in found.items()}
-    return found
 
 
 def deciding(cards: Sequence[Scorecard], rule: Rule = RULE) -> str:
@@ -240,20 +223,18 @@ def ripeness(losses: Sequence[Losses]) -> int:
     return lowest
 
 
-def contenders(
-    base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop: float, rule: Rule = RULE
-) -> list[int]:
+def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop: float) -> list[int]:
     """Steps that go on to more pictures: at most `count`, those most like the character, ascending.
 
     One whose loss of agreement is surely too large goes behind the others.
     """
-    like = told(cards, deciding(cards), rule)
+    surface = Surface.of(cards, deciding(cards))
 
     def lost(card: Scorecard) -> bool:
         drop = difference(base, card, "agreement")
         return drop.count > 0 and drop.low - beyond(base) > max_drop
 
-    ranked = sorted(cards, key=lambda card: (lost(card), -like[place(card)], card.step))
+    ranked = sorted(cards, key=lambda card: (lost(card), -surface.mean(place(card)), card.step))
     return sorted(card.step for card in ranked[:count])
 
 

@@ -198,7 +198,7 @@ def test_prompts_that_are_no_longer_heard():
     assert names(run(last={"agreement": 0.6})) == ["deaf"]
 
 
-@pytest.mark.parametrize(("leak", "seen"), [((0.9, 0.8, 1.0), ["leak"]), ((0.2, 0.1, 0.3), []), ((0.4, -0.1, 0.9), [])])
+@pytest.mark.parametrize(("leak", "seen"), [((0.9, 0.8, 1.0), ["leak"]), ((0.6, 0.4, 0.8), []), ((0.8, -0.1, 1.7), [])])
 def test_a_character_that_comes_unasked(leak, seen):
     assert names([*run(), of_set(300, leak=leak)]) == seen
 
