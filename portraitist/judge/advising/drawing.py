@@ -15,9 +15,9 @@ from portraitist.judge.measuring.references import BACK, framing
 from portraitist.judge.scorecard import Drawn, Score
 
 LEAKS = 0.7
-"""Of the way from the base to the named pictures, from which on prompts without the trigger draw the character. By the few
-pictures that it is taken on mini's plain runs go 0.88 to 1.06 of it, those with `training.preserve` -0.04 to 0.58, which
-in truth is 0.05 to 0.27 (benchmarks/advice.md)."""
+"""Of the way from the base to the named pictures, from which on prompts without the trigger draw the character. By the
+few pictures that it is taken on mini's plain runs go 0.88 to 1.06 of it, those with `training.preserve` -0.04 to 0.58,
+which in truth is 0.05 to 0.27 (benchmarks/advice.md)."""
 
 WAVERS = 0.25
 """Spread of identity over seeds of one prompt (standard deviation), from which on the face drifts. Judged."""
