@@ -1,10 +1,11 @@
 """Is the chosen checkpoint the right one? The choice, and what else people go by, held to the truth of every cell.
 
-python -m benchmarks.chooser
+python -m benchmarks.chooser [choice] [fresh]
 
-Reads the group `choice` of the bank (benchmarks/bank.py); draws and trains nothing. Regret is (best - chosen) / (best
-- worst), of the true likeness among the cells that keep to the gate of agreement, by the truth's own reading. A choice
-that surely does not keep to it has nothing of what was asked for and counts as the worst: 1.
+Reads groups of the bank (benchmarks/bank.py); draws and trains nothing. Regret is (best - chosen) / (best - worst), of
+the true likeness: the best among the cells that keep to a gate, the range that of all. The gate is of agreement by the
+truth's own reading, or that of `choose` itself. A choice that does not keep to it has nothing of what was asked for
+and counts as the worst: 1.
 """
 
 import json
@@ -21,6 +22,7 @@ from portraitist.judge.measures import score
 from portraitist.judge.measures import scores as scored
 
 WHOLE = 1.0
+OUT = 1.0  # regret of a cell that does not pass
 LEAN = {"finalists": 1, "screen": 6, "unnamed": 2, "paraphrases": 2, "restyled": 4}
 """What the preset of the embedded base is cut to by its budget."""
 
@@ -40,10 +42,10 @@ def regret(run: Record, cell: Cell, *, gated: bool = True) -> float:
     if not allowed:
         return float("nan")
     if cell not in allowed:
-        return 1.0
+        return OUT
     true = {one: float(run.truths[one]["truth"]) for one in run.cells}
-    best, worst = max(true[one] for one in allowed), min(true.values())
-    return (best - true[cell]) / (best - worst)
+    best, most, worst = max(true[one] for one in allowed), max(true.values()), min(true.values())
+    return (best - true[cell]) / (most - worst)
 
 
 def admitted(run: Record) -> list[Cell]:
@@ -59,7 +61,7 @@ def own(run: Record, cell: Cell) -> float:
     if not allowed:
         return float("nan")
     best = max(true[one] for one in allowed)
-    return (best - true[cell]) / (max(true.values()) - min(true.values())) if cell in allowed else 1.0
+    return (best - true[cell]) / (max(true.values()) - min(true.values())) if cell in allowed else OUT
 
 
 def fair(run: Record, cell: Cell) -> float:
@@ -173,7 +175,7 @@ def figures(runs: Sequence[Record], manner: str) -> dict[str, dict[str, object]]
         told[name] = {
             "mean": rounded(interval(found, groups)),
             "90th": round(float(np.quantile(found, 0.9)), 3),
-            "outside the gate": sum(value == 1.0 for value in found) if gated else 0,
+            "outside the gate": sum(value == OUT for value in found) if gated else 0,
             "choose is better by": rounded(interval(better, groups)),
         }
     return told

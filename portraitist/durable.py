@@ -249,14 +249,15 @@ def remove(path: Path) -> None:
 def replace_folder(fresh: Path, place: Path) -> None:
     """Put a folder that is whole in place of a derived one, or of none, which goes only then."""
     old = place.with_name(f".{place.name}.old{PARTIAL}")
-    remove(old)
+    if place.exists():
+        remove(old)  # else a kill left it as the only one
     try:
         if place.exists():
             place.rename(old)
         fresh.rename(place)
         flush_folder(place.parent)
     except OSError as error:
-        if old.exists():
+        if old.exists() and not place.exists():
             old.rename(place)
         raise refusal(error, place) from error
     remove(old)

@@ -85,9 +85,9 @@ def complain(error: PortraitistError, *, as_json: bool, code: int = 2) -> int:
 
 
 def lacking(error: ModuleNotFoundError, folder: Path, *, as_json: bool) -> int:
-    """A library that is not there, as where the doctor was installed alone; a module of our own is a bug."""
-    name = (error.name or "").partition(".")[0]
-    if name in ("", "portraitist"):
+    """A library that is not there, as where the doctor was installed alone; a part of one, or of us, is a bug."""
+    name = error.name or ""
+    if "." in name or name in ("", "portraitist"):
         return confess(error, folder, as_json=as_json)
     problem = f"This command needs {name}, which is not installed here"
     remedy = "Install portraitist with all that it needs, as its README says."

@@ -182,7 +182,7 @@ def krylov(wide: Tensor, rank: int, energy: float, room: Room) -> tuple[Tensor, 
         inner[now, :done] = (held[now] @ held[:done].T).double()
         whole = len(fresh) == 0  # there is nothing in the matrix that is not in the space
         if whole or (done >= rank + block and course.settled(largest(inner[:done, :done], rank, course))):
-            small = inner[:done, :done].float() if course.coarse else inner[:done, :done]
+            small = inner[:done, :done].float() if course.coarse and not whole else inner[:done, :done]
             vectors = torch.linalg.eigh(small)[1][:, -rank:].flip(1).to(wide.dtype)
             return space[:done].T @ vectors, vectors.T @ held[:done]
         new = held[now] @ wide.T

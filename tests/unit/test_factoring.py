@@ -67,6 +67,16 @@ def test_where_next_to_nothing_is_left_steps_go_on_until_it_is_the_least(fall):
     assert least == pytest.approx(float(sizes[64:].square().sum()), rel=0.02)
 
 
+def test_of_a_matrix_that_is_spent_at_once_little_is_left_by_the_best_alone():
+    """Of rank 65, of which 64 are asked for: nothing is left to grow into, and two millionths beside the factors."""
+    draw = torch.Generator().manual_seed(2)
+    left, right = (torch.linalg.qr(torch.randn(640, 65, generator=draw, dtype=torch.float64))[0] for _ in range(2))
+    sizes = torch.cat([torch.ones(5, dtype=torch.float64), torch.logspace(-1.5, -2.5, 60, dtype=torch.float64)])
+    matrix = (left * sizes @ right.T).float()
+    found = factoring.split(matrix, 64)
+    assert (factoring.missed(matrix, found.up, found.down) / float(sizes[-1] ** 2)) ** 0.5 - 1 < 1e-3
+
+
 def test_a_change_that_is_of_low_rank_comes_back_whole():
     draw = torch.Generator().manual_seed(1)
     matrix = torch.randn(500, 7, generator=draw) @ torch.randn(7, 600, generator=draw)
