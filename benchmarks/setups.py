@@ -50,8 +50,9 @@ JOBS: tuple[Setup, ...] = (
     Setup("", 0, pictures=8, changes=(*LONG, "training.rate=1e-2", "training.schedule=constant", "training.ema=0")),
     Setup("", 0, pictures=10, data="close", changes=LONG),
 )
-"""What characters of the groups `choice` and `fresh` take turns with, as people's folders and recipes differ: the preset; a dozen
-pictures in one place that no caption tells; a few pictures at a rate that never falls; close-ups alone."""
+"""What characters of the groups `choice` and `fresh` take turns with, as people's folders and recipes differ: the
+preset; a dozen pictures in one place that no caption tells; a few pictures at a rate that never falls; close-ups alone.
+"""
 
 
 def choice() -> list[Setup]:
