@@ -31,7 +31,8 @@ SCORES: Mapping[str, Sequence[str]] = {
     "dead": ("likeness",),
     "leak": ("likeness", "unnamed"),
 }
-"""What is spoilt by each flaw: its true score is the sum of these, likeness without the trigger taken away."""
+"""What is spoilt by each flaw: its true score is the sum of these, likeness without the trigger taken away. What bleeds
+spoils backgrounds too, of which the truth of a cell has the mean alone, in Lab: it is told beside."""
 
 ADDED = {"close-up": "close-up", "full body": "full body"}
 """Kinds of pictures to add that are framings."""
@@ -97,6 +98,7 @@ def figures(before: Record, told: Mapping[str, Any]) -> dict[str, Any]:
         "likeness": new["truth"] - old["truth"],
         "agreement": new["agreement"] - old["agreement"],
         "unnamed": float(np.mean(new["unnamed"]) - np.mean(old["unnamed"])),
+        "background": new["background"] - old["background"],
     }
     return {
         "flaw": flaw,
