@@ -8,7 +8,6 @@ it, whatever that is, trains once more and holds the last checkpoint at strength
 Without `make` it says what came of it.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bank import RESULTS, trained
+from benchmarks.bank import RESULTS, share, trained
 from benchmarks.record import Record, read
 from benchmarks.setups import Setup, flawed
 from portraitist import durable
@@ -134,20 +133,14 @@ def report() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the advised runs, or say what came of them."""
-    parser = argparse.ArgumentParser(prog="benchmarks.advice", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["make"])
-    parser.add_argument("--keep", type=Path, help="folder that runs stay in")
-    parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
-    options = parser.parse_args(arguments)
-    if options.what is None:
+    mine = share("benchmarks.advice", __doc__ or "", [setup.name for setup in flawed()], arguments)
+    if mine is None:
         report()
         return
-    part, parts = map(int, options.part.split("/"))
-    mine = [setup.name for setup in flawed()][part::parts]
-    for run in [one for one in read("flawed") if one.name in mine and one.name.split("-")[1] in SCORES]:
+    for run in [one for one in read("flawed") if one.name in mine[0] and one.name.split("-")[1] in SCORES]:
         if not (RESULTS / f"advised-{run.name}.json").is_file():
             began = time.monotonic()
-            make(run, options.keep / f"advised-{run.name}")
+            make(run, mine[1] / f"advised-{run.name}")
             sys.stdout.write(f"{run.name} {time.monotonic() - began:.0f} s\n")
             sys.stdout.flush()
 

@@ -183,6 +183,21 @@ def compact(card: Scorecard) -> dict[str, Any]:
     }
 
 
+def share(
+    prog: str, about: str, names: Sequence[str], arguments: Sequence[str] | None
+) -> tuple[list[str], Path] | None:
+    """Which of the names a call with `make` is about, and the folder that runs stay in; None for one without."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("what", nargs="?", choices=["make"])
+    parser.add_argument("--keep", type=Path, help="folder that runs stay in")
+    parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
+    options = parser.parse_args(arguments)
+    part, parts = map(int, options.part.split("/"))
+    if options.what and options.keep is None:
+        parser.error("make wants --keep")
+    return (list(names[part::parts]), options.keep) if options.what else None
+
+
 def wanted(options: argparse.Namespace) -> list[Setup]:
     """The set-ups that a call is about: a group's, or this part of them."""
     part, parts = map(int, options.part.split("/"))

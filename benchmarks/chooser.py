@@ -36,16 +36,18 @@ def keeps(run: Record, cell: Cell) -> bool:
     return lost.mean <= MAX_DROP or lost.low <= 0
 
 
-def regret(run: Record, cell: Cell, *, gated: bool = True) -> float:
-    """Of a choice; without the gate of likeness alone."""
-    allowed = [one for one in run.cells if keeps(run, one)] if gated else run.cells
+def regret(run: Record, cell: Cell, allowed: Sequence[Cell]) -> float:
+    """Of a choice among cells that are allowed, which has 1 where it is none of them; nan where there are none."""
     if not allowed:
         return float("nan")
-    if cell not in allowed:
-        return OUT
-    true = {one: float(run.truths[one]["truth"]) for one in run.cells}
-    best, most, worst = max(true[one] for one in allowed), max(true.values()), min(true.values())
-    return (best - true[cell]) / (most - worst)
+    true = {one: truth(run, one) for one in run.cells}
+    best = max(true[one] for one in allowed)
+    return (best - true[cell]) / (max(true.values()) - min(true.values())) if cell in allowed else OUT
+
+
+def kept(run: Record) -> list[Cell]:
+    """Cells that keep to the gate by the truth."""
+    return [cell for cell in run.cells if keeps(run, cell)]
 
 
 def admitted(run: Record) -> list[Cell]:
@@ -53,15 +55,6 @@ def admitted(run: Record) -> list[Cell]:
     base, cards = choosing.latest(run.cards, "grid")
     assert base is not None  # every run of the bank has its base judged
     return [(c.card.step, c.card.strength) for c in choosing.weighed(base, cards, MAX_DROP) if c.passed]
-
-
-def own(run: Record, cell: Cell) -> float:
-    """Regret under the gates of `choose`, for all alike: what is outside has 1; nan where nothing passes."""
-    allowed, true = admitted(run), {one: truth(run, one) for one in run.cells}
-    if not allowed:
-        return float("nan")
-    best = max(true[one] for one in allowed)
-    return (best - true[cell]) / (max(true.values()) - min(true.values())) if cell in allowed else OUT
 
 
 def fair(run: Record, cell: Cell) -> float:
@@ -149,9 +142,9 @@ RULES: Mapping[str, Callable[[Record], Cell]] = {
 
 
 MANNERS: Mapping[str, Callable[[Record, Cell], float]] = {
-    "gated": regret,
-    "own gate": own,
-    "without the gate": lambda run, cell: regret(run, cell, gated=False),
+    "gated": lambda run, cell: regret(run, cell, kept(run)),
+    "own gate": lambda run, cell: regret(run, cell, admitted(run)),
+    "without the gate": lambda run, cell: regret(run, cell, run.cells),
     "fair": fair,
     "likeness lost": lambda run, cell: max(float(one["truth"]) for one in run.truths.values()) - truth(run, cell),
 }
@@ -195,9 +188,9 @@ def main() -> None:
             "run": run.name,
             "chosen": [*cell, run.truths[cell]["truth"]],
             "best": [*best, run.truths[best]["truth"]],
-            "regret": round(regret(run, cell), 3),
-            "own gate": round(own(run, cell), 3),
-            "kept": f"{sum(keeps(run, one) for one in run.cells)} of {len(run.cells)}",
+            "regret": round(regret(run, cell, kept(run)), 3),
+            "own gate": round(regret(run, cell, admitted(run)), 3),
+            "kept": f"{len(kept(run))} of {len(run.cells)}",
             "in rounds": [*in_rounds(run)[0], in_rounds(run)[1]],
             "as the preset": [*in_rounds(run, **LEAN)[0], in_rounds(run, **LEAN)[1]],
         }

@@ -7,18 +7,16 @@ python -m benchmarks.effects
 character, intervals (95 %) are over characters.
 """
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.bank import RESULTS, trained
+from benchmarks.bank import RESULTS, share, trained
 from benchmarks.record import Record, interval, read
 from benchmarks.setups import effects
 from portraitist import durable
@@ -61,21 +59,17 @@ def report() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the trainings, or say what came of them."""
-    parser = argparse.ArgumentParser(prog="benchmarks.effects", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["make"])
-    parser.add_argument("--keep", type=Path, help="folder that runs stay in")
-    parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work of two processes")
-    options = parser.parse_args(arguments)
-    if options.what is None:
+    setups = {setup.name: setup for setup in effects()}
+    mine = share("benchmarks.effects", __doc__ or "", list(setups), arguments)
+    if mine is None:
         report()
         return
-    part, parts = map(int, options.part.split("/"))
-    for setup in effects()[part::parts]:
-        place, began = RESULTS / f"{setup.name}.json", time.monotonic()
+    for name in mine[0]:
+        place, began = RESULTS / f"{name}.json", time.monotonic()
         if not place.is_file():
-            told = {"setup": asdict(setup), "truths": trained(setup, options.keep / setup.name)}
+            told = {"setup": asdict(setups[name]), "truths": trained(setups[name], mine[1] / name)}
             durable.write_text(place, json.dumps(told) + "\n")
-            sys.stdout.write(f"{setup.name} {time.monotonic() - began:.0f} s\n")
+            sys.stdout.write(f"{name} {time.monotonic() - began:.0f} s\n")
             sys.stdout.flush()
 
 

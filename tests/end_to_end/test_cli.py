@@ -159,6 +159,8 @@ def test_a_library_that_is_not_installed_is_named_and_is_no_bug(tmp_path):
         "Problem: This command needs torch, which is not installed here\n"
         "Remedy: Install portraitist with all that it needs, as its README says.\n"
     )
+    part = ModuleNotFoundError(name="transformers.models.gone")
+    assert replies.lacking(part, tmp_path, as_json=False) == 70, "a part of a library that is there"
 
 
 def test_nobody_listening_is_no_drama(tmp_path):

@@ -193,3 +193,12 @@ def test_equal_tensors_make_equal_files_whatever_order_the_library_writes_metada
     found = safetensors.torch.load(data)
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
     assert json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"] == metadata
+
+
+def test_a_folder_that_a_kill_left_aside_comes_back_when_the_new_one_cannot_be_put_there(tmp_path):
+    aside = tmp_path / f".pack.old{durable.PARTIAL}"
+    aside.mkdir()
+    (aside / "a").write_text("before")
+    with pytest.raises(PortraitistError):
+        durable.replace_folder(tmp_path / "nothing", tmp_path / "pack")
+    assert (tmp_path / "pack" / "a").read_text() == "before"
