@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check proof bench forecast docs clean
+.PHONY: demo test check proof card bench forecast docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m portraitist.demo
@@ -26,6 +26,9 @@ check: $(STAMP)
 
 proof: $(STAMP)
 	$(BIN)/python -m pytest -m proof -s --durations=10
+
+card: $(STAMP)
+	PORTRAITIST_CARD=1 $(BIN)/python -m pytest -m gpu tests/card
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed

@@ -31,6 +31,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from portraitist.replies import SEGMENTS
+
+os.environ.setdefault(*SEGMENTS)
+
 import psutil
 import torch
 from torch import Tensor, nn

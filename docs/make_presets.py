@@ -40,7 +40,8 @@ another's rate. A family from another package has no presets: name its values yo
 
 ## What each takes on its card
 
-All at 1024 pixels, four pictures a step, without reference pictures, *by the forecast*: no card has confirmed it.
+All at 1024 pixels, four pictures a step, without reference pictures, *by the forecast*, which [an H100
+bears out](../benchmarks/memory_forecast.md) for other settings than these.
 Weights are bfloat16 where training and judging both fit, else int8, which is [near to it](bases.md). Where even these
 do not fit, some of the blocks lie in main memory: it must have so many GB free, and so many are copied for each step.
 No preset needs 4 bits, which are coarser. The last column is what `evaluate` takes alone; `run` judges beside the

@@ -31,15 +31,24 @@ SILENCE = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
+SEGMENTS = "PYTORCH_ALLOC_CONF", "expandable_segments:True"
+"""torch's own setting by which what it holds of a card grows in place: else up to 1.8 GB lay there in pieces that
+fitted nothing (benchmarks/memory_forecast.md)."""
+
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def quiet_libraries() -> None:
-    """Keep other people's libraries from speaking into our output; must come before they are imported."""
+    """Keep other people's libraries from speaking into our output, and set torch's allocator where nobody has.
+
+    Must come before they are imported.
+    """
     if "HF_HUB_OFFLINE" not in os.environ:
         os.environ[MAY] = "1"  # it is we who keep libraries from the network: a base named in a recipe is fetched
     for name, value in SILENCE.items():
         os.environ.setdefault(name, value)
+    if not any(name.startswith("PYTORCH_") and name.endswith("ALLOC_CONF") for name in os.environ):
+        os.environ.update([SEGMENTS])
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

@@ -6,6 +6,8 @@ from portraitist.replies import SILENCE
 
 os.environ.update(SILENCE)
 os.environ["OMP_NUM_THREADS"] = "1"
+if "PORTRAITIST_CARD" not in os.environ:  # else what is held to the bit on a CPU would run on a card where there is one
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from hypothesis import HealthCheck, settings
 

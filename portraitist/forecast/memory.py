@@ -19,14 +19,16 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BITS = {"int3": 3, "int2": 2}
 RANK = 32  # of a recovery adapter that is yet to be made
 
-RUNTIME_GB = 0.6
-"""A process's own share of a card: CUDA's context, kernels, their workspaces. Judged; usual reports are 0.3 to 0.6."""
+RUNTIME_GB = 0.85
+"""A process's own share of a card: CUDA's context, kernels, their workspaces. On an H100 0.79 to 0.91
+(benchmarks/memory_forecast.md)."""
 
-SLACK = 0.05
-"""Of activations: what the allocator rounds up and cannot give out again. Judged, no card has confirmed it."""
+SLACK_GB = 0.6
+"""What the allocator rounds up and cannot give out again, where its segments grow: on an H100 0.47 to 0.63."""
 
-DOUBT = 0.3
-"""Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged."""
+DOUBT = 0.2
+"""Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged; of
+twelve settings on an H100 none but one with blocks in main memory took 6 % more (benchmarks/memory_forecast.md)."""
 
 CERTAIN = ("frozen weights", "rebuilt weight", "adapter")
 
@@ -152,8 +154,8 @@ def training(base: Base, recipe: Recipe, side: int) -> list[Share]:
         *weights(base, recipe),
         Share(trained * 4 * copies / 1e9, "adapter", f"{trained:,} numbers x 4 bytes x {copies:g}: {words}"),
         Share(kept, "activations", f"counted, {again}, for {pictures}"),
-        Share(kept * SLACK, "slack", f"{SLACK:.0%} of activations for the allocator, judged"),
-        Share(RUNTIME_GB, "runtime", "CUDA's context and workspaces, judged"),
+        Share(SLACK_GB, "slack", "what the allocator cannot give out again, as on an H100"),
+        Share(RUNTIME_GB, "runtime", "CUDA's context and workspaces, as on an H100"),
     ]
     return placement.spared(shares, recipe, in_blocks(base, recipe, shares[0].gb))
 
@@ -175,7 +177,7 @@ def judging(base: Base, recipe: Recipe, side: int) -> list[Share]:
         Share(
             max(0.0, decoding(base, side) - forward), "decoder", "of a picture, in float32: what it takes beyond that"
         ),
-        Share(RUNTIME_GB, "runtime", "of a second process, judged"),
+        Share(RUNTIME_GB, "runtime", "of a second process, as on an H100"),
     ]
     return placement.spared(shares, recipe, in_blocks(base, recipe, shares[0].gb))
 

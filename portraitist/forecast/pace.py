@@ -1,4 +1,4 @@
-"""How long training takes: counted operations, and the share of a card's peak that published trainings reach."""
+"""How long training takes: counted operations, and the share of a card's peak that measured trainings reach."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,10 @@ CARDS = {
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A published step time: seconds for `batch` pictures of `side` pixels, with or without checkpointing."""
+    """A measured step time: seconds for `batch` pictures of `side` pixels, with or without checkpointing.
+
+    text  tokens of a caption; 0 is as many as usual
+    """
 
     family: str
     card: str
@@ -43,8 +46,10 @@ class Timed:
     seconds: float
     recomputed: bool
     source: str
+    text: int = 0
 
 
+OWN = "benchmarks/memory_forecast.md"
 TIMED = (
     Timed("sdxl", "RTX 4090", 1024, 8, 3.0, True, "kohya_ss #1288"),
     Timed("sdxl", "RTX 4090", 1024, 1, 1.4, False, "kohya_ss #1288"),
@@ -60,6 +65,12 @@ TIMED = (
     Timed("qwen-image", "RTX 5090", 1328, 1, 5.39, True, "musubi-tuner PR #722"),
     Timed("qwen-image", "RTX 5090", 1328, 1, 4.50, True, "musubi-tuner PR #722"),
     Timed("z-image", "H100", 1024, 1, 0.479, True, "SimpleTuner, SEGMENTED_CHECKPOINTING"),
+    Timed("sdxl", "H100", 1024, 1, 1.094, True, OWN),
+    Timed("sdxl", "H100", 1024, 1, 0.689, False, OWN),
+    Timed("flux", "H100", 1024, 1, 0.863, True, OWN),
+    Timed("flux", "H100", 1024, 1, 0.611, False, OWN),
+    Timed("qwen-image", "H100", 1024, 1, 1.385, True, OWN, 512),
+    Timed("z-image", "H100", 1024, 1, 0.812, True, OWN, 512),
 )
 
 BEST = 0.66
@@ -67,7 +78,7 @@ BEST = 0.66
 comes near: the best published are 0.43 for a language model on an H100 and 0.46 here, recomputation counted."""
 
 ALONE = 0.25
-"""How far from a single published figure another trainer may be taken to lie, either way. Judged."""
+"""How far from the figures of a single source another trainer may be taken to lie, either way. Judged."""
 
 
 def operations(laws: Laws, at: Point, *, recomputed: bool = True) -> float:
@@ -84,11 +95,11 @@ def batch_work(base: Base, recipe: Recipe, side: int) -> float:
 
 
 def reached(timed: Timed) -> float:
-    """The share of its card's peak that a published step reached, recomputation counted as work."""
+    """The share of its card's peak that a measured step reached, recomputation counted as work."""
     base = known(timed.family)
     if base is None:
         raise PortraitistError(f"No base of {timed.family} is published", "Name one of forecast/published.py.")
-    at = Point(timed.batch, (timed.side // base.published.cell) ** 2, base.published.usual)
+    at = Point(timed.batch, (timed.side // base.published.cell) ** 2, timed.text or base.published.usual)
     done = operations(base.laws, at, recomputed=timed.recomputed)
     return done / timed.seconds / CARDS[timed.card].tflops / 1e12
 
@@ -96,18 +107,18 @@ def reached(timed: Timed) -> float:
 def shares(family: str, card: Card) -> tuple[float, float, str]:
     """The least and the largest share of the peak to reckon with on a card, and whose figures they are.
 
-    The card's own figures where there are some, else those of the family on any card. A single one is taken with a
-    quarter either way.
+    The card's own figures where there are some, else those of the family on any card. Those of a single source are
+    taken with a quarter either way.
     """
     family = tree_of(family)
     of_family = [timed for timed in TIMED if timed.family == family]
     own = [timed for timed in of_family if timed.card == card.name]
     found = sorted(reached(timed) for timed in own or of_family)
     low, high = found[0], found[-1]
-    if len(found) == 1:
+    sources = list(dict.fromkeys(timed.source for timed in own or of_family))
+    if len(sources) == 1:
         low, high = low * (1 - ALONE), high * (1 + ALONE)
-    sources = ", ".join(dict.fromkeys(timed.source for timed in own or of_family))
-    return low, high, f"published {'on this card' if own else 'on other cards'}: {sources}"
+    return low, high, f"measured {'on this card' if own else 'on other cards'}: {', '.join(sources)}"
 
 
 def named(word: str) -> Card:

@@ -166,14 +166,14 @@ class Shelf:
         here = self.order.index(parcel)
         following = here + (1 if here == 0 or here > self.last else -1)
         self.last = here
-        if self.stream and 0 <= following < len(self.order):
-            if self.left:
-                self.left.synchronize()  # else many blocks would be sent for while the device is still at the first
+        if 0 <= following < len(self.order) and self.stream:
             self.send(self.order[following])
 
     def send(self, parcel: Parcel) -> None:
         """Start the copies of a block's weights, unless they are under way."""
         if not parcel.arrived:
+            if self.left:
+                self.left.synchronize()  # else many blocks would be sent for while the device is still at the first
             with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
                 parcel.arrived = [like(host, host.to(self.device, non_blocking=True)) for host in parcel.hosts]
 

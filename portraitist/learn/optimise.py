@@ -22,6 +22,10 @@ MOVING = {
 }
 """What an optimiser keeps beside its parameters' own state, by its names: numbers that the next step depends on."""
 
+MANY = 2**28
+"""Trained numbers from which on AdamW takes one parameter at a time: on an H100 that was no slower for parameters of
+four million numbers, and its own memory in passing 0.05 GB instead of 3.4, as much as those numbers took."""
+
 
 def available(training: Training) -> None:
     """Refuse an optimiser whose package is not installed."""
@@ -51,7 +55,10 @@ def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> tor
     if any(parameter.dtype == torch.bfloat16 for parameter in given):
         given = [{"params": [parameter]} for parameter in given]
     if training.optimiser == "adamw":
-        return torch.optim.AdamW(given, lr=training.rate, betas=betas, weight_decay=training.weight_decay)
+        # all at once is quicker on a card, and takes as much memory again as what is trained
+        at_once = None if sum(p.numel() for p in parameters.values()) < MANY else False
+        settings: Any = {"lr": training.rate, "betas": betas, "weight_decay": training.weight_decay}
+        return torch.optim.AdamW(given, foreach=at_once, **settings)
     found: Any
     if training.optimiser == "adafactor":
         from transformers import Adafactor

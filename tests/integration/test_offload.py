@@ -4,6 +4,7 @@ On a CPU both memories are one, so what is away is numbers that are none: a weig
 going back no longer finds, makes a loss or a gradient that is none either.
 """
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -212,3 +213,53 @@ def test_what_would_save_nothing_or_cannot_be_is_refused(bases):
         offload.recompute(Weaver().load_denoiser(BASE), recipe)
     with pytest.raises(PortraitistError, match="names no blocks"):
         offload.settle(torch.nn.Linear(2, 2), 0.5, CPU)
+
+
+class Patient:
+    """A card's queue that gets nothing done before it is waited for; how many blocks were sent for beyond that."""
+
+    def __init__(self):
+        self.sent = self.left = self.done = self.most = 0
+
+    def record_event(self):
+        self.left += 1
+        return Done(self, self.left)
+
+    def wait_stream(self, other):
+        """On the device, not here."""
+
+    def sending(self, stream):
+        self.sent += 1
+        self.most = max(self.most, self.sent - self.done)
+        return contextlib.nullcontext()
+
+
+class Done:
+    def __init__(self, card, left):
+        self.card, self.left = card, left
+
+    def synchronize(self):
+        self.card.done = max(self.card.done, self.left)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_few_blocks_are_sent_for_while_the_device_is_still_at_one(bases, name, monkeypatch):
+    """On the first way there too, when it is not yet known which follows which."""
+    family, base, given = bases[name]
+    denoiser, _ = adapted(family, base)
+    card = Patient()
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "stream", card.sending)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
+    shelf = offload.Shelf(CPU, card, offload.Slabs(lock=False))
+    away = offload.chosen(denoiser, 1.0)
+    for block in away:
+        shelf.take(block)
+    card.done = card.left  # nothing of it was on its way
+    card.sent = card.left
+    noisy = torch.randn(1, CHANNELS[name], 8, 8)
+    for _ in range(2):
+        with torch.no_grad():
+            family.predict(denoiser, noisy, torch.tensor([0.5]), given)
+    assert card.sent - len(away) >= 2 * len(away)
+    assert card.most <= 2

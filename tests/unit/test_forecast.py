@@ -1,10 +1,13 @@
 """A forecast is arithmetic over counted laws: held to published peaks, step times and roofline arithmetic."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import card as on_card
 from portraitist import families
 from portraitist.adapters.dialects import tree_of
 from portraitist.errors import PortraitistError
@@ -35,6 +38,11 @@ def peak(family, side=1024, **how):
     return memory.total(memory.training(memory.known(family), recipe(family, **how), side))
 
 
+def tensors(family):
+    """GB without what the allocator and the process take beside, at 1024 pixels."""
+    return peak(family) - memory.SLACK_GB - memory.RUNTIME_GB
+
+
 @pytest.mark.parametrize(
     ("family", "published_gib", "why"),
     [
@@ -43,8 +51,8 @@ def peak(family, side=1024, **how):
     ],
 )
 def test_peaks_are_near_the_published_ones(family, published_gib, why):
-    """Within 7 % of what others measured at 1024 pixels, batch 1, in bfloat16 with checkpointing."""
-    assert peak(family) / GIB == pytest.approx(published_gib, rel=0.07), why
+    """Tensors alone within 7 % of what others measured at 1024 pixels, batch 1, in bfloat16 with checkpointing."""
+    assert tensors(family) / GIB == pytest.approx(published_gib, rel=0.07), why
 
 
 def test_preserving_is_two_forward_passes_and_one_way_back_more_and_takes_no_memory():
@@ -64,7 +72,21 @@ def test_what_is_kept_without_checkpointing_is_as_published_too():
     base, asked = memory.known("sdxl"), recipe("sdxl")
     at = memory.point(base, asked, 1024)
     more = bytes_at(base.laws.kept, at) - bytes_at(base.laws.recomputed, at)
-    assert (peak("sdxl") + (1 + memory.SLACK) * more / 1e9) / GIB == pytest.approx(13.0, rel=0.07)
+    assert (tensors("sdxl") + more / 1e9) / GIB == pytest.approx(13.0, rel=0.07)
+
+
+SEEN = [json.loads(line) for line in (Path(on_card.__file__).parent / "card.jsonl").read_text().splitlines()]
+AWAY = "qwen-image-24gb"  # measured before blocks waited for the device on their first way there too
+
+
+@pytest.mark.parametrize("seen", [one for one in SEEN if "driver_gb" in one], ids=lambda one: one["case"])
+def test_the_forecast_is_within_a_tenth_of_what_a_card_showed(seen):
+    """The driver's count on an H100, of bases of true size (benchmarks/memory_forecast.md)."""
+    case = next(one for one in on_card.CASES if one.name == seen["case"])
+    settings = case.recipe()
+    side = settings.data.resolution or families.get(settings.model.family).profile.resolution
+    said = on_card.forecast(settings, side)["forecast_gb"]
+    assert seen["driver_gb"] == pytest.approx(said, rel=0.2 if case.name == AWAY else 0.1)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +135,7 @@ def test_step_times_of_others_are_foretold_by_their_shares():
     assert quick < 6.5 * 1000 / 3600 < slow
     assert "at 2 an hour" in said
     assert "ai-toolkit #145" in said
-    assert "on other cards" in pace.foretold("flux", work, pace.CARDS["H100"])
+    assert "on other cards" in pace.foretold("flux", work, pace.CARDS["A100"])
 
 
 def test_parts_are_exact_where_they_can_be():
@@ -154,7 +176,7 @@ def test_a_caption_as_long_as_usual_tells_time_and_the_longest_one_tells_memory(
 
 def test_a_change_that_is_advised_makes_it_fit_and_shows_as_many_pictures():
     base = memory.known("flux")
-    for gb in (24, 26, 28, 32, 48):
+    for gb in (24, 26, 29, 32, 48):
         asked = recipe("flux", batch=8)
         says = memory.verdict(base, asked, 1024, 16, gb)
         assert says.startswith("does not fit")
@@ -176,11 +198,11 @@ def test_a_fit_with_little_to_spare_is_said_to_be_one():
     exact = peak("flux")
     assert memory.verdict(base, asked, 1024, 16, exact + 0.1).startswith("fits closely: 0.1 GB")
     assert memory.verdict(base, asked, 1024, 16, exact + 2).startswith(
-        "fits: 2.0 GB to spare; judging needs 30.8 GB, and"
+        "fits: 2.0 GB to spare; judging needs 31.1 GB, and"
     )
-    assert "`run` judges after it, for both at once need 58.6 GB" in memory.verdict(base, asked, 1024, 16, 48)
+    assert "`run` judges after it, for both at once need 59.5 GB" in memory.verdict(base, asked, 1024, 16, 48)
     always = asked.model_copy(update={"judging": Judging(beside="always")})
-    assert "`run` judges beside it and needs 58.6 GB" in memory.verdict(base, always, 1024, 16, 48)
+    assert "`run` judges beside it and needs 59.5 GB" in memory.verdict(base, always, 1024, 16, 48)
     away = asked.model_copy(update={"model": Model(family="flux", offload=1.0)})
     assert "47.3 GB are copied for each micro-batch" in memory.verdict(base, away, 1024, 16, 80)
     assert "also with judging" in memory.verdict(base, asked, 1024, 16, 80)

@@ -107,3 +107,11 @@ def test_a_gradient_that_is_not_finite_shows_in_its_norm(poison):
         parameter.grad = torch.ones_like(parameter)
     given["p1"].grad[0, 0] = poison
     assert not math.isfinite(float(clip(given, 1.0)))
+
+
+@pytest.mark.parametrize(("wide", "at_once"), [(2**13, None), (2**15, False)])
+def test_adamw_takes_many_numbers_one_parameter_at_a_time(wide, at_once):
+    """All at once it takes as much memory again as they do."""
+    with torch.device("meta"):
+        parameters = {"a": nn.Parameter(torch.empty(2**14, wide))}
+    assert optimiser(parameters, Training()).param_groups[0]["foreach"] is at_once
