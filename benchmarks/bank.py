@@ -11,6 +11,8 @@ is not made again: take its folder away where base or set-up have changed. All t
 import argparse
 import dataclasses
 import json
+import os
+import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
 from portraitist import demo, durable, families, recipe, runs
@@ -79,6 +82,7 @@ def make(setup: Setup, folder: Path) -> None:
                 sitting.draw(step, strength, stage)
     seconds = {"training": round(trained, 1), "drawing": round(time.process_time() - began, 1)}
     facts = {"recipe": chosen.digest(), "seconds": seconds, "drawn": sitting.drawn, "truths": truths}
+    facts["made_by"] = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
     durable.write_json(folder / "truth.json", facts)  # last: a run without it is made again
 
 
@@ -148,6 +152,7 @@ def measured(setup: Setup, folder: Path) -> dict[str, Any]:
     symptoms = signs.look(seen)
     return {
         "setup": dataclasses.asdict(setup),
+        "made_by": told.get("made_by"),
         "grid": sitting.grid.digest,
         "truths": told["truths"],
         "drawings": drawings(setup),
