@@ -4,13 +4,14 @@ python -m benchmarks.effects make --keep FOLDER [--part 0/2]
 python -m benchmarks.effects
 
 `make` makes the trainings that benchmarks/runs lacks. The last checkpoint at strength 1. Differences are paired by
-character, intervals (95 %) are over characters.
+character, intervals (95 %) are over characters. "Both" is likeness and agreement together.
 """
 
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,10 +19,12 @@ import numpy as np
 
 from benchmarks.bank import RESULTS, share, trained
 from benchmarks.record import Record, interval, read
-from benchmarks.setups import effects
+from benchmarks.setups import Setup, effects
 from portraitist import durable
+from portraitist.learn import state
 
 PLAIN = "preset"
+MEASURES = ("likeness", "agreement", "both", "background", "unnamed")
 
 
 def named(run: Record) -> tuple[str, int]:
@@ -36,9 +39,22 @@ def figures(run: Record) -> Mapping[str, float]:
     return {
         "likeness": got["truth"],
         "agreement": got["agreement"],
+        "both": got["truth"] + got["agreement"],
         "background": got["background"],
         "unnamed": float(np.mean(got["unnamed"])),
     }
+
+
+@contextmanager
+def averaging(setup: Setup) -> Iterator[None]:
+    """Within: averages go as the set-up has them."""
+    own = state.decay
+    try:
+        if setup.cold:
+            state.decay = lambda most, updates: most  # type: ignore[attr-defined]
+        yield
+    finally:
+        state.decay = own  # type: ignore[attr-defined]
 
 
 def report() -> None:
@@ -47,7 +63,7 @@ def report() -> None:
     for what in dict.fromkeys(name for name, _ in found):
         both = [who for name, who in found if name == what and (PLAIN, who) in found]
         line: dict[str, object] = {"setting": what, "characters": len(both)}
-        for measure in ("likeness", "agreement", "background", "unnamed"):
+        for measure in MEASURES:
             own = [found[what, who][measure] for who in both]
             if what == PLAIN:
                 line[measure] = round(float(np.mean(own)), 3)
@@ -67,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in mine[0]:
         place, began = RESULTS / f"{name}.json", time.monotonic()
         if not place.is_file():
-            told = {"setup": asdict(setups[name]), "truths": trained(setups[name], mine[1] / name)}
+            with averaging(setups[name]):
+                told = {"setup": asdict(setups[name]), "truths": trained(setups[name], mine[1] / name)}
             durable.write_text(place, json.dumps(told) + "\n")
             sys.stdout.write(f"{name} {time.monotonic() - began:.0f} s\n")
             sys.stdout.flush()

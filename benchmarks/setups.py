@@ -30,6 +30,7 @@ class Setup:
     changes   of mini's preset, as `--set` takes them
     added     so many drawings more, of which nothing is done wrong; all captions then tell backgrounds
     of        what the added show: close-up, full body; "" is any
+    cold      averages without the warm-up that the product gives them, as other trainers have them
     whole     whether every checkpoint is held to the truth, at every strength; else the last alone, at strength 1
     """
 
@@ -41,6 +42,7 @@ class Setup:
     changes: tuple[str, ...] = ()
     added: int = 0
     of: str = ""
+    cold: bool = False
     whole: bool = False
 
 
@@ -104,6 +106,7 @@ EFFECTS: dict[str, Setup] = {
     "rate-double": Setup("", 0, changes=("training.rate=6e-3",)),
     "ema-none": Setup("", 0, changes=("training.ema=0",)),
     "ema-999": Setup("", 0, changes=("training.ema=0.999",)),
+    "ema-999-cold": Setup("", 0, changes=("training.ema=0.999",), cold=True),
     "bare": Setup("", 0, data="bare"),
     "faces": Setup("", 0, data="faces"),
 }

@@ -172,9 +172,19 @@ def test_masks_are_not_advised_against_bleeding_and_backgrounds_are():
     """As measured on the small base; the guides say masks and a lower rank."""
     same = Finding("background_variety", "", "warn", "same", "Vary.", 6, ("1.png", "2.png"))
     found = advised("bleed", Seen(recipe=made(), pictures=pictures(30), findings=(same,)))
-    assert not found.recipe
     assert [(one.kind, one.count) for one in found.dataset] == [("caption", 0), ("add", 6)]
     assert found.dataset[0].pictures == ("1.png", "2.png")
+    assert found.settings == {"stages.0.steps": 360, "stages.0.name": "main-longer"}, "each is seen as often: 300 / 30"
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "steps"), [(30, 6, 360), (30, 60, 600), (0, 6, None), (700, 1, None), (30, 0, None)]
+)
+def test_more_pictures_ask_for_steps_to_see_each_as_often(count, more, steps):
+    found = settings.as_often(made(), count, more)
+    assert found.get("stages.0.steps") == steps
+    two = made('stages=[{name="faces", steps=100}, {name="all", steps=200}]')
+    assert settings.as_often(two, 30, 6) == {"stages.1.steps": 260, "stages.1.name": "all-longer"}
 
 
 def test_a_leak_is_held_off_and_then_longer():

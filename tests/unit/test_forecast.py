@@ -138,6 +138,15 @@ def test_step_times_of_others_are_foretold_by_their_shares():
     assert "on other cards" in pace.foretold("flux", work, pace.CARDS["A100"])
 
 
+def test_figures_of_one_source_are_taken_a_quarter_wider():
+    """SDXL on an L40S has two of SimpleTuner; on an H100 two of its and two of ours."""
+    for card, wider in (("L40S", 0.25), ("H100", 0.0)):
+        found = [pace.reached(one) for one in pace.TIMED if (one.family, one.card) == ("sdxl", card)]
+        low, high, said = pace.shares("sdxl", pace.CARDS[card])
+        assert (low, high) == pytest.approx((min(found) * (1 - wider), max(found) * (1 + wider)))
+        assert (pace.OWN in said) == (not wider)
+
+
 def test_parts_are_exact_where_they_can_be():
     """Frozen FLUX is 11,901,408,320 numbers of 2 bytes; a rank-16 adapter is 18,677,760 numbers in 4 floats each."""
     parts = {part.what: part for part in memory.training(memory.known("flux"), recipe("flux"), 1024)}

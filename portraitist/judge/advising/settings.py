@@ -60,6 +60,15 @@ def longer(recipe: Recipe, run: str) -> dict[str, Any]:
     return {"parent": run, **alone}
 
 
+def as_often(recipe: Recipe, count: int, more: int) -> dict[str, Any]:
+    """Steps by which each of `count` pictures is shown as often as before when there are so many more, as a last stage
+    that is so much longer; at most twice as many steps in all. Nothing where it is not known how many there are."""
+    added = min(recipe.steps, round(recipe.steps * more / count)) if count else 0
+    last = recipe.stages[-1]
+    where = f"stages.{len(recipe.stages) - 1}"
+    return {f"{where}.steps": last.steps + added, f"{where}.name": f"{last.name}-longer"} if added else {}
+
+
 def apart(recipe: Recipe) -> dict[str, Any]:
     """The noun held to the base; nothing where it is held already."""
     return {} if recipe.training.preserve else {"training.preserve": 1.0}
