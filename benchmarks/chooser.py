@@ -16,14 +16,14 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.record import MAX_DROP, Cell, Record, interval, read
-from benchmarks.replay import PROBED, fewer, in_rounds
+from benchmarks.replay import PROBED, fewer, walked
 from portraitist.judge import choosing
 from portraitist.judge.measures import score
 from portraitist.judge.measures import scores as scored
 
 WHOLE = 1.0
 OUT = 1.0  # regret of a cell that does not pass
-LEAN = {"finalists": 1, "screen": 6, "unnamed": 2, "paraphrases": 2, "restyled": 4}
+LEAN = {"screen": 4, "unnamed": 2, "paraphrases": 0}
 """What the preset of the embedded base is cut to by its budget."""
 
 
@@ -128,8 +128,8 @@ def halved(run: Record) -> Cell:
 RULES: Mapping[str, Callable[[Record], Cell]] = {
     "choose": ours,
     "choose, strength 1.0": lambda run: ours(run, only=(WHOLE,)),
-    "choose, in rounds": lambda run: in_rounds(run)[0],
-    "choose, in rounds, as the preset": lambda run: in_rounds(run, **LEAN)[0],
+    "choose, by the walk": lambda run: walked(run)[0],
+    "choose, by the walk, as the preset": lambda run: walked(run, **LEAN)[0],
     "choose, half the pictures": halved,
     "last checkpoint": lambda run: (run.steps[-1], WHOLE),
     "lowest held-out loss": lambda run: (held_out(run), WHOLE),
@@ -191,8 +191,8 @@ def main() -> None:
             "regret": round(regret(run, cell, kept(run)), 3),
             "own gate": round(regret(run, cell, admitted(run)), 3),
             "kept": f"{len(kept(run))} of {len(run.cells)}",
-            "in rounds": [*in_rounds(run)[0], in_rounds(run)[1]],
-            "as the preset": [*in_rounds(run, **LEAN)[0], in_rounds(run, **LEAN)[1]],
+            "walked": [*walked(run)[0], walked(run)[1]],
+            "as the preset": [*walked(run, **LEAN)[0], walked(run, **LEAN)[1]],
         }
         sys.stdout.write(json.dumps(line) + "\n")
     for manner in MANNERS:

@@ -35,7 +35,7 @@ from portraitist.run import run
 from portraitist.verbs.add import add
 
 WHO = 5000
-QUICK = ("judging.contenders=1", "judging.seeds=1", "judging.strengths=[1.0]")
+QUICK = ("judging.cells=1", "judging.seeds=1", "judging.strengths=[1.0]")
 
 
 def dataset(name: str, folder: Path, who: int = WHO) -> None:

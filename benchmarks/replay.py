@@ -1,4 +1,4 @@
-"""Judging in rounds, as `evaluate` does it, played again over a run whose every cell has been judged.
+"""Judging cell by cell, as `evaluate` does it, played again over a run whose every cell has been judged.
 
 The verb's own code decides what is looked at next; what it asks for is taken from the bank instead of being drawn.
 """
@@ -40,13 +40,12 @@ class Replay:
         self.losses = {one.step: one for one in run.losses}
         self.cards: dict[tuple[int, float, Stage], Scorecard] = {}
 
-    def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> Scorecard:
+    def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN) -> Scorecard:
         """The card of a cell, or of the first pictures of it."""
         card = self.whole[step, strength, "grid" if stage == "screen" else stage]
         card = fewer(card, {name: getattr(self.recipe.judging, name) for name in PROBED}) if stage == "probe" else card
-        few = self.grid.screened if stage == "screen" else count
-        if few and few < len(card.pictures):
-            kept = card.pictures[:few]
+        if stage == "screen":
+            kept = card.pictures[: self.grid.screened]
             card = replace(card, pictures=kept, scores=scores([drawn.scores for drawn in kept]))
         self.cards[step, strength, stage] = replace(card, stage=stage)
         return self.cards[step, strength, stage]
@@ -73,8 +72,8 @@ def fewer(card: Scorecard, most: Mapping[str, int]) -> Scorecard:
     return replace(card, pictures=kept, scores={name: got for name, got in found.items() if name in card.scores})
 
 
-def in_rounds(run: Record, **settings: Any) -> tuple[Cell, int]:
-    """What is chosen when a run is judged in rounds, by settings of `[judging]`, and how many pictures that takes."""
+def walked(run: Record, **settings: Any) -> tuple[Cell, int]:
+    """What is chosen of a run that `evaluate` judges by settings of `[judging]`, and by how many pictures."""
     sitting: Any = Replay(run, **settings)
     for step in (BASE, *run.steps):
         sitting.judge(step, 0.0 if step == BASE else WHOLE, "screen")

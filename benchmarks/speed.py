@@ -23,7 +23,7 @@ from portraitist.verbs.new import new
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "zorblax"
 TIMES = 3
-SET = ("stages.0.steps=20", "training.save_every=20", "judging.contenders=1", "judging.seeds=1", "judging.screen=4")
+SET = ("stages.0.steps=20", "training.save_every=20", "judging.cells=1", "judging.seeds=1", "judging.screen=4")
 
 
 def measured(verb: str, project: Project) -> dict[str, float]:

@@ -192,7 +192,7 @@ class Training(Section):
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, the newest ones. Adapters are all kept; of a whole denoiser
                   (adapter.kind = "full") an older one stays while it waits for a judging that is under way, is among
-                  the `judging.contenders` best, or is the chosen one
+                  the `judging.cells` best, or is the chosen one
     seed          of every random draw
     """
 
@@ -312,8 +312,9 @@ class Judging(Section):
     prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
     seeds           pictures per prompt for the full grid
     screen          pictures per checkpoint in the cheap screen
-    contenders      checkpoints that go on to the full grid; on the way each more pictures halve those that are left
-    finalists       those of them that are tried at every strength
+    cells           checkpoints at a strength that are drawn by the full grid and probed, at most: from the latest that
+                    may be the likest, at the weakest strength, on to stronger ones while the gates are kept to, and to
+                    earlier ones where evidently they are not
     strengths       strengths tried in the full grid
     guidance        classifier-free guidance; 0 takes the base's own
     guidances       others that the best is tried at; empty tries none
@@ -342,8 +343,7 @@ class Judging(Section):
     prompts: tuple[str, ...] = ()
     seeds: int = Field(2, ge=1, le=64)
     screen: int = Field(8, ge=1, le=256)
-    contenders: int = Field(3, ge=1, le=32)
-    finalists: int = Field(2, ge=1, le=32)
+    cells: int = Field(5, ge=1, le=64)
     strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
     guidance: float = Field(0.0, ge=0, le=30)
     guidances: tuple[Annotated[float, Field(gt=0, le=30)], ...] = ()

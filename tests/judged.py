@@ -25,7 +25,7 @@ SETTINGS = (
     'model.precision="float32"', "model.threads=1", "data.resolution=64", "stages=[{steps=6}]", "training.batch=2",
     "training.accumulate=1", "training.schedule=linear", "training.warmup=20", "judging.guidance=3.0",
     "training.save_every=2", "training.rate=1e-2", "training.ema=0.0", "judging.sampling_steps=2", "judging.seeds=1",
-    "judging.screen=3", "judging.contenders=2", "judging.strengths=[0.5, 1.0]", "judging.budget=0",
+    "judging.screen=3", "judging.cells=3", "judging.strengths=[0.5, 1.0]", "judging.budget=0",
     "judging.unnamed=1", "judging.paraphrases=1", "judging.restyled=1", "judging.guidances=[2.0, 3.0]",
 )  # fmt: skip
 

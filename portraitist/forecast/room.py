@@ -18,7 +18,7 @@ def needed(recipe: Recipe, numbers: int, saves: int) -> tuple[float, str]:
     averaged = training.ema > 0 or training.optimiser == "schedulefree"
     resume = 4 * STATES[training.optimiser] + (size if averaged else 0) + (4 if training.ema else 0)
     newest = min(saves, training.keep + 1)
-    older = min(saves - newest, recipe.judging.contenders + 1)
+    older = min(saves - newest, recipe.judging.cells + 1)
     total = numbers * (newest * (size + resume) + older * size)
     words = f"{newest} to resume from, one of them while it is written, {older} held for judging"
     return total, f"{total / 1e9:,.3g} GB of checkpoints of {numbers * size / 1e9:,.3g} GB of weights each ({words})"
@@ -33,5 +33,5 @@ def refuse_full(recipe: Recipe, numbers: int, saves: int, checkpoints: Path) -> 
         raise PortraitistError(
             f"The disk has room for {free / 1e9:,.3g} GB, and the run takes up to {words}",
             "Free some space, or ask for less:"
-            " --set training.keep=1 --set judging.contenders=1 --set adapter.weights=bfloat16",
+            " --set training.keep=1 --set judging.cells=1 --set adapter.weights=bfloat16",
         )

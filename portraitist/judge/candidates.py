@@ -30,6 +30,16 @@ class Candidate:
         return all(gate.passed for gate in self.gates)
 
     @property
+    def bearable(self) -> bool:
+        """Whether it keeps to every limit of what it may cost."""
+        return all(gate.passed for gate in self.gates if gate.costs)
+
+    @property
+    def too_dear(self) -> bool:
+        """Whether it evidently breaks one of those."""
+        return any(gate.broken for gate in self.gates if gate.costs)
+
+    @property
     def over(self) -> float:
         """How far beyond its limits in all."""
         return sum(gate.over for gate in self.gates)

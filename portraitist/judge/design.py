@@ -1,16 +1,13 @@
 """The design of the measurement: how many pictures of which checkpoints, and what that comes to. Pure.
 
-Successive halving (Karnin, Koren & Somekh 2013): all checkpoints are screened by few pictures; in each later round
-fewer are left, and each gets more, until the contenders have the full grid. The finalists go through every strength,
-and the best of all through the other guidances.
+All checkpoints are screened by few pictures. Then cells, checkpoints at strengths, are drawn in full one after the
+other, each where those before say that it is decided (judge/walk.py); and the best of all at the other guidances.
 """
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portraitist.judge.grid import BLOCK, Grid
-from portraitist.judge.scorecard import WHOLE
+from portraitist.judge import walk
+from portraitist.judge.grid import Grid
 from portraitist.sections import Judging
 
 
@@ -18,21 +15,19 @@ from portraitist.sections import Judging
 class Design:
     """Counts, of pictures unless they say otherwise.
 
-    checkpoints, contenders, finalists  how many of them
+    checkpoints, cells  how many of them, of cells at most; whole: how many of those at least at full strength
     screen, full      of each checkpoint in the screen, and in the full grid
-    strengths         how many besides that of the screen
     guidances         how many besides the grid's own
-    probing           of each contender, of finalists at each strength and of the base, for how free they are
+    probing           of each cell and of the base, for how free they are
     reporting         of the choice and of the base, by prompts that nobody chose by
     beside            of the choice and of the base beside a second LoRA
     """
 
     checkpoints: int
-    contenders: int
-    finalists: int
+    cells: int
+    whole: int
     screen: int
     full: int
-    strengths: int
     guidances: int
     probing: int
     reporting: int
@@ -41,42 +36,24 @@ class Design:
     @classmethod
     def of(cls, judging: Judging, grid: Grid, checkpoints: int) -> "Design":
         """From the settings, and the grid that was made by them."""
-        contenders = min(judging.contenders, checkpoints)
+        cells, whole = walk.most(checkpoints, judging.strengths, judging.cells)
         return cls(
             checkpoints=checkpoints,
-            contenders=contenders,
-            finalists=min(judging.finalists, contenders),
+            cells=cells,
+            whole=whole,
             screen=grid.screened,
             full=len(grid.choosing),
-            strengths=len(set(judging.strengths) - {WHOLE}),
             guidances=len(set(judging.guidances) - {grid.guidance}),
             probing=len(grid.probing),
             reporting=len(grid.reporting),
             beside=len(grid.shots("companion")) * len(judging.companion_strengths) if judging.companion else 0,
         )
 
-    def rounds(self) -> Iterator[tuple[int, int]]:
-        """Checkpoints that are left, and the pictures that each of them then has, round by round after the screen: once
-        only the contenders are left they get all the rest at once."""
-        left, pictures = self.checkpoints, self.screen
-        while True:
-            left = max(self.contenders, math.ceil(left / 2))
-            pictures = min(self.full, pictures + max(BLOCK, BLOCK * (pictures // BLOCK)))
-            if left == self.contenders or pictures == self.full:
-                left, pictures = self.contenders, self.full
-            yield left, pictures
-            if pictures == self.full:
-                return
-
     def pictures(self, *, reports: bool) -> int:
-        """Pictures in all where no round ends early, the base's among them; each is drawn once.
+        """Pictures in all where the walk is as long as it may be, the base's among them; each is drawn once.
 
         reports  whether the choice is drawn by the prompts that report, too
         """
-        found, before = self.full + self.checkpoints * self.screen, self.screen
-        for left, pictures in self.rounds():
-            found += left * (pictures - before)
-            before = pictures
-        cells = self.finalists * self.strengths + self.guidances
-        found += cells * self.full + self.probing * (1 + self.contenders + cells)
+        found = self.checkpoints * self.screen - self.whole * self.screen
+        found += (1 + self.cells + self.guidances) * (self.full + self.probing)
         return found + (2 * (self.reporting + self.beside) if reports else 0)

@@ -30,6 +30,7 @@ class Gate:
     """One condition: `value` (low to high) may be at most `limit`; over is by how much of its scale it fails.
 
     evident  it is not broken either while `low` is no more than this, and the mean no more than EXCESS times the limit
+    costs    whether it is of what a LoRA costs, which grows with its steps and its strength; likeness grows as well
     """
 
     name: str
@@ -40,6 +41,7 @@ class Gate:
     says: str
     scale: float = 1.0
     evident: float = float("-inf")
+    costs: bool = True
 
     @property
     def passed(self) -> bool:
@@ -50,6 +52,11 @@ class Gate:
     def certain(self) -> bool:
         """Whether the whole interval is on the mean's side of the limit."""
         return self.high <= self.limit or self.low > self.limit
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is broken, and no chance: the whole interval lies beyond half the limit."""
+        return not self.passed and self.low > self.limit / 2
 
     @property
     def over(self) -> float:
@@ -69,7 +76,7 @@ def gates(card: Scorecard, base: Scorecard, max_drop: float) -> tuple[Gate, ...]
 
     def condition(name: str, got: Score, limit: float, says: str, scale: float, evident: float = float("-inf")) -> None:
         if got.count:
-            found.append(Gate(name, got.mean, got.low, got.high, limit, says, scale, evident))
+            found.append(Gate(name, got.mean, got.low, got.high, limit, says, scale, evident, name != "identity"))
 
     lost = negative(difference(card, base, "agreement"))
     less = beyond(base)

@@ -30,7 +30,7 @@ REPORTING = 1000
 T = TypeVar("T")
 
 BLOCK = 8
-"""Pictures by which a grid may be drawn bit by bit, after those of the screen."""
+"""Pictures by which a grid is drawn bit by bit, after those of the screen."""
 
 COMPANIONS = 4
 """Pictures that are drawn again beside a second LoRA, at each of its strengths."""
@@ -90,26 +90,25 @@ class Grid:
     models: tuple[str, ...] = ()
     drawn_by: str = ""
 
-    def shots(self, stage: Stage, count: int = 0) -> tuple[Shot, ...]:
-        """The pictures of a stage, or the first `count` of them, rounded up to what is drawn side by side."""
-        found: tuple[Shot, ...] = {
+    def shots(self, stage: Stage) -> tuple[Shot, ...]:
+        """The pictures of a stage."""
+        found: dict[Stage, tuple[Shot, ...]] = {
             "screen": self.choosing[: self.screened],
             "grid": self.choosing,
             "report": self.reporting,
             "probe": self.probing,
             "companion": self.reporting[:COMPANIONS],
-        }[stage]
-        return found if not count else tuple(shot for part in self.parts(found, stage, count) for shot in part)
+        }
+        return found[stage]
 
-    def parts(self, found: Sequence[T], stage: Stage, count: int = 0) -> list[Sequence[T]]:
-        """What is drawn for a stage, in parts that do not depend on how many are wanted: the screen's, then BLOCK at a
-        time; of the other stages all. With a count, only those that reach it."""
+    def parts(self, found: Sequence[T], stage: Stage) -> list[Sequence[T]]:
+        """What is drawn for a stage, in the parts that are drawn one by one: the screen's, then BLOCK at a time; of the
+        other stages all."""
         if stage not in ("screen", "grid"):
             return [found]
         starts = [0, *range(self.screened, len(found), BLOCK)]
         ends = [*starts[1:], len(found)]
-        whole = list(zip(starts, ends, strict=True))
-        return [found[a:b] for a, b in whole if not count or a < count]
+        return [found[a:b] for a, b in zip(starts, ends, strict=True)]
 
     @property
     def twins(self) -> tuple[Shot, ...]:

@@ -66,7 +66,7 @@ class Drawn:
 class Scorecard:
     """A checkpoint at a strength on one stage's pictures.
 
-    stage     screen (all checkpoints, few pictures), grid (contenders at every strength), report (nobody chose by it),
+    stage     screen (all checkpoints, few pictures), grid (cells drawn in full), report (nobody chose by it),
               probe (other purposes than naming the character), companion (beside a second LoRA)
     scores    by measure: see judge/measures.py
     grid      digest of prompts, seeds, guidance, steps and size

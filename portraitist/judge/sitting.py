@@ -82,33 +82,31 @@ class Sitting:
         """The card of a cell on a stage, where it has been judged."""
         return self.cards.get((step, strength, guidance, stage, self.grid.digest, self.looks.digest, beside))
 
-    def has(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> bool:
-        """Whether a card is there, of so many pictures (0: all of the stage's)."""
+    def has(self, step: int, strength: float, stage: Stage, guidance: float = OWN) -> bool:
+        """Whether a card is there, of all the stage's pictures."""
         card = self.card(step, strength, stage, guidance)
-        return card is not None and len(card.pictures) >= len(self.grid.shots(stage, count))
+        return card is not None and len(card.pictures) >= len(self.grid.shots(stage))
 
     def of_stage(self, stage: Stage) -> list[Scorecard]:
         """The checkpoints' cards of a stage, without the base's."""
         return [card for card in self.cards.values() if card.stage == stage and card.step != BASE]
 
-    def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN, count: int = 0) -> Scorecard:
+    def judge(self, step: int, strength: float, stage: Stage, guidance: float = OWN) -> Scorecard:
         """The card of a checkpoint (BASE at strength 0: the base) on a stage's pictures; made if it is not there.
 
         guidance  of the sampler; the base's pictures that it is compared with are those at the grid's own
-        count     of the stage's pictures, from its start, rounded up as `Grid.shots` says; 0 takes all. A card of
-                  more pictures takes the place of one of fewer; its first pictures are the same
         Raises Interrupted when a stop is asked for: whole pictures stay. Raises PortraitistError for an adapter that
         is damaged or of another base.
         """
         found = self.card(step, strength, stage, guidance)
-        if found is not None and self.has(step, strength, stage, guidance, count):
+        if found is not None and self.has(step, strength, stage, guidance):
             return found
         self.take(step)
         whole = strength in (0.0, WHOLE) and guidance == OWN and stage != "probe"
         if whole and self.elsewhere is None:
             self.rehearse(step)
-        panel, shots, base = self.panel(), self.grid.shots(stage, count), self.of_base(stage)
-        paths = self.draw(step, strength, stage, guidance, count)
+        panel, shots, base = self.panel(), self.grid.shots(stage), self.of_base(stage)
+        paths = self.draw(step, strength, stage, guidance)
         drawn = Pictures(shots, [render.read(path) for path in paths], base[: len(shots)])
         if stage == "probe":  # measured beside what they probe
             values = panel.measure(self.joined(drawn, step, strength, guidance))[: len(shots)]
@@ -165,7 +163,7 @@ class Sitting:
         for card in cards:
             if card.step in there and not card.beside:
                 self.take(card.step)
-                self.draw(card.step, card.strength, card.stage, card.guidance, len(card.pictures))
+                self.draw(card.step, card.strength, card.stage, card.guidance)
         for card in cards:
             scorecard.append(self.run, card)
 
@@ -208,21 +206,19 @@ class Sitting:
         strength: float,
         stage: Stage,
         guidance: float = OWN,
-        count: int = 0,
         beside: tuple[str, float] = ("", 0.0),
     ) -> list[Path]:
         """See that a stage's pictures lie there; returns their paths in the grid's order.
 
         beside  SHA-256 of a second LoRA, and its strength
-        The screen's pictures are the first of the full grid at full strength: they are drawn once. What is drawn side
-        by side does not depend on `count`.
+        The screen's pictures are the first of the full grid at full strength: they are drawn once, side by side.
         """
         name = f"{beside[0]}@{beside[1]:g}" if beside[0] else ""
         folder = scorecard.renders(self.run, step, strength, guidance, name)
         shared = self.grid.screened if strength in (0.0, WHOLE) and guidance == OWN and stage == "grid" else 0
         placed = [
             (shot, folder / f"{'screen' if i < shared else stage}-{shot.prompt.name}-{shot.seed}.png")
-            for i, shot in enumerate(self.grid.shots(stage, count))
+            for i, shot in enumerate(self.grid.shots(stage))
         ]
         mark = self.adapter[1] + (f"+{name}" if name else "")
         how = self.grid.manner(guidance)

@@ -14,7 +14,8 @@ from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Emit, Event, Failed, Finished, Started, Warned, ignore
 from portraitist.family import Base
 from portraitist.forecast import judging as costs
-from portraitist.judge import choosing, settings
+from portraitist.judge import choosing, settings, walk
+from portraitist.judge.candidates import Candidate
 from portraitist.judge.design import Design
 from portraitist.judge.following import Training
 from portraitist.judge.grid import grid
@@ -35,7 +36,7 @@ WAIT = 0.5  # seconds between two looks for a new checkpoint
 class EvaluateResult:
     """What was judged.
 
-    checkpoints  steps that have been screened; contenders: those of them that went through the full grid
+    checkpoints  steps that have been screened; contenders: those of them that were drawn in full
     pictures     drawn in this call
     reported     whether the choice has been drawn by the prompts and seeds that nobody chose by
     early        why training was asked to stop; "" when it was not
@@ -60,11 +61,11 @@ def evaluate(
 ) -> EvaluateResult:
     """Judge the checkpoints of a run (the newest for ""), and once there is a choice, the choice by other prompts.
 
-    All are screened; in rounds fewer are left and get more pictures; the finalists go through every strength, and the
-    best through other guidances. What is drawn keeps to `judging.budget`. What has been judged by the same grid and
-    eyes is not judged again. With `follow` it waits for checkpoints until the training is over, and asks for an
-    early end when `judging.patience` of them brought no better likeness. It shares nothing with the trainer but files.
-    `stop` is asked between two batches: whole files stay, and Interrupted is raised.
+    All are screened; then cells are drawn in full, each by what was seen of those before (judge/walk.py), and the best
+    at other guidances. What is drawn keeps to `judging.budget`. What has been judged by the same grid and eyes is not
+    judged again. With `follow` it waits for checkpoints until the training is over, and asks for an early end when
+    `judging.patience` of them brought no better likeness. It shares nothing with the trainer but files. `stop` is asked
+    between two batches: whole files stay, and Interrupted is raised.
     """
     project.require_consent()
     found = runs.find(project, run)
@@ -236,34 +237,34 @@ def take_over_threads(sitting: "Sitting") -> None:
 
 
 def contest(sitting: "Sitting") -> list[int]:
-    """Give fewer and fewer checkpoints more and more pictures, and the best of them other strengths and guidances;
-    returns the steps that have the full grid."""
+    """Draw cells in full, one after the other as the walk goes, and the best of them at other guidances; returns the
+    steps that were drawn so."""
     judging = sitting.recipe.judging
     there = sitting.run.steps()  # of a whole denoiser not every checkpoint that was judged is kept
     cards = [card for card in sitting.of_stage("screen") if card.step in there]
     if not cards:
         return []
-    base = sitting.judge(BASE, 0.0, "screen")
-    for left, pictures in Design.of(judging, sitting.grid, len(cards)).rounds():
-        base = sitting.judge(BASE, 0.0, "grid")
-        steps = choosing.contenders(base, choosing.alive(cards), left, judging.max_drop)
-        cards = [sitting.judge(step, WHOLE, "grid", count=pictures) for step in steps]
-        sitting.heed()
-    probed(sitting, [card.step for card in cards])
-    for step in choosing.contenders(base, cards, judging.finalists, judging.max_drop):
-        for strength in judging.strengths:
-            weighed(sitting, step, strength)
+    weighed(sitting, BASE, 0.0)
+    steps = walk.stops(cards, judging.cells)
+    at: walk.Cell | None = (steps[0], min(judging.strengths))
+    walked: list[walk.Cell] = []
+    while at is not None and len(walked) < judging.cells:
+        weighed(sitting, *at)
+        walked.append(at)
+        at = walk.onward(at, seen(sitting, walked), steps, judging.strengths)
     guided(sitting)
-    return [card.step for card in cards]
+    return sorted({step for step, _ in walked})
 
 
-def probed(sitting: "Sitting", steps: Sequence[int]) -> None:
-    """Draw what tells how free contenders are: without the trigger, in other words, in other styles and scenes."""
-    if sitting.grid.probing:
-        sitting.judge(BASE, 0.0, "probe")
-        for step in steps:
-            sitting.judge(step, WHOLE, "probe")
-            sitting.heed()
+def seen(sitting: "Sitting", walked: Sequence[walk.Cell]) -> Candidate:
+    """The last cell of a walk, by what was drawn of all its cells and of no others: a walk that goes on after a stop,
+    or over cells that were judged before, goes the same way."""
+    own = [card for card in sitting.cards.values() if card.guidance == OWN]
+    own = [card for card in own if card.step == BASE or (card.step, card.strength) in walked]
+    base, cards = choosing.latest(own, "grid")
+    assert base is not None  # it is drawn before any cell
+    candidates = choosing.weighed(base, cards, sitting.recipe.judging.max_drop)
+    return next(one for one in candidates if one.place[:2] == walked[-1])
 
 
 def guided(sitting: "Sitting") -> None:

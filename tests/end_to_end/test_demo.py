@@ -10,7 +10,7 @@ from portraitist.mini import truth
 from tests.house.source import ROOT
 
 SHORT = (
-    "stages.0.steps=4", "training.save_every=4", "judging.screen=2", "judging.contenders=1", "judging.seeds=1",
+    "stages.0.steps=4", "training.save_every=4", "judging.screen=2", "judging.cells=1", "judging.seeds=1",
     "judging.strengths=[1.0]", "judging.sampling_steps=2", "model.threads=1",
 )  # fmt: skip
 

@@ -107,7 +107,7 @@ def settings(case, base, steps):
             "prompts": ["{trigger}, waving"],
             "seeds": 1,
             "screen": 1,
-            "contenders": 1,
+            "cells": 1,
             "strengths": [1.0],
             "sampling_steps": 2,
         },

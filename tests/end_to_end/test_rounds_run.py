@@ -21,7 +21,7 @@ save_every = 3
 prompts = ["{trigger}, close-up", "{trigger}, full body"]
 seeds = 1
 screen = 2
-contenders = 1
+cells = 1
 strengths = [1.0]
 sampling_steps = 2
 """

@@ -53,7 +53,7 @@ save_every = 2
 [judging]
 seeds = 1
 screen = 1
-contenders = 1
+cells = 1
 strengths = [1.0]
 sampling_steps = 2
 guidance = 3.0

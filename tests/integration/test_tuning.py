@@ -115,7 +115,7 @@ def card(step, likeness):
 
 def test_older_ones_go_but_for_those_that_judging_has_a_use_for(tmp_path):
     settings = {"adapter__kind": "full", "training__rate": 1e-3, "training__save_every": 1, "training__keep": 1}
-    work = job(tmp_path, Painter(), judging={"contenders": 2}, **settings)
+    work = job(tmp_path, Painter(), judging={"cells": 2}, **settings)
     work.run.lock.write_text(work.recipe.to_toml())
     judge, kept = Training(work.run, "evaluate"), {}
 

@@ -59,7 +59,7 @@ def test_the_share_of_a_big_base_is_that_of_counted_operations():
 
 def test_with_true_guidance_a_picture_is_two_passes_a_step():
     """By hand, in passes: 3 checkpoints and the base, 10 prompts from 2 seeds, of which the screen draws 8."""
-    judging = {"sampling_steps": 5, "unnamed": 0, "paraphrases": 0, "restyled": 0, "contenders": 2, "finalists": 1}
+    judging = {"sampling_steps": 5, "unnamed": 0, "paraphrases": 0, "restyled": 0, "cells": 3}
     made = Recipe.model_validate(
         {
             "model": {"family": "elsewhere"},
@@ -69,21 +69,19 @@ def test_with_true_guidance_a_picture_is_two_passes_a_step():
         }
     )
     cost = costs.fitted(made, FACTS, PLAIN, 8, [Picture(f"{i}", "", 9, 9) for i in range(9)], 3)
-    base, screen, contenders, strengths, reports = 10, 3 * 8, 2 * 2, 2 * 10, 2 * 10
-    assert cost.design.pictures(reports=True) == base + screen + contenders + strengths + reports
+    base, screen, cells, reports = 10, 3 * 8, 3 * 10, 2 * 10
+    assert cost.design.pictures(reports=True) == base + screen + cells + reports
     losses = (0 + 8) * 8 * 4  # nothing is held out, and eight stand for what is trained on
-    passes = (base + screen + contenders + strengths + reports) * 5 * 2 + losses
+    passes = (base + screen + cells + reports) * 5 * 2 + losses
     assert cost.share == pytest.approx(passes / (2.2 * 60))
     assert cost.share == cost.uncut
 
 
-def test_rounds_halve_what_is_left_and_end_with_the_contenders_on_the_full_grid():
-    design = Design(10, 3, 2, 8, 40, 2, 0, 0, 0, 0)
-    assert list(design.rounds()) == [(5, 16), (3, 40)]
-    assert list(Design(10, 3, 2, 8, 12, 2, 0, 0, 0, 0).rounds()) == [(3, 12)]
-    assert list(Design(2, 2, 2, 8, 8, 2, 0, 0, 0, 0).rounds()) == [(2, 8)], "also where the screen is all there is"
-    drawn = 40 + 10 * 8 + 5 * 8 + 3 * 16 + 3 * 8 + 2 * 2 * 40
-    assert design.pictures(reports=False) == drawn
+def test_what_a_walk_may_draw_is_counted_cell_by_cell():
+    """By hand: the base and each cell on the full grid and probed, and at full strength the screen's are theirs too."""
+    design = Design(10, 5, 0, 8, 40, 1, 16, 0, 0)
+    assert design.pictures(reports=False) == 10 * 8 + (1 + 5 + 1) * (40 + 16)
+    assert Design(10, 5, 2, 8, 40, 1, 16, 0, 0).pictures(reports=False) == design.pictures(reports=False) - 2 * 8
 
 
 def test_what_a_recipe_names_stays_and_the_rest_is_cut_as_little_as_will_do():
@@ -98,9 +96,9 @@ def test_what_a_recipe_names_stays_and_the_rest_is_cut_as_little_as_will_do():
     steps = [one.recipe.judging.sampling_steps for one in some]
     assert steps == sorted(steps, reverse=True)
     assert some[0].recipe.judging.side == 1024, "steps go first"
-    assert "cut from 90% to keep to judging.budget = 0.15" in some[-1].says
+    assert "cut from 77% to keep to judging.budget = 0.15" in some[-1].says
 
 
 def test_few_settings_are_not_raised_to_what_the_budget_would_bear():
-    few = shipped("flux", "judging.screen=2", "judging.contenders=1", "judging.seeds=1")
-    assert (few.recipe.judging.screen, few.recipe.judging.contenders, few.recipe.judging.seeds) == (2, 1, 1)
+    few = shipped("flux", "judging.screen=2", "judging.cells=1", "judging.seeds=1")
+    assert (few.recipe.judging.screen, few.recipe.judging.cells, few.recipe.judging.seeds) == (2, 1, 1)
