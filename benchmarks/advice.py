@@ -49,8 +49,9 @@ def followed(run: Record) -> Setup | None:
     if not run.told["advice"]:
         return None
     first = run.told["advice"][0]
-    changes = tuple(f"{one['key']}={json.dumps(one['after'])}" for one in first["recipe"])
     add = [one for one in first["dataset"] if one["kind"] == "add"]
+    keys_changed = [*first["recipe"], *(change for one in add for change in one.get("along", ()))]
+    changes = tuple(f"{one['key']}={json.dumps(one['after'])}" for one in keys_changed)
     more, of = sum(one["count"] for one in add), next((ADDED.get(one["of"], "") for one in add), "")
     keys = {change.partition("=")[0] for change in changes}
     kept = tuple(change for change in before.changes if change.partition("=")[0] not in keys)

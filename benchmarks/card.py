@@ -31,10 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from portraitist.replies import SEGMENTS
-
-os.environ.setdefault(*SEGMENTS)
-
 import psutil
 import torch
 from torch import Tensor, nn
@@ -53,6 +49,7 @@ from portraitist.learn import loop, offload
 from portraitist.learn.encoders import size
 from portraitist.learn.memory import place, set_threads
 from portraitist.recipe import Recipe
+from portraitist.replies import ALLOCATOR, grow_segments
 from portraitist.verbs.train import adapted
 
 BEGAN = psutil.Process().create_time()
@@ -242,7 +239,7 @@ def sample(published: Published, settings: Recipe, side: int) -> Sample:
 
 
 def forecast(settings: Recipe, side: int) -> dict[str, Any]:
-    """What the product says of the recipe: peak by parts, operations of a step, seconds by published step times.
+    """What the product says of the recipe: peak by parts, operations of a step, seconds by measured step times.
 
     It has no forecast of whole denoisers; for these its parts are put together here.
     """
@@ -367,6 +364,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args(words)
+    grow_segments()  # before anything is on the card
     meter = Meter(place("auto"))
     set_threads(0)
 
@@ -380,7 +378,9 @@ def main(words: list[str] | None = None) -> None:
 
     torch.zeros(1, device=meter.device)
     kind = torch.cuda.get_device_name(meter.device) if meter.card else "cpu"
-    tell({"device": kind, "torch": torch.__version__, "started_seconds": passed(), "started_gb": meter.used()})
+    segments = next((os.environ[name] for name in ALLOCATOR if name in os.environ), "torch's own")
+    told = {"device": kind, "torch": torch.__version__, "segments": segments}
+    tell(told | {"started_seconds": passed(), "started_gb": meter.used()})
     todo: dict[str, Callable[[], dict[str, Any]]] = {VAE: partial(autoencoder, meter, given.tiny)}
     todo |= {case.name: partial(trained, case, meter, given.tiny, given.seconds) for case in CASES}
     asked = [name for name in ORDER if name in (given.only or ORDER)]

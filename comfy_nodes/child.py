@@ -33,6 +33,15 @@ class PortraitistError(Exception):
         self.problem, self.remedy = problem, remedy
 
 
+def kept(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what ComfyUI says there of its own allocator, which would be the child's as well."""
+    found = dict(environment)
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        words = [word for word in found.pop(name, "").split(",") if word and word != "backend:cudaMallocAsync"]
+        found |= {name: ",".join(words)} if words else {}
+    return found
+
+
 def command(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The words that start portraitist. Raises PortraitistError where it is not found."""
     said = environment.get(PLACE, "").strip()
@@ -71,7 +80,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=answer,
                     stderr=errors,
-                    env={**environment, **own},
+                    env={**kept(environment), **own},
                     start_new_session=True,
                 )
             except OSError as error:

@@ -41,7 +41,9 @@ another's rate. A family from another package has no presets: name its values yo
 ## What each takes on its card
 
 All at 1024 pixels, four pictures a step, without reference pictures, *by the forecast*, which [an H100
-bears out](../benchmarks/memory_forecast.md) for other settings than these.
+bears out](../benchmarks/memory_forecast.md) within 7 % for the families' own presets. Of these here `qwen-image-24gb`
+alone was measured there and took 10 to 16 % more; blocks in main memory have been sent for more sparingly since, which
+was not measured again.
 Weights are bfloat16 where training and judging both fit, else int8, which is [near to it](bases.md). Where even these
 do not fit, some of the blocks lie in main memory: it must have so many GB free, and so many are copied for each step.
 No preset needs 4 bits, which are coarser. The last column is what `evaluate` takes alone; `run` judges beside the

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import platform
 import sys
 import time
 import traceback
@@ -31,27 +32,35 @@ SILENCE = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
-SEGMENTS = "PYTORCH_ALLOC_CONF", "expandable_segments:True"
-"""torch's own setting by which what it holds of a card grows in place: else up to 1.8 GB lay there in pieces that
-fitted nothing (benchmarks/memory_forecast.md)."""
+ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+"""Where torch looks for its allocator's settings."""
 
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def quiet_libraries() -> None:
-    """Keep other people's libraries from speaking into our output, and set torch's allocator where nobody has.
-
-    Must come before they are imported.
-    """
+    """Keep other people's libraries from speaking into our output; must come before they are imported."""
     if "HF_HUB_OFFLINE" not in os.environ:
         os.environ[MAY] = "1"  # it is we who keep libraries from the network: a base named in a recipe is fetched
     for name, value in SILENCE.items():
         os.environ.setdefault(name, value)
-    if not any(name.startswith("PYTORCH_") and name.endswith("ALLOC_CONF") for name in os.environ):
-        os.environ.update([SEGMENTS])
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
+
+
+def grow_segments() -> None:
+    """Let what torch holds of a card grow in place, unless a person has set its allocator.
+
+    Else up to 1.8 GB lay there in pieces that fitted nothing (benchmarks/memory_forecast.md). Not on WSL, whose driver
+    fails at it (pytorch/pytorch#192330), nor on Tegra.
+    """
+    for name in ALLOCATOR:
+        if not os.environ.get(name, "set"):
+            del os.environ[name]  # said to be nothing, as ComfyUI does, it would go before ours
+    unable = "microsoft" in platform.release().lower() or Path("/etc/nv_tegra_release").exists()
+    if not unable and not any(name in os.environ for name in ALLOCATOR):
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def do(start: Callable[[Emit, Stop], Any], *, as_json: bool, patient: bool) -> int:

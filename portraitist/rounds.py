@@ -176,7 +176,7 @@ def follow(project: Project, recipe: Recipe, story: Story, name: str, advice: Se
 def planned(recipe: Recipe, story: Story, advice: Sequence[Advice]) -> Story:
     """The story with the first advice that a recipe can follow as its next round; judging stays as it is, since rounds
     are held against each other by it."""
-    todo = tuple(action.says for one in advice for action in one.dataset)
+    todo = tuple(action.told for one in advice for action in one.dataset)
     story = replace(story, todo=todo)
     for one in advice:
         if one.recipe and not any(key.startswith("judging.") for key in one.settings):

@@ -36,6 +36,7 @@ def obey(arguments: Sequence[str]) -> int:
     folder = Path(tempfile.gettempdir())
     try:
         replies.quiet_libraries()
+        replies.grow_segments()
         command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
         asked = command(*bound.args, **bound.kwargs)
         if isinstance(asked, Work):  # --help and --version have spoken for themselves

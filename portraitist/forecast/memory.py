@@ -20,11 +20,12 @@ BITS = {"int3": 3, "int2": 2}
 RANK = 32  # of a recovery adapter that is yet to be made
 
 RUNTIME_GB = 0.85
-"""A process's own share of a card: CUDA's context, kernels, their workspaces. On an H100 0.79 to 0.91
+"""A process's own share of a card: CUDA's context, kernels, their workspaces. On an H100 0.81 to 0.91
 (benchmarks/memory_forecast.md)."""
 
 SLACK_GB = 0.6
-"""What the allocator rounds up and cannot give out again, where its segments grow: on an H100 0.47 to 0.63."""
+"""What the allocator rounds up and cannot give out again, where its segments grow: on an H100 0.49 to 0.63 where no
+blocks lie away, with which it was 3.9 before sending for them was held back."""
 
 DOUBT = 0.2
 """Of all but weights and adapter, which are certain: a card with less to spare than that is called close. Judged; of

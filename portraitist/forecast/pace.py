@@ -108,7 +108,7 @@ def shares(family: str, card: Card) -> tuple[float, float, str]:
     """The least and the largest share of the peak to reckon with on a card, and whose figures they are.
 
     The card's own figures where there are some, else those of the family on any card. Those of a single source are
-    taken with a quarter either way.
+    taken with a quarter either way, but to no more than the most that any has reached.
     """
     family = tree_of(family)
     of_family = [timed for timed in TIMED if timed.family == family]
@@ -117,7 +117,7 @@ def shares(family: str, card: Card) -> tuple[float, float, str]:
     low, high = found[0], found[-1]
     sources = list(dict.fromkeys(timed.source for timed in own or of_family))
     if len(sources) == 1:
-        low, high = low * (1 - ALONE), high * (1 + ALONE)
+        low, high = low * (1 - ALONE), min(high * (1 + ALONE), max(map(reached, TIMED)))
     return low, high, f"measured {'on this card' if own else 'on other cards'}: {', '.join(sources)}"
 
 
@@ -150,5 +150,5 @@ def promise(work: float, steps: int, hours: float, card: Card) -> str:
         return f"impossible: {sum_}; matrix products alone reach {BEST:.0%}"
     highest = max(reached(timed) for timed in TIMED)
     if needed > highest:
-        return f"beyond anything published: {sum_}; the most is {highest:.0%}"
-    return f"possible: {sum_}; published trainings reach up to {highest:.0%}"
+        return f"beyond anything measured: {sum_}; the most is {highest:.0%}"
+    return f"possible: {sum_}; measured trainings reach up to {highest:.0%}"

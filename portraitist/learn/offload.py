@@ -130,7 +130,7 @@ class Shelf:
     stream  of the copies; None without CUDA
     slabs   where they are copied from, with CUDA
     order   blocks as they were first computed
-    left    when the last block was done with, on the device
+    left    when the last block was computed, or computed again, on the device
     """
 
     device: torch.device
@@ -154,6 +154,8 @@ class Shelf:
 
     def bring(self, parcel: Parcel, *called: Any) -> None:
         """Before a block is computed: have its weights, and send for those of the one that should follow."""
+        if parcel not in self.order:
+            self.wait()
         self.send(parcel)
         if self.stream:
             now = torch.cuda.current_stream(self.device)
@@ -167,13 +169,18 @@ class Shelf:
         following = here + (1 if here == 0 or here > self.last else -1)
         self.last = here
         if 0 <= following < len(self.order) and self.stream:
+            self.wait()
             self.send(self.order[following])
+
+    def wait(self) -> None:
+        """Until the device has computed the last block that was here: else many would be sent for while it is still at
+        the first, on the first way there all of them."""
+        if self.left:
+            self.left.synchronize()
 
     def send(self, parcel: Parcel) -> None:
         """Start the copies of a block's weights, unless they are under way."""
         if not parcel.arrived:
-            if self.left:
-                self.left.synchronize()  # else many blocks would be sent for while the device is still at the first
             with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
                 parcel.arrived = [like(host, host.to(self.device, non_blocking=True)) for host in parcel.hosts]
 

@@ -55,7 +55,7 @@ def optimiser(parameters: Mapping[str, nn.Parameter], training: Training) -> tor
     if any(parameter.dtype == torch.bfloat16 for parameter in given):
         given = [{"params": [parameter]} for parameter in given]
     if training.optimiser == "adamw":
-        # all at once is quicker on a card, and takes as much memory again as what is trained
+        # all at once, torch's default on a card, takes as much memory again as what is trained
         at_once = None if sum(p.numel() for p in parameters.values()) < MANY else False
         settings: Any = {"lr": training.rate, "betas": betas, "weight_decay": training.weight_decay}
         return torch.optim.AdamW(given, foreach=at_once, **settings)

@@ -31,7 +31,7 @@ def exact():
 
 
 def learnt(name, folder, device, precision="float32", quantised="", **changes):
-    """The trainee after some steps of the product's own loop, its losses and the sizes of its gradients."""
+    """What some steps of the product's own loop moved, their losses and the sizes of their gradients."""
     training = {"batch": 2, "preserve": 0.5, "ema": 0.9, "rate": 1e-3, "save_every": 100, **changes.pop("training", {})}
     model = {"family": name, "precision": precision, "quantised": quantised, "device": device, **changes}
     recipe = Recipe.model_validate(
@@ -48,6 +48,7 @@ def learnt(name, folder, device, precision="float32", quantised="", **changes):
     torch.manual_seed(0)
     known = samples(family, base, KNOWN[name].channels)
     trainee = adapted(family, base, recipe, torch.device(device))
+    before = [value.detach().cpu().float().clone() for value in trainee.parameters.values()]
     events = []
     loop.train(
         family,
@@ -60,7 +61,9 @@ def learnt(name, folder, device, precision="float32", quantised="", **changes):
         halt=lambda: "",
     )
     steps = [event for event in events if isinstance(event, Stepped)]
-    return trainee, [event.loss for event in steps], [event.gradient for event in steps]
+    after = [value.detach().cpu().float() for value in trainee.parameters.values()]
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)])
+    return moved, [event.loss for event in steps], [event.gradient for event in steps]
 
 
 def same(some, others, rtol):
@@ -69,10 +72,8 @@ def same(some, others, rtol):
     assert losses == pytest.approx(losses_there, rel=rtol)
     assert norms == pytest.approx(norms_there, rel=10 * rtol)
     assert len(losses) == STEPS
-    moved = [value.detach().cpu().float() for value in one.parameters.values()]
-    there = [value.detach().cpu().float() for value in other.parameters.values()]
-    apart = torch.cat([(a - b).flatten() for a, b in zip(moved, there, strict=True)]).norm()
-    assert apart < 100 * rtol * torch.cat([value.flatten() for value in moved]).norm()
+    # AdamW's first steps are as large for a gradient of nothing but rounding as for any other
+    assert (one - other).norm() < 0.5 * one.norm()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -174,7 +174,13 @@ def test_masks_are_not_advised_against_bleeding_and_backgrounds_are():
     found = advised("bleed", Seen(recipe=made(), pictures=pictures(30), findings=(same,)))
     assert [(one.kind, one.count) for one in found.dataset] == [("caption", 0), ("add", 6)]
     assert found.dataset[0].pictures == ("1.png", "2.png")
-    assert found.settings == {"stages.0.steps": 360, "stages.0.name": "main-longer"}, "each is seen as often: 300 / 30"
+    assert not found.recipe, "no recipe mends it alone"
+    along = {change.key: change.after for change in found.dataset[1].along}
+    assert along == {"stages.0.steps": 360, "stages.0.name": "main-longer"}, "each is seen as often: 300 / 30"
+    assert any("With them change stages.0.steps: 300 -> 360, stages.0.name:" in line for line in found.told())
+    longer = made(*(f"{key}={json.dumps(value)}" for key, value in along.items()), "stages.0.steps=600")
+    assert "stages.0.steps" not in settings.strong(longer), "nor is it blamed for what was advised"
+    assert "stages.0.steps" in settings.strong(made("stages.0.steps=600"))
 
 
 @pytest.mark.parametrize(
@@ -183,8 +189,8 @@ def test_masks_are_not_advised_against_bleeding_and_backgrounds_are():
 def test_more_pictures_ask_for_steps_to_see_each_as_often(count, more, steps):
     found = settings.as_often(made(), count, more)
     assert found.get("stages.0.steps") == steps
-    two = made('stages=[{name="faces", steps=100}, {name="all", steps=200}]')
-    assert settings.as_often(two, 30, 6) == {"stages.1.steps": 260, "stages.1.name": "all-longer"}
+    two = settings.as_often(made('stages=[{name="faces", steps=100}, {name="all", steps=200}]'), 30, 6)
+    assert two == {"stages.0.steps": 120, "stages.1.steps": 240, "stages.1.name": "all-longer"}
 
 
 def test_a_leak_is_held_off_and_then_longer():

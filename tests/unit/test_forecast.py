@@ -80,13 +80,13 @@ AWAY = "qwen-image-24gb"  # measured before blocks waited for the device on thei
 
 
 @pytest.mark.parametrize("seen", [one for one in SEEN if "driver_gb" in one], ids=lambda one: one["case"])
-def test_the_forecast_is_within_a_tenth_of_what_a_card_showed(seen):
-    """The driver's count on an H100, of bases of true size (benchmarks/memory_forecast.md)."""
+def test_the_forecast_is_what_a_card_showed(seen):
+    """The driver's count on an H100, of bases of true size: within 7 %, but where blocks lie away."""
     case = next(one for one in on_card.CASES if one.name == seen["case"])
     settings = case.recipe()
     side = settings.data.resolution or families.get(settings.model.family).profile.resolution
     said = on_card.forecast(settings, side)["forecast_gb"]
-    assert seen["driver_gb"] == pytest.approx(said, rel=0.2 if case.name == AWAY else 0.1)
+    assert seen["driver_gb"] == pytest.approx(said, rel=0.2 if case.name == AWAY else 0.07)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,8 @@ def test_figures_of_one_source_are_taken_a_quarter_wider():
         low, high, said = pace.shares("sdxl", pace.CARDS[card])
         assert (low, high) == pytest.approx((min(found) * (1 - wider), max(found) * (1 + wider)))
         assert (pace.OWN in said) == (not wider)
+    most = max(map(pace.reached, pace.TIMED))
+    assert pace.shares("flux", pace.CARDS["RTX 4090"])[1] == most, "but to no more than any has reached"
 
 
 def test_parts_are_exact_where_they_can_be():

@@ -110,6 +110,11 @@ def test_the_first_advice_that_a_recipe_can_follow_comes_next_on_top_of_the_best
     [
         ([], "nothing measured calls for a change", ()),
         ([advice(dataset=(Action("add", "Add 9."),))], "what is advised is not of the recipe", ("Add 9.",)),
+        (
+            [advice(dataset=(Action("add", "Add 9.", along=(Change("stages.0.steps", 300, 400),)),))],
+            "what is advised is not of the recipe",
+            ("Add 9. With them change stages.0.steps: 300 -> 400.",),
+        ),
         ([advice({"training.batch": 4})], "the same recipe is advised again", ()),
     ],
 )

@@ -15,6 +15,7 @@ class Action:
     count     of pictures to add; 0 where it is no number
     of        what kind: close-up, full body, realism, ...; "" is any
     pictures  names of those it is about; none: all
+    along     keys of the recipe that change when it has been done, and not without it
     """
 
     kind: Literal["add", "caption", "remove", "look at"]
@@ -22,6 +23,13 @@ class Action:
     count: int = 0
     of: str = ""
     pictures: tuple[str, ...] = ()
+    along: tuple[Change, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        along = ", ".join(f"{c.key}: {shown(c.before)} -> {shown(c.after)}" for c in self.along)
+        return self.says + (f" With them change {along}." if along else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Advice:
         lines = [f"{found.says} ({'sure' if found.certain else 'likely'}) [{found.name}]"]
         lines += [f"    because: {cause}" for cause in self.causes]
         lines += [f"    change {c.key}: {shown(c.before)} -> {shown(c.after)}" for c in self.recipe]
-        lines += [f"    do: {action.says}" for action in self.dataset]
+        lines += [f"    do: {action.told}" for action in self.dataset]
         moves = ", ".join(f"{one.measure} {one.moves}" for one in self.expects)
         lines.append(f"    expect: {moves} ({self.standing})")
         return lines + [f"    meanwhile: {self.meanwhile}"] * bool(self.meanwhile)

@@ -1,7 +1,7 @@
 """From symptoms to advice: one small function a symptom. Pure.
 
 Where a benchmark of ours tried a guide's cure, what was measured is advised, and the guide's word is left out: masks
-hardly stop a background from bleeding, varied and captioned backgrounds do (measured on an early embedded base).
+hardly stop a background from bleeding (measured on an early embedded base), varied and captioned backgrounds do.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -171,21 +171,21 @@ def leak(symptom: Symptom, seen: Seen, run: str) -> Advice:
 
 
 def bleed(symptom: Symptom, seen: Seen, run: str) -> Advice:
-    """Varied and captioned backgrounds, and steps for them, without which each picture is seen less and likeness falls.
+    """Varied and captioned backgrounds; steps with the pictures, for without them each is seen less and likeness falls.
 
     Neither masks nor a lower rank is advised: masks were seen not to help.
     """
     one = [finding for finding in seen.found("background_variety")]
     same = names(seen, "background_variety")
     count = one[0].change if one and one[0].change > 0 else max(1, trained_on(seen) // 3)
+    steps = diff(seen.recipe, settings.as_often(seen.recipe, trained_on(seen), count))
     dataset = (
         Action("caption", "Name the background in every caption, as in: ..., forest background.", pictures=same),
         Action("add", f"Add {count} pictures before other backgrounds, or swap some of the others for such.", count,
-               "other backgrounds"),
+               "other backgrounds", along=steps),
     )  # fmt: skip
     causes = ("backgrounds are alike, or captions do not tell them, so that they are learnt as the character",)
-    return Advice(symptom, causes, (Expected("bleed", "down"), FREE), "measured: benchmarks/advice.md",
-                  diff(seen.recipe, settings.as_often(seen.recipe, trained_on(seen), count)), dataset)  # fmt: skip
+    return Advice(symptom, causes, (Expected("bleed", "down"), FREE), f"{MEASURED}advice.md", dataset=dataset)
 
 
 def misshapen(symptom: Symptom, seen: Seen, run: str) -> Advice:

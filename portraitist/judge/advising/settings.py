@@ -8,6 +8,9 @@ from portraitist.recipe import Recipe
 FAR = 1.5
 """How many times the preset's value a setting is off before it is blamed. Judged: less is within what presets bore."""
 
+LONGER = "-longer"
+"""How the name of a stage ends that advice made longer: another name makes another run."""
+
 Blamed = dict[str, tuple[Any, str]]
 """By key: the value to go back to, and why it is to blame; "" of a key that only goes along with another."""
 
@@ -53,7 +56,7 @@ def longer(recipe: Recipe, run: str) -> dict[str, Any]:
     last = len(recipe.stages) - 1
     more = max(1, recipe.steps // 2)
     if not run or recipe.adapter.start:
-        name = f"{recipe.stages[-1].name}-longer"
+        name = recipe.stages[-1].name + LONGER
         return {f"stages.{last}.steps": recipe.stages[-1].steps + more, f"stages.{last}.name": name}
     stage = recipe.stages[-1].model_copy(update={"steps": more})
     alone = {"stages.0.steps": more} if not last else {"stages": [stage.model_dump(mode="json")]}
@@ -61,12 +64,13 @@ def longer(recipe: Recipe, run: str) -> dict[str, Any]:
 
 
 def as_often(recipe: Recipe, count: int, more: int) -> dict[str, Any]:
-    """Steps by which each of `count` pictures is shown as often as before when there are so many more, as a last stage
-    that is so much longer; at most twice as many steps in all. Nothing where it is not known how many there are."""
-    added = min(recipe.steps, round(recipe.steps * more / count)) if count else 0
-    last = recipe.stages[-1]
-    where = f"stages.{len(recipe.stages) - 1}"
-    return {f"{where}.steps": last.steps + added, f"{where}.name": f"{last.name}-longer"} if added else {}
+    """Steps by which each of `count` pictures is shown as often as before when there are so many more: every stage is
+    so much longer, at most twice as long. Nothing where it is not known how many there are."""
+    share = min(1.0, more / count) if count else 0.0
+    added = [round(stage.steps * share) for stage in recipe.stages]
+    steps = {f"stages.{i}.steps": s.steps + n for i, (s, n) in enumerate(zip(recipe.stages, added, strict=True)) if n}
+    last = len(added) - 1
+    return {**steps, f"stages.{last}.name": recipe.stages[-1].name + LONGER} if steps else {}
 
 
 def apart(recipe: Recipe) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def weak(recipe: Recipe) -> Blamed:
     if recipe.steps * FAR < steps and not recipe.parent:  # what goes on from another run has its steps behind it
         more = recipe.stages[-1].steps + steps - recipe.steps
         found[f"stages.{last}.steps"] = (more, f"{recipe.steps} steps show far fewer pictures than the preset's")
-        found[f"stages.{last}.name"] = (f"{recipe.stages[-1].name}-longer", "")  # another run, on its own schedule
+        found[f"stages.{last}.name"] = (recipe.stages[-1].name + LONGER, "")  # another run, on its own schedule
     warmup, ema = usual(recipe, "training.warmup"), usual(recipe, "training.ema")
     if how.warmup * 2 > recipe.steps and how.warmup > warmup:
         found["training.warmup"] = (warmup, f"the rate is warmed up for {how.warmup} steps")
@@ -124,7 +128,8 @@ def strong(recipe: Recipe) -> Blamed:
     rate, steps, rank = usual(recipe, "training.rate"), usual_steps(recipe), usual(recipe, "adapter.rank")
     if how.optimiser == usual(recipe, "training.optimiser") and how.rate > FAR * rate:
         found["training.rate"] = (rate, f"the rate {how.rate:g} is far above the preset's {rate:g}")
-    if recipe.steps > FAR * steps and len(recipe.stages) == 1:
+    told = recipe.stages[-1].name.endswith(LONGER)  # by advice: it is not blamed for what was advised
+    if recipe.steps > FAR * steps and len(recipe.stages) == 1 and not told:
         found["stages.0.steps"] = (steps, f"{recipe.steps} steps show far more pictures than the preset's")
         found["stages.0.name"] = (f"{recipe.stages[0].name}-shorter", "")
     if adapter.kind == usual(recipe, "adapter.kind") == "lora":
