@@ -105,6 +105,8 @@ def test_a_preset_says_where_its_values_come_from_until_they_are_changed():
     assert {key for key in shipped if shipped[key].startswith("measured")} == {
         "stages.steps",
         "adapter.rank",
+        "training.rate",
+        "training.ema",
         "judging.guidance",
         "judging.budget",
     }
