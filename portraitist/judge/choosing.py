@@ -58,6 +58,9 @@ GATED = ("agreement", "obedience", "identity", "saturation")
 GAIN = 0.01
 """Likeness that is worth the time of later checkpoints, and of more pictures."""
 
+HAIR = 0.1
+"""How much more than the least may fail and is level with it: of agreement 0.01, of obedience 0.02. Judged."""
+
 
 def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, list[Scorecard]]:
     """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last.
@@ -110,7 +113,7 @@ def choose(
 ) -> Verdict:
     """The verdict over cards (at least one, one a cell) against the base's of the same stage and yardsticks.
 
-    Where nothing passes, what fails least is taken, and the words say so.
+    Where nothing passes, the likest of what fails least is taken, and the words say so.
     """
     candidates = weighed(base, cards, max_drop, rule)
     passing = admitted(candidates)
@@ -123,7 +126,8 @@ def choose(
         at = {candidate.place: candidate for candidate in passing}
         edge = [at[cell] for cell in front({c.place: (c.likeness, c.freedom or 0.0) for c in passing}, at)]
     else:
-        ranked = sorted(candidates, key=lambda c: (round(c.over, 6), -c.likeness, c.place))
+        near = nearly(candidates)
+        ranked = sorted(candidates, key=lambda c: (c not in near, -c.likeness if c in near else c.over, c.place))
         chosen, ties, second = ranked[0], (), ranked[1] if len(ranked) > 1 else None
         others = []
     unsure = tuple(candidate for candidate in others if undecided(chosen, candidate))
@@ -155,6 +159,13 @@ def admitted(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those that pass every gate, at strengths that are borne out where there is one."""
     passing = [candidate for candidate in candidates if candidate.passed]
     return [candidate for candidate in passing if borne_out(candidate, candidates)] or passing
+
+
+def nearly(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Of those that fail, what fails least and what fails no more than that but by chance or a hair: where a gate is
+    broken everywhere alike, as by eyes that misread a character, it says nothing of steps and strengths."""
+    least = min(candidates, key=lambda candidate: (round(candidate.over, 6), candidate.place))
+    return [candidate for candidate in candidates if candidate.over - least.over <= HAIR]
 
 
 def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:

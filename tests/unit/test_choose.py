@@ -201,6 +201,13 @@ def test_where_nothing_passes_the_least_bad_is_taken_and_it_is_said():
     assert verdict.why.startswith("Nothing passes every gate; step 50")
 
 
+@pytest.mark.parametrize(("less", "taken"), [(0.005, 300), (0.03, 50)])
+def test_where_a_gate_is_broken_everywhere_alike_the_likest_is_taken(less, taken):
+    """As by eyes that misread a character: to go to the first steps for a hair would give likeness away."""
+    early, late = card(50, identity=0.6, agreement=0.5), card(300, identity=0.9, agreement=0.5 - less)
+    assert chosen(early, late).chosen.place == (taken, 1.0, 0.0)
+
+
 def test_what_could_not_be_measured_opens_no_gate_and_is_told():
     blind = [without(one, "agreement") for one in (BASE, card(50, identity=0.5))]
     verdict = choosing.choose(blind[0], blind[1:], (), "likeness", 0.05)
