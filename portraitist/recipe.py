@@ -32,6 +32,11 @@ TOOLS: dict[str, Any] = {
 }
 """What makes the material of a run and does not decide it, as pydantic leaves it out of a dump."""
 
+GONE = dict.fromkeys(
+    ("judging.contenders", "judging.finalists"), "judging.cells says how many are drawn in full (docs/choosing.md)."
+)
+"""Keys that there were, and what has taken their place."""
+
 STANDINGS = ("custom", "paper", "measured")
 
 
@@ -192,9 +197,15 @@ def read_lock(path: Path) -> Recipe:
     values = parse(durable.read_text(path), str(path))
     values.pop("lock", None)
     try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(values | {"judging": recorded(values.get("judging", {}), "judging.")})
     except ValidationError as error:
         raise first_complaint(error, str(path), Recipe) from error
+
+
+def recorded(values: Any, section: str) -> Any:
+    """A section as a run's records have it, without keys that are gone: what was done by them is done."""
+    known = isinstance(values, dict)
+    return {key: value for key, value in values.items() if section + key not in GONE} if known else values
 
 
 def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
@@ -219,6 +230,8 @@ def first_complaint(error: ValidationError, source: str, model: type[BaseModel])
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
+        if plain in GONE:
+            return PortraitistError(f"{source}: there is no {path} any more", f"Take it out; {GONE[plain]}")
         known = list(keys(model))
         tail = plain.rsplit(".", 1)[-1]
         if "text_encoder" in plain or tail.startswith("train_te"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from portraitist import durable
-from portraitist.recipe import first_complaint
+from portraitist.recipe import first_complaint, recorded
 from portraitist.runs import RunFolder
 from portraitist.sections import Judging
 
@@ -26,6 +26,6 @@ def read(run: RunFolder) -> Judging:
     if not path(run).is_file():
         return run.recipe().judging
     try:
-        return Judging.model_validate(durable.read_json(path(run)))
+        return Judging.model_validate(recorded(durable.read_json(path(run)), "judging."))
     except ValidationError as error:
         raise first_complaint(error, str(path(run)), Judging) from error

@@ -1,13 +1,17 @@
 """A recipe decides a run: nothing in it is guessed, ignored or changed on the way."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portraitist import recipe
+from portraitist import durable, recipe
 from portraitist.errors import PortraitistError
+from portraitist.judge import settings
 from portraitist.recipe import Recipe, load, read_lock
-from portraitist.sections import Stage, Training
+from portraitist.runs import RunFolder
+from portraitist.sections import Judging, Stage, Training
 
 
 def written(folder, text, *changes):
@@ -49,6 +53,7 @@ def test_lists_are_replaced_whole(tmp_path):
         ("[training]\nlerning_rate = 1e-4\n", "unknown key training.lerning_rate"),
         ("[training]\nrat = 1e-4\n", "Did you mean training.rate?"),
         ("rank = 8\n", "Did you mean adapter.rank?"),
+        ("[judging]\nfinalists = 2\n", "Take it out; judging.cells says"),
         ("[trainig]\nrate = 1e-4\n", "Did you mean training?"),
         ('[training]\nrate = "fast"\n', 'training.rate = "fast"'),
         ("[training]\nrate = 0.0\n", "training.rate"),
@@ -134,3 +139,16 @@ def test_a_standing_that_is_no_table_is_refused(tmp_path):
 def test_a_recipe_cannot_be_changed_after_it_was_read():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().training.rate = 1.0  # type: ignore[misc]
+
+
+def test_records_with_keys_that_are_gone_are_read_and_with_others_are_not(tmp_path):
+    """A run that an earlier version made can still be chosen from, exported and reported."""
+    run = RunFolder(tmp_path)
+    durable.write_text(run.lock, load(Path("none")).to_toml().replace("[judging]", "[judging]\ncontenders = 3"))
+    assert run.recipe() == load(Path("none"))
+    judging = {**Judging().model_dump(mode="json"), "finalists": 2}
+    durable.write_json(settings.path(run), judging)
+    assert settings.read(run) == Judging()
+    durable.write_json(settings.path(run), {**judging, "finalist": 2})
+    with pytest.raises(PortraitistError, match="unknown key finalist"):
+        settings.read(run)
