@@ -196,8 +196,9 @@ def read_lock(path: Path) -> Recipe:
     """The recipe of a run's lock."""
     values = parse(durable.read_text(path), str(path))
     values.pop("lock", None)
+    values |= {name: recorded(values.get(name, {}), at) for name, at in (("judging", "judging."), ("standing", ""))}
     try:
-        return Recipe.model_validate(values | {"judging": recorded(values.get("judging", {}), "judging.")})
+        return Recipe.model_validate(values)
     except ValidationError as error:
         raise first_complaint(error, str(path), Recipe) from error
 

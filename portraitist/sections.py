@@ -192,7 +192,7 @@ class Training(Section):
     save_every    steps between checkpoints
     keep          checkpoints that can be resumed from, the newest ones. Adapters are all kept; of a whole denoiser
                   (adapter.kind = "full") an older one stays while it waits for a judging that is under way, is among
-                  the `judging.cells` best, or is the chosen one
+                  among those that judging may come to (`judging.cells`), or is the chosen one
     seed          of every random draw
     """
 
@@ -312,9 +312,9 @@ class Judging(Section):
     prompts         texts with {trigger} and {noun}; empty takes them from the brief, else the guides' five
     seeds           pictures per prompt for the full grid
     screen          pictures per checkpoint in the cheap screen
-    cells           checkpoints at a strength that are drawn by the full grid and probed, at most: from the latest that
-                    may be the likest, at the weakest strength, on to stronger ones while the gates are kept to, and to
-                    earlier ones where evidently they are not
+    cells           checkpoints at a strength that are drawn by the full grid and probed, at most (but as many as there
+                    are strengths): from the latest that may be the likest, at the weakest strength, on to stronger ones
+                    while the gates are kept to, and to earlier ones where evidently they are not
     strengths       strengths tried in the full grid
     guidance        classifier-free guidance; 0 takes the base's own
     guidances       others that the best is tried at; empty tries none
@@ -344,7 +344,7 @@ class Judging(Section):
     seeds: int = Field(2, ge=1, le=64)
     screen: int = Field(8, ge=1, le=256)
     cells: int = Field(5, ge=1, le=64)
-    strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.7, 0.85, 1.0)
+    strengths: tuple[Annotated[float, Field(gt=0, le=2)], ...] = Field((0.7, 0.85, 1.0), min_length=1)
     guidance: float = Field(0.0, ge=0, le=30)
     guidances: tuple[Annotated[float, Field(gt=0, le=30)], ...] = ()
     sampling_steps: int = Field(0, ge=0, le=200)
@@ -362,3 +362,8 @@ class Judging(Section):
     beside: Literal["auto", "always", "never"] = "auto"
     render: Literal["own", "comfyui"] = "own"
     comfyui: Comfy = Comfy()
+
+    @property
+    def in_full(self) -> int:
+        """How many cells are drawn in full at most: at least one for each strength."""
+        return max(self.cells, len(set(self.strengths)))

@@ -172,7 +172,7 @@ def card(
 
 
 def judged(run: RunFolder, held: bool = True, talent: float = 1.0) -> None:
-    """Losses of every checkpoint, the screen of all, the full grid of three contenders."""
+    """Losses of every checkpoint, the screen of all, the full grid of three."""
     levels = [(k + 0.5) / 8 for k in range(8)]
     for step in (0, *run.steps()):
         train = [0.2 + 0.3 * level - 0.12 * (1 - 0.99**step) for level in levels]

@@ -46,7 +46,7 @@ COUNTS: tuple[dict[str, int], ...] = (
     FEWER | PROBES | {"cells": 4, "losses": 3},
     FEWER | PROBES | {"cells": 3, "losses": 2, "seeds": 1},
 )
-"""Most of each, ever fewer; of probes those stay that a gate goes by."""
+"""Most of each, ever fewer; of probes those stay that a gate goes by, and two without the trigger, for advice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def needed(recipe: Recipe, numbers: int, saves: int) -> tuple[float, str]:
     averaged = training.ema > 0 or training.optimiser == "schedulefree"
     resume = 4 * STATES[training.optimiser] + (size if averaged else 0) + (4 if training.ema else 0)
     newest = min(saves, training.keep + 1)
-    older = min(saves - newest, recipe.judging.cells + 1)
+    older = min(saves - newest, recipe.judging.in_full + 1)
     total = numbers * (newest * (size + resume) + older * size)
     words = f"{newest} to resume from, one of them while it is written, {older} held for judging"
     return total, f"{total / 1e9:,.3g} GB of checkpoints of {numbers * size / 1e9:,.3g} GB of weights each ({words})"

@@ -176,7 +176,7 @@ def limits(dossier: Dossier, choice: Choice) -> list[str]:
     """What is known against it, and what nobody looked at."""
     found = []
     if choice.table.get("passed") is False:
-        found.append("It does not keep to every limit that a choice is held to: it is what failed least.")
+        found.append("It does not keep to every limit that a choice is held to: it is of what failed least.")
     against = [tile for tile in evidence.tiles(dossier) if "worse than" in tile.against]
     found += [f"{tile.name}: {tile.against}." for tile in against]
     found += list(evidence.unmeasured(dossier))

@@ -15,7 +15,7 @@ import numpy as np
 from portraitist.judge import words
 from portraitist.judge.candidates import Candidate, Prefer, Verdict
 from portraitist.judge.front import freedom, front
-from portraitist.judge.gates import beyond, gates
+from portraitist.judge.gates import gates
 from portraitist.judge.measures import PROBED, difference, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score, Scorecard, Stage
@@ -65,7 +65,8 @@ HAIR = 0.1
 def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, list[Scorecard]]:
     """The base's card of a stage and those beside it, by the yardsticks (grid, eyes) that were used last.
 
-    What probes of the same cells found stands among their scores, and their pictures beside the others.
+    What probes of the same cells found stands among their scores, and their pictures beside the others. Cards of fewer
+    pictures than the base's are left out: earlier versions drew a grid in rounds.
     """
     of_stage = [card for card in cards if card.stage == stage]
     if not of_stage:
@@ -73,7 +74,9 @@ def latest(cards: Sequence[Scorecard], stage: Stage) -> tuple[Scorecard | None, 
     last = of_stage[-1]
     alike = [card for card in cards if (card.grid, card.eyes) == (last.grid, last.eyes)]
     probes = {place(card): card for card in alike if card.stage == "probe"}
-    same = [probed(card, probes.get(place(card))) for card in alike if card.stage == stage]
+    own = [card for card in alike if card.stage == stage]
+    whole = next((len(card.pictures) for card in own if card.step == BASE), 0)
+    same = [probed(card, probes.get(place(card))) for card in own if len(card.pictures) >= whole]
     base = next((card for card in same if card.step == BASE), None)
     return base, sorted((card for card in same if card.step != BASE), key=place)
 
@@ -127,9 +130,10 @@ def choose(
         edge = [at[cell] for cell in front({c.place: (c.likeness, c.freedom or 0.0) for c in passing}, at)]
     else:
         near = nearly(candidates)
-        ranked = sorted(candidates, key=lambda c: (c not in near, -c.likeness if c in near else c.over, c.place))
-        chosen, ties, second = ranked[0], (), ranked[1] if len(ranked) > 1 else None
-        others = []
+        chosen, ties, others = best(near, base, prefer, BASE, rule)[0], (), []
+        rest = [candidate for candidate in candidates if candidate is not chosen]
+        level = [candidate for candidate in near if candidate is not chosen]
+        second = likest(level) if level else min(rest, key=lambda c: (round(c.over, 6), c.place), default=None)
     unsure = tuple(candidate for candidate in others if undecided(chosen, candidate))
     failing = [candidate for candidate in candidates if not candidate.passed]
     verdict = Verdict(chosen, second, ties, base, "", tuple(edge), unsure)
@@ -162,10 +166,11 @@ def admitted(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def nearly(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Of those that fail, what fails least and what fails no more than that but by chance or a hair: where a gate is
-    broken everywhere alike, as by eyes that misread a character, it says nothing of steps and strengths."""
-    least = min(candidates, key=lambda candidate: (round(candidate.over, 6), candidate.place))
-    return [candidate for candidate in candidates if candidate.over - least.over <= HAIR]
+    """Of those that fail, what fails no more than the least by a hair, at strengths that are borne out where there is
+    one: where a gate is broken everywhere alike, as by eyes that misread a character, it says nothing of steps."""
+    least = min(candidate.over for candidate in candidates)
+    near = [candidate for candidate in candidates if round(candidate.over - least, 6) <= HAIR]
+    return [candidate for candidate in near if borne_out(candidate, candidates)] or near
 
 
 def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:
@@ -232,21 +237,6 @@ def ripeness(losses: Sequence[Losses]) -> int:
         if above.low <= 0:
             return step
     return lowest
-
-
-def contenders(base: Scorecard, cards: Sequence[Scorecard], count: int, max_drop: float) -> list[int]:
-    """Steps that go on to more pictures: at most `count`, those most like the character, ascending.
-
-    One whose loss of agreement is surely too large goes behind the others.
-    """
-    surface = Surface.of(cards, deciding(cards))
-
-    def lost(card: Scorecard) -> bool:
-        drop = difference(base, card, "agreement")
-        return drop.count > 0 and drop.low - beyond(base) > max_drop
-
-    ranked = sorted(cards, key=lambda card: (lost(card), -surface.mean(place(card)), card.step))
-    return sorted(card.step for card in ranked[:count])
 
 
 def alive(cards: Sequence[Scorecard]) -> list[Scorecard]:

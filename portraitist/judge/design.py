@@ -36,7 +36,7 @@ class Design:
     @classmethod
     def of(cls, judging: Judging, grid: Grid, checkpoints: int) -> "Design":
         """From the settings, and the grid that was made by them."""
-        cells, whole = walk.most(checkpoints, judging.strengths, judging.cells)
+        cells, whole = walk.most(checkpoints, judging.strengths, judging.in_full)
         return cls(
             checkpoints=checkpoints,
             cells=cells,

@@ -1,7 +1,7 @@
 """Which older checkpoints of a whole denoiser stay on disk beside the newest: those that judging has a use for."""
 
 from portraitist.errors import PortraitistError
-from portraitist.judge import choosing, scorecard, settings
+from portraitist.judge import choosing, scorecard, settings, walk
 from portraitist.judge.following import Training
 from portraitist.runs import RunFolder
 
@@ -10,13 +10,13 @@ def held(run: RunFolder, judge: Training) -> set[int]:
     """Steps of checkpoints that are not to be let go.
 
     judge  the last judging that the run's record tells of
-    They are those that a judging under way has not yet looked at, the best by what it has seen, as many as may be drawn
-    in full, and the one that was chosen.
+    They are those that a judging under way has not yet looked at, those that it may come to by what it has seen, and
+    the one that was chosen.
     """
     steps, how = set(run.steps()), settings.read(run)
-    base, cards = choosing.latest(scorecard.read(run), "screen")
+    _, cards = choosing.latest(scorecard.read(run), "screen")
     there = [card for card in cards if card.step in steps]
-    found = set(choosing.contenders(base, there, how.cells, how.max_drop)) if base is not None else set()
+    found = set(walk.stops(there, how.in_full)) if there else set()
     if not judge.over():
         found |= steps - {card.step for card in cards}
     return (found | chosen(run)) & steps

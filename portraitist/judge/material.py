@@ -174,7 +174,7 @@ def judged_words(dossier: Dossier) -> str:
     by = "; drawn by ComfyUI" if settings.read(dossier.run).render == "comfyui" else ""
     strengths = ", ".join(f"{strength:g}" for strength in judging.strengths)
     return (
-        f"{judging.screen} pictures a checkpoint, then up to {judging.cells} cells at {strengths};"
+        f"{judging.screen} pictures a checkpoint, then up to {judging.in_full} cells at {strengths};"
         f" agreement may fall by {judging.max_drop:g}; prefers {judging.prefer}{by}"
     )
 

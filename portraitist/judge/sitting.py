@@ -161,7 +161,8 @@ class Sitting:
         cards = list(self.cards.values()) if self.others else []
         there = {BASE, *self.run.steps()}
         for card in cards:
-            if card.step in there and not card.beside:
+            part = len(card.pictures) < len(self.grid.shots(card.stage))  # as earlier versions drew in rounds
+            if card.step in there and not card.beside and not part:
                 self.take(card.step)
                 self.draw(card.step, card.strength, card.stage, card.guidance)
         for card in cards:

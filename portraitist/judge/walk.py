@@ -44,6 +44,8 @@ def onward(at: Cell, seen: Candidate, steps: Sequence[int], strengths: Sequence[
 def most(checkpoints: int, strengths: Sequence[float], cells: int) -> tuple[int, int]:
     """Most cells that a walk can come to, and how many of those at least are at full strength, where the screen's
     pictures are theirs as well."""
+    if not checkpoints:
+        return 0, 0
     back = min(checkpoints, cells) - 1
     count = min(cells, back + len(set(strengths)))
     if WHOLE not in strengths:

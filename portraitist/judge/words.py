@@ -53,7 +53,8 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
         if "signature" in card.scores:
             said += f" and shows {share(card.scores['signature'].mean)} of the character's own colours"
     else:
-        said = f"Nothing passes every gate; {chosen} fails least: {chosen.faults}. Its identity is {share(got.mean)}"
+        said = f"Nothing passes every gate; {chosen} is the likest of what fails least: {chosen.faults}."
+        said += f" Its identity is {share(got.mean)}"
     if "agreement" not in card.scores or "agreement" not in base.scores:
         return said + ". Prompt agreement was not measured: this family has no eyes that read"
     own = base.scores["agreement"].mean

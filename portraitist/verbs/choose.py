@@ -25,7 +25,7 @@ class ChooseResult:
 
     guidance   to draw with; 0 is that of the recipe, else of the base
     by         measures, votes, or person
-    passed     whether it keeps to every gate; otherwise it is what fails least, or what a person chose
+    passed     whether it keeps to every gate; otherwise it is of what fails least, or what a person chose
     runner_up  step, strength and likeness of the second; empty when there was only one to choose from
     unsure     how many others could not be told from it
     """

@@ -182,7 +182,7 @@ def saves(run: runs.RunFolder) -> int:
 
 
 def started(sitting: "Sitting", follow: bool) -> Started:
-    """The event of the start: pictures to be drawn in all, if no round ends early, and those that have been."""
+    """The event of the start: pictures to be drawn in all, if the walk is as long as it may be, and those that are."""
     shots, judging = sitting.grid, sitting.recipe.judging
     checkpoints = max(saves(sitting.run) if follow else 0, len(sitting.run.steps()))
     total = Design.of(judging, shots, checkpoints).pictures(reports=choice(sitting) is not None)
@@ -245,10 +245,10 @@ def contest(sitting: "Sitting") -> list[int]:
     if not cards:
         return []
     weighed(sitting, BASE, 0.0)
-    steps = walk.stops(cards, judging.cells)
+    steps = walk.stops(cards, judging.in_full)
     at: walk.Cell | None = (steps[0], min(judging.strengths))
     walked: list[walk.Cell] = []
-    while at is not None and len(walked) < judging.cells:
+    while at is not None and len(walked) < judging.in_full:
         weighed(sitting, *at)
         walked.append(at)
         at = walk.onward(at, seen(sitting, walked), steps, judging.strengths)

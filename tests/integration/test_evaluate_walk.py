@@ -64,6 +64,12 @@ def test_where_a_gate_is_evidently_broken_an_earlier_checkpoint_is_drawn_and_aga
     assert cells == [(6, 0.5), (4, 0.5), (4, 1.0)]
     again = evaluate(made.project, recipe)
     assert (again.contenders, again.pictures) == ((4, 6), 0)
+    few = made.recipe.model_copy(update={"judging": judging.model_copy(update={"cells": 1})})
+    evaluate(made.project, few)
+    more = [(card.step, card.strength) for card in made.cards() if card.stage == "grid" and card.step]
+    assert more == [*cells, (2, 0.5)], (
+        "two cells, one for each strength: 6, and as far back as there is, and no further"
+    )
 
 
 def test_the_start_says_how_many_pictures_there_will_be_at_most(trained, tmp_path):

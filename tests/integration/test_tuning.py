@@ -115,7 +115,7 @@ def card(step, likeness):
 
 def test_older_ones_go_but_for_those_that_judging_has_a_use_for(tmp_path):
     settings = {"adapter__kind": "full", "training__rate": 1e-3, "training__save_every": 1, "training__keep": 1}
-    work = job(tmp_path, Painter(), judging={"cells": 2}, **settings)
+    work = job(tmp_path, Painter(), judging={"cells": 2, "strengths": [1.0]}, **settings)
     work.run.lock.write_text(work.recipe.to_toml())
     judge, kept = Training(work.run, "evaluate"), {}
 
@@ -127,7 +127,7 @@ def test_older_ones_go_but_for_those_that_judging_has_a_use_for(tmp_path):
             for one in (card(0, 0.1), card(1, 0.9)):
                 scorecard.append(work.run, one)
         elif event.step == 4:
-            for one in (card(2, 0.3), card(3, 0.5)):
+            for one in (card(2, 0.3), card(3, 0.95)):
                 scorecard.append(work.run, one)
         elif event.step == 6:
             work.run.log.append(Finished(verb="evaluate", seconds=1.0))
@@ -138,7 +138,7 @@ def test_older_ones_go_but_for_those_that_judging_has_a_use_for(tmp_path):
     assert kept[1] == [1]
     assert kept[2] == [1, 2], "the judging under way has looked at step 1 alone, and found it best"
     assert kept[3] == [1, 2, 3], "steps 2 and 3 wait"
-    assert kept[4] == [1, 3, 4], "2 is the worst of three, and two go on"
+    assert kept[4] == [1, 3, 4], "from 3, the likest, judging may go back as far as 1, by two cells"
     assert kept[5] == [1, 3, 4, 5]
     assert kept[6] == [1, 3, 5, 6], "nobody judges any more: 4 goes, and 5 is the chosen one"
     assert work.run.steps() == [1, 3, 5, 9]

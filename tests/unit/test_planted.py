@@ -1,4 +1,4 @@
-"""Choosing among planted cells whose truth is known: spikes, plateaus, overfitting, fronts, and what halving leaves."""
+"""Choosing among planted cells whose truth is known: spikes, plateaus, overfitting, and fronts."""
 
 import numpy as np
 import pytest

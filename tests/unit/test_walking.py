@@ -45,6 +45,9 @@ def test_one_that_is_no_liker_than_the_base_is_tried_stronger():
     weak = Candidate(card, (Gate("identity", 0.2, 0.1, 0.3, 0.0, "it is no more like", costs=False),))
     assert not weak.passed
     assert walk.onward((50, 0.6), weak, [50, 40], STRENGTHS) == (50, 0.8)
+    unlike = Gate("identity", 0.3, 0.2, 0.4, 0.0, "it is no more like", costs=False)
+    both = Candidate(card, (unlike, *PERHAPS.gates))
+    assert walk.onward((50, 0.6), both, [50, 40], STRENGTHS) is None, "nor does it lead to an earlier one"
 
 
 def test_beyond_full_strength_it_goes_only_by_a_measure_that_sees_a_lora_overdriven():

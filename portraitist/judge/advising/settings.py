@@ -128,8 +128,8 @@ def strong(recipe: Recipe) -> Blamed:
     rate, steps, rank = usual(recipe, "training.rate"), usual_steps(recipe), usual(recipe, "adapter.rank")
     if how.optimiser == usual(recipe, "training.optimiser") and how.rate > FAR * rate:
         found["training.rate"] = (rate, f"the rate {how.rate:g} is far above the preset's {rate:g}")
-    told = recipe.stages[-1].name.endswith(LONGER)  # by advice: it is not blamed for what was advised
-    if recipe.steps > FAR * steps and len(recipe.stages) == 1 and not told:
+    far = 2.0 if recipe.stages[-1].name.endswith(LONGER) else FAR  # what advice made longer is not blamed for it
+    if recipe.steps > far * steps and len(recipe.stages) == 1:
         found["stages.0.steps"] = (steps, f"{recipe.steps} steps show far more pictures than the preset's")
         found["stages.0.name"] = (f"{recipe.stages[0].name}-shorter", "")
     if adapter.kind == usual(recipe, "adapter.kind") == "lora":
