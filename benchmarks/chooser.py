@@ -125,11 +125,12 @@ def halved(run: Record) -> Cell:
     return chosen.step, chosen.strength
 
 
+WALK = "choose, by the walk, as the preset"
 RULES: Mapping[str, Callable[[Record], Cell]] = {
     "choose": ours,
     "choose, strength 1.0": lambda run: ours(run, only=(WHOLE,)),
     "choose, by the walk": lambda run: walked(run)[0],
-    "choose, by the walk, as the preset": lambda run: walked(run, **LEAN)[0],
+    WALK: lambda run: walked(run, **LEAN)[0],
     "choose, half the pictures": halved,
     "last checkpoint": lambda run: (run.steps[-1], WHOLE),
     "lowest held-out loss": lambda run: (held_out(run), WHOLE),
@@ -156,7 +157,8 @@ def truth(run: Record, cell: Cell) -> float:
 
 
 def figures(runs: Sequence[Record], manner: str) -> dict[str, dict[str, object]]:
-    """By rule: mean regret with its interval over characters, its 90th percentile, how much better `choose` is."""
+    """By rule: mean regret with its interval over characters, its 90th percentile, how much better `choose` is with all
+    cells in full before it, and how much better as a person has it: by the walk, as the preset."""
     by, gated = MANNERS[manner], manner in ("gated", "own gate")
     runs = [run for run in runs if manner != "own gate" or admitted(run)]
     groups = [run.who for run in runs]
@@ -164,12 +166,13 @@ def figures(runs: Sequence[Record], manner: str) -> dict[str, dict[str, object]]
     values["random"] = [float(np.mean([by(run, cell) for cell in run.cells])) for run in runs]
     told: dict[str, dict[str, object]] = {}
     for name, found in values.items():
-        better = [theirs - own for theirs, own in zip(found, values["choose"], strict=True)]
+        whole, walk = ([a - b for a, b in zip(found, values[own], strict=True)] for own in ("choose", WALK))
         told[name] = {
             "mean": rounded(interval(found, groups)),
             "90th": round(float(np.quantile(found, 0.9)), 3),
             "outside the gate": sum(value == OUT for value in found) if gated else 0,
-            "choose is better by": rounded(interval(better, groups)),
+            "choose is better by": rounded(interval(whole, groups)),
+            "the walk is better by": rounded(interval(walk, groups)),
         }
     return told
 

@@ -1,4 +1,4 @@
-"""A project to encode, on a tiny family."""
+"""A project to encode, on a tiny family; and a run, trained and judged."""
 
 import pytest
 
@@ -9,7 +9,19 @@ from portraitist.verbs.add import add
 from portraitist.verbs.audit import audit
 from portraitist.verbs.new import new
 from tests.encoding import BASE, Tiny
+from tests.judged import judged_in, trained_in
 from tests.pictures import saved, scenery
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return trained_in(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def uncut(trained, tmp_path_factory):
+    """Judged, chosen and reported in one go."""
+    return judged_in(trained.at(tmp_path_factory.mktemp("uncut") / "p"))
 
 
 @pytest.fixture

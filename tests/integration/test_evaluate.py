@@ -19,18 +19,7 @@ from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
 from portraitist.verbs.choose import choose
 from portraitist.verbs.evaluate import evaluate
-from tests.judged import begin, judged_in, renamed, sat, shown, trained_in
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return trained_in(tmp_path_factory.mktemp("evaluate"))
-
-
-@pytest.fixture(scope="module")
-def uncut(trained, tmp_path_factory):
-    """Judged, chosen and reported in one go."""
-    return judged_in(trained.at(tmp_path_factory.mktemp("uncut") / "p"))
+from tests.judged import begin, renamed, sat, shown
 
 
 def test_the_base_is_the_zero_line(uncut):

@@ -12,18 +12,7 @@ from portraitist.judge import choosing, render, scorecard
 from portraitist.judge.gates import Gate
 from portraitist.verbs.choose import choose
 from portraitist.verbs.evaluate import evaluate, guided
-from tests.judged import judged_in, sat, trained_in
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return trained_in(tmp_path_factory.mktemp("walk"))
-
-
-@pytest.fixture(scope="module")
-def uncut(trained, tmp_path_factory):
-    """Judged, chosen and reported in one go."""
-    return judged_in(trained.at(tmp_path_factory.mktemp("uncut") / "p"))
+from tests.judged import sat
 
 
 def test_all_are_screened_and_cells_are_drawn_in_full_from_the_latest_at_the_weakest_strength(uncut):
