@@ -29,12 +29,13 @@ SCORES: Mapping[str, Sequence[str]] = {
     "bleed": ("likeness", "agreement"),
     "dead": ("likeness",),
     "leak": ("likeness", "unnamed"),
+    "partial": ("likeness", "agreement"),
 }
 """What is spoilt by each flaw: its true score is the sum of these, likeness without the trigger taken away. What bleeds
 spoils backgrounds too, of which the truth of a cell has the mean alone, in Lab: it is told beside."""
 
-ADDED = {"close-up": "close-up", "full body": "full body"}
-"""Kinds of pictures to add that are framings."""
+FRAMINGS = {"close-up", "half body", "full body"}
+"""Kinds of pictures to add that are framings; there may be several, as in "half body and full body"."""
 
 
 def ill(run: Record) -> Setup:
@@ -52,7 +53,10 @@ def followed(run: Record) -> Setup | None:
     add = [one for one in first["dataset"] if one["kind"] == "add"]
     keys_changed = [*first["recipe"], *(change for one in add for change in one.get("along", ()))]
     changes = tuple(f"{one['key']}={json.dumps(one['after'])}" for one in keys_changed)
-    more, of = sum(one["count"] for one in add), next((ADDED.get(one["of"], "") for one in add), "")
+    more, of = (
+        sum(one["count"] for one in add),
+        next((one["of"] for one in add if {*one["of"].split(" and ")} <= FRAMINGS), ""),
+    )
     keys = {change.partition("=")[0] for change in changes}
     kept = tuple(change for change in before.changes if change.partition("=")[0] not in keys)
     if not (changes or more):

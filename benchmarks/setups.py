@@ -29,7 +29,7 @@ class Setup:
               alone; bare: captions are the trigger alone; close: close-ups alone; faces: close-ups count three times
     changes   of mini's preset, as `--set` takes them
     added     so many drawings more, of which nothing is done wrong; all captions then tell backgrounds
-    of        what the added show: close-up, full body; "" is any
+    of        what the added show by turns, as in "half body and full body"; "" is any
     cold      averages without the warm-up that the product gives them, as other trainers have them
     whole     whether every checkpoint is held to the truth, at every strength; else the last alone, at strength 1
     """
@@ -52,7 +52,7 @@ JOBS: tuple[Setup, ...] = (
     Setup("", 0, pictures=8, changes=(*LONG, "training.rate=1e-2", "training.schedule=constant", "training.ema=0")),
     Setup("", 0, pictures=10, data="close", changes=LONG),
 )
-"""What characters of the groups `choice` and `fresh` take turns with, as people's folders and recipes differ: the
+"""What characters of the groups that choices are made from take turns with, as people's folders and recipes differ: the
 preset; a dozen pictures in one place that no caption tells; a few pictures at a rate that never falls; close-ups alone.
 """
 
@@ -73,6 +73,12 @@ def fresh() -> list[Setup]:
     return [replace(JOBS[i % len(JOBS)], name=f"fresh-{who}-0", who=who, whole=True) for i, who in enumerate(few)]
 
 
+def later() -> list[Setup]:
+    """The same of others again, made when strain had been set by the two groups before."""
+    few = range(FIRST + 24, FIRST + 36)
+    return [replace(JOBS[i % len(JOBS)], name=f"later-{who}-0", who=who, whole=True) for i, who in enumerate(few)]
+
+
 FLAWS: dict[str, Setup] = {
     "overfit": Setup(
         "", 0, pictures=6, changes=("stages.0.steps=400", "training.save_every=100", "training.rate=6e-3")
@@ -81,6 +87,7 @@ FLAWS: dict[str, Setup] = {
     "underfit": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=3e-4")),
     "dead": Setup("", 0, changes=("stages.0.steps=60", "training.save_every=20", "training.rate=1e-6")),
     "bleed": Setup("", 0, data="room", changes=("training.save_every=100",)),
+    "partial": Setup("", 0, data="close", changes=("training.save_every=100",)),
     "kept": Setup("", 0, changes=("training.save_every=100", "training.preserve=1")),
 }
 """Runs made ill on purpose, by flaw. By the preset every LoRA leaks on this base, and is healthy
@@ -122,7 +129,7 @@ def effects() -> list[Setup]:
     ]
 
 
-GROUPS = {"choice": choice, "fresh": fresh, "flawed": flawed}
+GROUPS = {"choice": choice, "fresh": fresh, "later": later, "flawed": flawed}
 """Runs that are judged."""
 
 
@@ -139,7 +146,10 @@ def illustrate(setup: Setup, folder: Path) -> None:
     scenes = album(unseen(setup.who), setup.pictures + setup.added, setup.who)
     for number, scene in enumerate(scenes):
         more = number >= setup.pictures
-        asked = {"framing": setup.of} if setup.of and more else {} if more else ASKED.get(setup.data, {})
+        turns = setup.of.split(" and ")
+        asked = (
+            {"framing": turns[number % len(turns)]} if setup.of and more else {} if more else ASKED.get(setup.data, {})
+        )
         one = replace(scene, context=replace(scene.context, **asked))
         place = folder / ("3_faces" if setup.data == "faces" and one.context.framing == "close-up" else "")
         place.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 
 from benchmarks.record import Record, read
 
-SIGNS = {"overfit": "overfit", "underfit": "underfit", "bleed": "bleed", "dead": "dead", "leak": "leak"}
+SIGNS = {
+    "overfit": "overfit",
+    "underfit": "underfit",
+    "bleed": "bleed",
+    "dead": "dead",
+    "leak": "leak",
+    "partial": "partial",
+}
 """The symptom that stands for each flaw."""
 
 

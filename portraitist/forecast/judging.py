@@ -13,6 +13,7 @@ from portraitist.forecast import memory, pace
 from portraitist.forecast.laws import operations_at
 from portraitist.judge.design import Design
 from portraitist.judge.grid import Grid, grid
+from portraitist.judge.measuring import strain
 from portraitist.judge.overfit import FEWEST, LEVELS
 from portraitist.pictures import Picture
 from portraitist.project import Facts
@@ -96,6 +97,7 @@ def fitted(
         shots = grid(facts, changed, profile, multiple, pictures)
         design = Design.of(judging, shots, checkpoints)
         done = design.pictures(reports=True) * drawing(shots, profile, forward)
+        done += strains(design, shots, judging) * forward(shots.width)
         done += losses(min(held, judging.losses), judging.losses, checkpoints) * forward(own)
         found = Cost(changed, design, done / whole, found.uncut if found else done / whole)
         if not recipe.judging.budget or found.share <= recipe.judging.budget:
@@ -148,6 +150,16 @@ def drawing(shots: Grid, profile: Profile, forward: Callable[[int], float]) -> f
 def losses(held_out: int, most: int, checkpoints: int) -> int:
     """Forward passes of the losses on held-out samples and as many others, of each checkpoint and of the base."""
     return (held_out + (held_out or min(FEWEST, most))) * LEVELS * (checkpoints + 1)
+
+
+def strains(design: Design, shots: Grid, judging: Judging) -> int:
+    """Forward passes by which the base looks at pictures of framings that lack; none where another program draws."""
+    if judging.render != "own":
+        return 0
+    stages = (shots.shots("screen"), (*shots.choosing, *shots.probing), shots.reporting)
+    screen, full, reports = (len(strain.strained(some, shots.lacking)) for some in stages)
+    cells = 1 + design.cells + design.guidances
+    return strain.LEVELS * ((design.checkpoints - design.whole) * screen + cells * full + 2 * reports)
 
 
 def usual(recipe: Recipe, profile: Profile, multiple: int, count: int = 40) -> Cost:

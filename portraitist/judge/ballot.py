@@ -17,7 +17,7 @@ import numpy as np
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.judge import choosing
+from portraitist.judge import alike, choosing
 from portraitist.judge.ratings import cell
 from portraitist.judge.scorecard import BASE, OWN, Drawn, Scorecard
 from portraitist.judge.surface import Place, place
@@ -109,7 +109,7 @@ def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Pl
         listed += choice.get("unsure", [])
         found = [told(entry) for entry in listed if "step" in entry]
     else:
-        by = choosing.deciding([*judged.values()])
+        by = alike.deciding([*judged.values()])
         found = sorted(judged, key=lambda c: (-choosing.mean(judged[c], by), c))
     return [c for c in dict.fromkeys(found) if c in judged][:MOST]
 

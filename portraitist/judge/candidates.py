@@ -16,6 +16,7 @@ class Candidate:
 
     likeness  as all cells together tell it (judge/surface.py), by the measure `by`
     freedom   against the base's, 1 (judge/front.py); None where nothing of it was measured
+    cost      what has been taken off likeness for strain; None where strain does not count
     """
 
     card: Scorecard
@@ -23,6 +24,7 @@ class Candidate:
     likeness: float = 0.0
     freedom: float | None = None
     by: str = "likeness"
+    cost: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -48,6 +50,11 @@ class Candidate:
     def place(self) -> Place:
         """Step, strength and guidance: what near-ties go by."""
         return place(self.card)
+
+    @property
+    def telling(self) -> str:
+        """What likeness is read by, in words."""
+        return self.by if self.cost is None else f"{self.by} less strain"
 
     @property
     def faults(self) -> str:

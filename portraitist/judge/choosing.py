@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from portraitist.judge import words
+from portraitist.judge.alike import DRIVEN, STRAIN, TELLS, apart, deciding, known, less, levels
 from portraitist.judge.candidates import Candidate, Prefer, Verdict
 from portraitist.judge.front import freedom, front
 from portraitist.judge.gates import gates
-from portraitist.judge.measures import PROBED, difference, score
+from portraitist.judge.measures import PROBED, score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score, Scorecard, Stage
-from portraitist.judge.surface import FIT, Fit, Surface, place, pooled
+from portraitist.judge.surface import FIT, Fit, place, pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Rule:
     ripe    whether a tie may go to no step before the first whose held-out loss is not surely above the lowest: that is
             where learning of what pictures share ends, and likeness is best there or later
     enough  for freedom: share of the way from the base to the likest that a cell must have come. Judged
-    by      what tells likeness: the first of these measures that every cell has on FEWEST pictures
+    by      what tells likeness, see judge/alike.py
     """
 
     fit: Fit = FIT
@@ -41,16 +42,10 @@ class Rule:
     free: float = 0.01
     ripe: bool = True
     enough: float = 0.75
-    by: tuple[str, ...] = ("portrayal", "likeness")
+    by: tuple[str, ...] = TELLS
 
 
 RULE = Rule()
-
-FEWEST = 4
-"""Pictures of each cell on which a measure must have been taken to tell likeness."""
-
-DRIVEN = ("portrayal",)
-"""Measures that see a LoRA overdriven: the others rise with every strength, also where the truth has fallen."""
 
 GATED = ("agreement", "obedience", "identity", "saturation")
 """What gates hold to limits picture by picture: by all cells together, for few pictures alone are never evident."""
@@ -103,7 +98,12 @@ def probed(card: Scorecard, probe: Scorecard | None) -> Scorecard:
         replace(drawn, scores={name: value for name, value in drawn.scores.items() if name in PROBED})
         for drawn in probe.pictures
     )
-    return replace(card, scores={**card.scores, **probe.scores}, pictures=(*card.pictures, *own))
+    pictures = (*card.pictures, *own)
+    both = {
+        name: score([drawn.scores[name] for drawn in pictures if name in drawn.scores])
+        for name in card.scores.keys() & probe.scores.keys()
+    }
+    return replace(card, scores={**card.scores, **probe.scores, **both}, pictures=pictures)
 
 
 def choose(
@@ -137,26 +137,19 @@ def choose(
     unsure = tuple(candidate for candidate in others if undecided(chosen, candidate))
     failing = [candidate for candidate in candidates if not candidate.passed]
     verdict = Verdict(chosen, second, ties, base, "", tuple(edge), unsure)
-    return replace(verdict, why=words.reason(verdict, failing, prefer) + words.alarm(chosen, losses))
+    return replace(verdict, why=words.reason(verdict, others, failing, prefer) + words.alarm(chosen, losses))
 
 
 def weighed(base: Scorecard, cards: Sequence[Scorecard], max_drop: float, rule: Rule = RULE) -> list[Candidate]:
     """Cards as what may be chosen: gates, likeness and freedom of each, by step, strength and guidance."""
-    by = deciding(cards, rule)
-    surface, free = Surface.of(cards, by, rule.fit), freedom(base, cards, rule.fit)
+    by = deciding(cards, rule.by)
+    like, free = levels(cards, by, rule.fit), freedom(base, cards, rule.fit)
     held = [gates(card, base, max_drop) for card in pooled(cards, GATED, rule.fit)]
     found = [
-        Candidate(card, kept, surface.mean(place(card)), free.get(place(card)), by)
+        Candidate(card, kept, like[place(card)][0], free.get(place(card)), by, like[place(card)][1])
         for card, kept in zip(cards, held, strict=True)
     ]
     return sorted(found, key=lambda candidate: candidate.place)
-
-
-def deciding(cards: Sequence[Scorecard], rule: Rule = RULE) -> str:
-    """The measure that tells likeness on these cards."""
-    nothing = Score(0.0, 0.0, 0.0, 0)
-    there = [by for by in rule.by if all(card.scores.get(by, nothing).count >= FEWEST for card in cards)]
-    return there[0] if there else rule.by[-1]
 
 
 def admitted(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -180,15 +173,23 @@ def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:
     _, strength, guidance = candidate.place
     if strength <= WHOLE or candidate.by not in DRIVEN:
         return strength <= WHOLE
-    level = {other.place: taken(other.card, other.by) for other in others}
-    gains: dict[tuple[str, int], list[float]] = {}
-    for (step, *rest), row in level.items():
-        if rest == [strength, guidance]:
-            plain = level.get((step, WHOLE, guidance), {})
-            for shot in row.keys() & plain.keys():
-                gains.setdefault(shot, []).append(row[shot] - plain[shot])
-    gained = score([float(np.mean(gains[shot])) for shot in sorted(gains)])
+    cards = {other.place: other.card for other in others}
+    there = [(card, plain) for (step, *rest), card in cards.items()
+             if rest == [strength, guidance] and (plain := cards.get((step, WHOLE, guidance)))]  # fmt: skip
+    gained = gain(there, candidate.by)
+    if candidate.cost is not None:
+        gained = less(gained, gain(there, STRAIN))
     return gained.count > 0 and gained.low > 0
+
+
+def gain(pairs: Sequence[tuple[Scorecard, Scorecard]], measure: str) -> Score:
+    """First minus second of pairs in a measure, on the mean of all pairs, shot by shot."""
+    gains: dict[tuple[str, int], list[float]] = {}
+    for one, other in pairs:
+        row, plain = taken(one, measure), taken(other, measure)
+        for shot in row.keys() & plain.keys():
+            gains.setdefault(shot, []).append(row[shot] - plain[shot])
+    return score([float(np.mean(gains[shot])) for shot in sorted(gains)])
 
 
 def best(
@@ -220,8 +221,8 @@ def likest(candidates: Sequence[Candidate]) -> Candidate:
 
 def undecided(one: Candidate, other: Candidate) -> bool:
     """Whether chance alone could separate two in likeness, picture by picture."""
-    apart = difference(one.card, other.card, one.by)
-    return apart.count == 0 or apart.low <= 0 <= apart.high
+    found = apart(one.card, other.card, one.by, one.cost is not None)
+    return found.count == 0 or found.low <= 0 <= found.high
 
 
 def ripeness(losses: Sequence[Losses]) -> int:
@@ -242,9 +243,9 @@ def ripeness(losses: Sequence[Losses]) -> int:
 def alive(cards: Sequence[Scorecard]) -> list[Scorecard]:
     """Those that may still be the likest: not surely less like the character than the likest, by more than GAIN."""
     by = deciding(cards)
-    surface = Surface.of(cards, by)
-    top = min(cards, key=lambda card: (-surface.mean(place(card)), place(card)))
-    return [card for card in cards if difference(top, card, by).low <= GAIN]
+    like = levels(cards, by, FIT)
+    top = min(cards, key=lambda card: (-like[place(card)][0], place(card)))
+    return [card for card in cards if apart(top, card, by, known(cards, STRAIN)).low <= GAIN]
 
 
 def plateau(cards: Sequence[Scorecard], patience: int) -> int:
@@ -252,7 +253,7 @@ def plateau(cards: Sequence[Scorecard], patience: int) -> int:
     hope, or when patience is 0.
 
     The likest of those before is held to the last `patience` of them together, picture by picture: the whole interval
-    of what they gain must lie below GAIN.
+    of what they gain must lie below GAIN. Strain is left out: a screen has too few pictures of it.
     """
     ordered = sorted(cards, key=lambda card: card.step)
     before, after = ordered[:-patience], ordered[-patience:]

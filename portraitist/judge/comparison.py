@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from portraitist.judge import choosing, settings, spreadsheet
+from portraitist.judge import alike, settings, spreadsheet
 from portraitist.judge.dossier import BEST, Dossier
 from portraitist.judge.evidence import HELD_OUT, scores
 from portraitist.judge.measures import MEASURES, difference, score
@@ -215,7 +215,7 @@ def verdict(found: Comparison) -> str:
     comparing = found.comparing
     if len(comparing) < 2:
         return "These runs cannot be compared"
-    by = choosing.deciding([side.card for side in comparing if side.card])
+    by = alike.deciding([side.card for side in comparing if side.card])
     if not all(by in side.card.scores for side in comparing if side.card):
         return "Likeness was not measured on all of these runs"
     likest = max(comparing, key=lambda side: side.card.scores[by].mean if side.card else 0.0)

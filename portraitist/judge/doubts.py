@@ -17,7 +17,7 @@ def doubts(dossier: Dossier) -> Iterator[str]:
     if ties:
         more = f" and {len(ties) - MOST_LEVEL} more" if len(ties) > MOST_LEVEL else ""
         cells = ", ".join(word.lower() for word in ties[:MOST_LEVEL])
-        yield f"Not distinguishable from the choice in {within(by)}, by these pictures: {cells}{more}."
+        yield f"Not distinguishable from the choice in {by}, by these pictures: {cells}{more}."
     judged = dossier.chosen()
     if judged is None:
         return

@@ -17,6 +17,8 @@ from portraitist.dataset import minors
 from portraitist.family import Profile, PromptSpec
 from portraitist.judge import probes, prompts
 from portraitist.judge.measures import MEASURES, READABLE
+from portraitist.judge.measuring.references import framing_of, showing
+from portraitist.judge.measuring.strain import lacking
 from portraitist.judge.scorecard import OWN, Purpose, Stage
 from portraitist.pictures import Picture
 from portraitist.project import Facts
@@ -73,6 +75,7 @@ class Grid:
     probing              unnamed, reworded and restyled ones; changed: what restyled asks are held against
     references           SHA-256 of the reference pictures that every picture is drawn with
     models               what names those of `[sight]` that measures look through
+    lacking              framings asked for that no picture of the character has (judge/measuring/strain.py)
     drawn_by             what names another program that draws; "" is the base itself, here
     """
 
@@ -88,6 +91,7 @@ class Grid:
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     drawn_by: str = ""
 
     def shots(self, stage: Stage) -> tuple[Shot, ...]:
@@ -126,6 +130,7 @@ class Grid:
         own = asdict(self)
         own |= {} if own.pop("references") == () else {"references": self.references}
         own |= {} if own.pop("models") == () else {"models": self.models}
+        own |= {} if own.pop("lacking") == () else {"lacking": self.lacking}
         own |= {} if own.pop("drawn_by") == "" else {"drawn_by": self.drawn_by}
         parts = {"grid": own, "measures": [*MEASURES, READABLE]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()[:16]
@@ -159,6 +164,9 @@ def grid(facts: Facts, recipe: Recipe, profile: Profile, multiple: int, pictures
         height=side,
         probing=probing,
         changed=changed,
+        lacking=lacking(
+            [framing_of(picture) for picture in showing(pictures)], [shot.prompt.text for shot in choosing]
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from portraitist.judge.measuring.proportions import Proportions
 from portraitist.judge.measuring.saturation import Saturation
 from portraitist.judge.measuring.signature import Signature
 from portraitist.judge.measuring.skin import Skin
+from portraitist.judge.measuring.strain import Strain
 from portraitist.judge.scorecard import Score, Scorecard
 
 __all__ = ["ASKED", "MEASURES", "READABLE", "TAKEN", "Measure", "difference", "interval", "score", "scores"]
@@ -37,13 +38,13 @@ CONFIDENCE = 0.9
 RESAMPLES = 1000
 
 TAKEN: tuple[type[Taken], ...] = (
-    Likeness, Identity, Portrayal, Signature, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light,
+    Likeness, Identity, Portrayal, Signature, Strain, Agreement, Readable, Copying, Bleed, Saturation, Contrast, Light,
     Proportions, Skin, Anatomy,
     Diversity, Leak, Moved, Paraphrase, Obedience, Companion,
 )  # fmt: skip
 """The measures of pictures, in the order that they are told in; those of the last line compare pictures of a set."""
 
-PROBED = ("leak", "moved", "paraphrase", "obedience")
+PROBED = ("leak", "moved", "paraphrase", "obedience", "strain")
 """What the pictures of other purposes are scored by: as one, since each measure passes over what is not its own."""
 
 MEASURES: dict[str, Measure] = {

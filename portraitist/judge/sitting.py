@@ -26,6 +26,7 @@ from portraitist.judge.measuring.references import References
 from portraitist.judge.panel import Panel
 from portraitist.judge.render import Artist, Elsewhere
 from portraitist.judge.scorecard import BASE, OWN, WHOLE, Drawn, Losses, Score, Scorecard, Stage
+from portraitist.judge.surprise import Surprised
 from portraitist.learn import memory
 from portraitist.pictures import Opened
 from portraitist.project import Project
@@ -322,9 +323,11 @@ class Sitting:
             base, facts = self.of_base("grid"), self.project.facts
             references = References.of(self.project, self.project.read_manifest(), self.grid.width, self.grid.height)
             zero = Pictures(self.grid.choosing, base, base)
-            kinds, changed = self.grid.kinds, self.grid.changed
+            kinds, changed, lacks = self.grid.kinds, self.grid.changed, self.grid.lacking
             seen_by = sights(self.recipe, self.project.folder)
-            case = Case(references, zero, self.looks, kinds, facts.trigger, facts.noun, changed, seen_by)
+            surprise = None if self.elsewhere else Surprised(self.bench(), self.artist())
+            named = (facts.trigger, facts.noun)
+            case = Case(references, zero, self.looks, kinds, *named, changed, seen_by, lacks, surprise)
             self.kept_panel = Panel.of(case)
             for note in () if self.cards else self.kept_panel.notes:
                 self.record(Warned(says=note))

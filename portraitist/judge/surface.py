@@ -46,8 +46,11 @@ class Surface:
     shots: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of(cls, cards: Sequence[Scorecard], measure: str, fit: Fit = FIT) -> "Surface":
-        """From the cards that have the measure, one a cell; shots that a card lacks are told from the others."""
+    def of(cls, cards: Sequence[Scorecard], measure: str, fit: Fit = FIT, slopes: bool = False) -> "Surface":
+        """From the cards that have the measure, one a cell; shots that a card lacks are told from the others.
+
+        slopes  whether shots may each rise at a rate of their own, see `noise`
+        """
         there = sorted((card for card in cards if measure in card.scores), key=place)
         rows = [{(d.text, d.seed): d.scores[measure] for d in card.pictures if measure in d.scores} for card in there]
         shots = tuple(sorted({shot for row in rows for shot in row}))
@@ -55,7 +58,7 @@ class Surface:
         places = tuple(place(card) for card in there)
         if len(there) < 3 or len(shots) < 2:
             return cls(places, filled(table), shots)
-        weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](places, table)
+        weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](places, table, slopes)
         return cls(places, weights @ filled(table), shots)
 
     def mean(self, at: Place) -> float:
@@ -96,15 +99,26 @@ def filled(table: np.ndarray) -> np.ndarray:
     return found
 
 
-def noise(table: np.ndarray) -> np.ndarray:
-    """(C,): variance of each cell's mean, shots made equal; from what is left of the additive fit of cell and shot."""
+def noise(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> np.ndarray:
+    """(C,): variance of each cell's mean, shots made equal; from what is left of the additive fit of cell and shot.
+
+    slopes  fit a linear trend of each shot that all cells have as well. That one shot rises faster with strength than
+            another is no noise of a cell, for its neighbours have it too: what curves would pass for noise. Of
+            measures that a picture either has or has not it leaves too little noise (benchmarks/chooser.md)
+    """
     whole, taken = filled(table), ~np.isnan(table)
     left = whole - whole.mean(1, keepdims=True) - whole.mean(0, keepdims=True) + whole.mean()
-    free = max(1, int(taken.sum()) - table.shape[0] - table.shape[1] + 1)
-    return np.asarray(float((left[taken] ** 2).sum()) / free / taken.sum(1).clip(1))
+    at = coordinates(places)
+    trend = (at - at.mean(0))[:, np.ptp(at, axis=0) > 0]
+    rank, there = int(np.linalg.matrix_rank(trend)) if trend.size else 0, taken.all(0)
+    free = int(taken.sum()) - sum(table.shape) + 1
+    if slopes and rank + 1 < len(places) and there.any():
+        left[:, there] -= trend @ np.linalg.pinv(trend) @ left[:, there]
+        free -= rank * (int(there.sum()) - bool(there.all()))  # where all are fitted, slopes sum to nothing
+    return np.asarray(float((left[taken] ** 2).sum()) / max(1, free) / taken.sum(1).clip(1))
 
 
-def plain(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+def plain(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> np.ndarray:
     """(C, C): each cell by itself."""
     return np.eye(len(places))
 
@@ -114,13 +128,13 @@ def coordinates(places: Sequence[Place]) -> np.ndarray:
     return np.array([[np.log2(step), strength, guidance] for step, strength, guidance in places]) / NEIGHBOUR
 
 
-def smoothing(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+def smoothing(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> np.ndarray:
     """(C, C): the weights by which cells' means make the kriging estimate of each (Rasmussen & Williams 2006, 2.7).
 
     A Gaussian process over a trend that is linear in what varies; its variance is what cells differ from the trend by
     beyond their noise. Where that is nothing the trend alone is left. Rows sum to 1.
     """
-    at, means, doubt = coordinates(places), filled(table).mean(1), noise(table)
+    at, means, doubt = coordinates(places), filled(table).mean(1), noise(places, table, slopes)
     varying = [column for column in at.T if np.ptp(column) > 0]
     trend = np.column_stack([np.ones(len(at)), *varying])
     if len(at) <= trend.shape[1] + 1:
@@ -135,12 +149,12 @@ def smoothing(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
     return np.asarray(flat + kernel @ whole @ (np.eye(len(at)) - flat))
 
 
-def unimodal(places: Sequence[Place], table: np.ndarray) -> np.ndarray:
+def unimodal(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> np.ndarray:
     """(C, C): averages that make likeness rise to one step and fall after it, at each strength and guidance.
 
     Pools of adjacent violators (Barlow et al. 1972) on either side of the mode that leaves the least squares.
     """
-    found, means, doubt = np.eye(len(places)), filled(table).mean(1), noise(table)
+    found, means, doubt = np.eye(len(places)), filled(table).mean(1), noise(places, table, slopes)
     for lane in {(strength, guidance) for _, strength, guidance in places}:
         rows = [i for i, (_, *rest) in enumerate(places) if tuple(rest) == lane]
         counts, values = 1 / np.maximum(doubt[rows], 1e-12), means[rows]

@@ -28,7 +28,10 @@ def plot(dossier: Dossier) -> Curve | None:
     spots = [spot(dossier, candidate, candidate.place in edge) for candidate in candidates]
     at = {candidate.place: (candidate.freedom or 0.0, candidate.likeness) for candidate in candidates}
     line = [at[place] for place in edge]
-    names = {"x_name": "freedom (1: the base's own)", "y_name": title(candidates[0].by).lower()}
+    names = {
+        "x_name": "freedom (1: the base's own)",
+        "y_name": title(candidates[0].by).lower() + candidates[0].telling.removeprefix(candidates[0].by),
+    }
     chart = charts.scatter(spots, line, says=said(spots), **names)
     return Curve("Likeness against freedom", chart, (), SAYS)
 
@@ -37,17 +40,17 @@ def spot(dossier: Dossier, candidate: Candidate, ahead: bool) -> Spot:
     """One cell; `ahead` says that it is on the front."""
     chosen = same(candidate.place, dossier.cell)
     free = candidate.freedom or 0.0
-    like = f"{within(candidate.by)} {figure(candidate.likeness)}"
+    like = f"{within(candidate.by)}{candidate.telling.removeprefix(candidate.by)} {figure(candidate.likeness)}"
     says = f"{called(candidate.card)}: {like}, freedom {figure(free)}"
     kind = "chosen" if chosen else "out" if not candidate.passed else "front" if ahead else ""
-    score = candidate.card.scores.get(candidate.by)
+    score, cost = candidate.card.scores.get(candidate.by), candidate.cost or 0.0
     return Spot(
         free,
         candidate.likeness,
         says + (f"; out: {candidate.faults}" if candidate.faults else ""),
         called(candidate.card).removeprefix("Step ") if chosen or ahead else "",
         kind,
-        upright=(score.low, score.high) if score and (chosen or ahead) else (),
+        upright=(score.low - cost, score.high - cost) if score and (chosen or ahead) else (),
     )
 
 
@@ -58,10 +61,12 @@ def said(spots: Sequence[Spot]) -> str:
 
 def level(dossier: Dossier) -> tuple[str, list[str]]:
     """Cells that may be chosen and whose likeness differs from the chosen's by no more than chance, likest first, after
-    the measure that tells likeness."""
+    what tells likeness, in words."""
     candidates = standing.chosen_from(dossier)
     chosen = next((c for c in candidates if same(c.place, dossier.cell)), None)
     if chosen is None:
         return "", []
     there = [c for c in choosing.admitted(candidates) if c is not chosen and choosing.undecided(chosen, c)]
-    return chosen.by, [called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))]
+    return within(chosen.by) + chosen.telling.removeprefix(chosen.by), [
+        called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))
+    ]

@@ -7,8 +7,9 @@ it costs grow with both. So pictures go where it is decided how much can be had 
 
 from collections.abc import Sequence
 
+from portraitist.judge.alike import DRIVEN
 from portraitist.judge.candidates import Candidate
-from portraitist.judge.choosing import DRIVEN, alive
+from portraitist.judge.choosing import alive
 from portraitist.judge.scorecard import WHOLE, Scorecard
 
 Cell = tuple[int, float]

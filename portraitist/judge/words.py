@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from portraitist.judge.alike import PRICE
 from portraitist.judge.candidates import Candidate, Prefer, Verdict
 from portraitist.judge.gates import beyond
 from portraitist.judge.measures import score
@@ -12,8 +13,8 @@ NAMED = 4
 """Most cells that a sentence names; choice.toml has them all."""
 
 
-def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> str:
-    """The choice in words."""
+def reason(verdict: Verdict, passing: Sequence[Candidate], failing: Sequence[Candidate], prefer: Prefer) -> str:
+    """The choice in words, beside others that pass and those that fail."""
     chosen, said = verdict.chosen, [reached(verdict.chosen, verdict)]
     if verdict.ties:
         top = min(verdict.ties, key=lambda candidate: (-candidate.likeness, candidate.place))
@@ -21,7 +22,7 @@ def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> st
         if any(tie.card.step < chosen.card.step and tie.card.strength <= WHOLE for tie in verdict.ties):
             why += ", but not before the loss on held-out pictures has come near its lowest"
         said.append(
-            f"{str(top).capitalize()} differs by no more than chance ({chosen.by} {top.likeness:.3f} against"
+            f"{str(top).capitalize()} differs by no more than chance ({chosen.telling} {top.likeness:.3f} against"
             f" {chosen.likeness:.3f}, read off all pictures together); {why}"
         )
     if others := [candidate for candidate in verdict.unsure if candidate not in verdict.ties]:
@@ -32,8 +33,8 @@ def reason(verdict: Verdict, failing: Sequence[Candidate], prefer: Prefer) -> st
         names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
         said.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
     if (second := verdict.second) is not None:
-        said.append(f"Second is {second} with {second.likeness:.2f} in {chosen.by} against {chosen.likeness:.2f}")
-    said += traded(verdict, prefer)
+        said.append(f"Second is {second} with {second.likeness:.2f} in {chosen.telling} against {chosen.likeness:.2f}")
+    said += [*strained(chosen, passing), *traded(verdict, prefer)]
     more = [c for c in failing if c.likeness > chosen.likeness] if chosen.passed else []
     if more:
         top = min(more, key=lambda candidate: (-candidate.likeness, candidate.place))
@@ -63,6 +64,23 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
     return said + (f"; of the character's own pictures {own - less:.2f} can be read" if less else "")
 
 
+def strained(chosen: Candidate, others: Sequence[Candidate]) -> list[str]:
+    """The cell that would be liker, were strain not taken off, if there is one."""
+    if chosen.cost is None:
+        return []
+    costs = {other.place: other.cost or 0.0 for other in (chosen, *others)}
+    whole = {c.place: c.likeness + costs[c.place] for c in (chosen, *others)}
+    more = [c for c in others if c.likeness < chosen.likeness and whole[c.place] > whole[chosen.place]]
+    if not more:
+        return []
+    top = max(more, key=lambda c: whole[c.place])
+    return [
+        f"{str(top).capitalize()} is liker where pictures can tell ({whole[top.place]:.2f} in {top.by} against"
+        f" {whole[chosen.place]:.2f}), but at framings that no picture has it strains the base more"
+        f" ({costs[top.place] / PRICE:.2f} against {costs[chosen.place] / PRICE:.2f}), as figures do that fall apart"
+    ]
+
+
 def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
     """What the front would give for the other preference, if it is another cell."""
     chosen = verdict.chosen
@@ -77,7 +95,7 @@ def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
     if not more:
         return []
     return [
-        f"Of the {len(verdict.front)} that nothing beats in {chosen.by} and freedom at once, {end} is the {what}"
+        f"Of the {len(verdict.front)} that nothing beats in {chosen.telling} and freedom at once, {end} is the {what}"
         f" ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"
     ]
 

@@ -194,6 +194,7 @@ def summary(candidate: Candidate) -> dict[str, float]:
     """A candidate in short: step, strength, guidance, and what decides; likeness as all pictures together tell it."""
     found = {name: candidate.mean(name) for name in ("identity", "agreement") if name in candidate.card.scores}
     free = {} if candidate.freedom is None else {"freedom": round(candidate.freedom, 6)}
+    free |= {} if candidate.cost is None else {"less_for_strain": round(candidate.cost, 6)}
     card = candidate.card
     place = {"step": card.step, "strength": card.strength, "guidance": card.guidance}
     return {**place, "likeness": round(candidate.likeness, 6), **free, **found}

@@ -13,6 +13,7 @@ from portraitist.judge.advising import cures, drawing, learning, signs, training
 from portraitist.judge.advising.evidence import Need, Seen
 from portraitist.judge.advising.signs import symptoms
 from portraitist.judge.scorecard import Drawn, Losses, Score, Scorecard
+from portraitist.pictures import Picture
 from portraitist.recipe import Recipe
 from tests.house.source import ROOT
 
@@ -196,6 +197,14 @@ def test_pictures_that_are_alike_are_told_beside_other_signs_alone():
 
 def test_prompts_that_are_no_longer_heard():
     assert names(run(last={"agreement": 0.6})) == ["deaf"]
+    few = run(last={"agreement": 0.6})
+    few = [replace(one, pictures=one.pictures[:4], scores=measures.scores([d.scores for d in one.pictures[:4]]))
+           for one in few]  # fmt: skip
+    assert names(few) == [], "on four pictures an interval knows of no chance"
+    weak = [replace(card(at, "grid"), strength=0.7 * (at > 0)) for at in (0, 300)]
+    assert names([*few, *weak]) == [], "what was drawn in full says otherwise"
+    lost = [weak[0], replace(card(300, "grid", agreement=0.6), strength=0.7)]
+    assert names([*few, *lost]) == ["deaf"]
 
 
 @pytest.mark.parametrize(("leak", "seen"), [((0.9, 0.8, 1.0), ["leak"]), ((0.6, 0.4, 0.8), []), ((0.8, -0.1, 1.7), [])])
@@ -227,6 +236,41 @@ def test_what_goes_beyond_its_limit_and_beyond_the_base(measure, name):
     assert names(with_base(0.0, 3.0)) == [name]
     assert names(with_base(0.0, 0.1)) == []
     assert names(with_base(3.0, 3.0)) == [], "the base does so itself"
+
+
+def test_figures_that_fall_apart_where_no_picture_shows_them_so():
+    """Strain at full bodies, two in the grid and two among its probes; what lacks is asked for, and steps for it."""
+
+    def strained(values, step=300, framing="full body"):
+        """The base's grid and a checkpoint's, and the probes of both."""
+        found = []
+        for one in (0, step):
+            drawn = [Drawn(f"p{i}", f"{framing} of zorblax, {i}", 1, "", {"strain": v * (one > 0)})
+                     for i, v in enumerate(values)]  # fmt: skip
+            for stage, part in (("grid", drawn[:2]), ("probe", drawn[2:])):
+                scores = measures.scores([d.scores for d in part])
+                found.append(Scorecard(one, 1.0 if one else 0.0, stage, scores, "g", "e", tuple(part)))
+        return found
+
+    def told(cards):
+        return [one for one in symptoms(None, [*run(), *cards], WELL, record()) if one.name == "partial"]
+
+    bad = strained((0.3, 0.2, 0.25, 0.35))
+    (found,) = told(bad)
+    assert found.certain
+    assert "in full body" in found.says
+    assert found.facts[0].value == pytest.approx(0.275)
+    assert told(strained((0.05, 0.06, 0.04, 0.05))) == []
+    assert told(strained((0.9, -0.5, 0.6, -0.4))) == [], "it may be chance"
+    assert told(strained((0.3, 0.2, 0.3))) == [], "three pictures say too little"
+    close = [Picture(f"{i}.png", f"{i:064d}", 128, 128, "close-up of {trigger}, smiling") for i in range(24)]
+    seen = Seen(cards=bad, pictures=close)
+    (add,) = cures.advise([found], seen)[0].dataset
+    assert (add.kind, add.count, add.of) == ("add", 8, "full body")
+    steps = {change.key: change.after for change in add.along}
+    assert steps["stages.0.steps"] == round(seen.recipe.steps * (1 + 8 / 24))
+    behind = Seen(cards=strained((0.3, 0.2, 0.25, 0.35), framing="back view"), pictures=close)
+    assert cures.advise(signs.look(behind), behind)[0].dataset[0].of == "back view", "whatever framing it is"
 
 
 def test_a_face_that_drifts_from_seed_to_seed_or_in_one_framing():
@@ -330,6 +374,7 @@ def test_the_page_tells_every_sign_and_every_limit():
         "leak": (drawing.LEAKS,),
         "bleed": (drawing.BLEEDS,),
         "burnt": (drawing.HARD, gates.BURNS),
+        "partial": (drawing.STRAINS,),
         "misshapen": (drawing.MISSHAPEN, cures.BODIES),
         "plastic": (drawing.PLASTIC, cures.REALISM),
     }.items():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from portraitist.errors import PortraitistError
 from portraitist.family import Profile
+from portraitist.judge import grid as judge_grid
 from portraitist.judge.grid import grid
 from portraitist.judge.measures import MEASURES
 from portraitist.judge.prompts import alternatives, kinds
@@ -80,9 +81,26 @@ def test_the_grid_is_the_same_every_time_and_a_change_changes_its_digest():
 
 
 def test_scores_of_other_measures_are_of_another_grid(monkeypatch):
+    """In a table of its own: what is taken out of the true one comes back at its end, and pages go by its order."""
     before = made().digest
-    monkeypatch.delitem(MEASURES, "likeness")
+    fewer = {name: about for name, about in MEASURES.items() if name != "likeness"}
+    monkeypatch.setattr(judge_grid, "MEASURES", fewer)
     assert made().digest != before
+
+
+def test_framings_that_lack_are_of_another_grid_and_only_what_prompts_ask_for_lacks():
+    """Pictures of another framing, with the captions as they are: what strain is taken on changes."""
+
+    def of(*framings):
+        pictures = [
+            Picture(f"{i}.png", str(i), 128, 128, f"{one} of zorblax, smiling, scene {i}")
+            for i, one in enumerate(framings)
+        ]
+        return grid(facts(), Recipe(judging=Judging(prompts=("full body of {trigger}",))), PROFILE, 8, pictures)
+
+    close, whole = of("close-up", "close-up"), of("close-up", "full body")
+    assert (close.lacking, whole.lacking) == (("full",), ())
+    assert close.digest != whole.digest
 
 
 def test_the_screen_is_the_grids_beginning_and_of_different_prompts():

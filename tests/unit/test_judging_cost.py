@@ -102,3 +102,21 @@ def test_what_a_recipe_names_stays_and_the_rest_is_cut_as_little_as_will_do():
 def test_few_settings_are_not_raised_to_what_the_budget_would_bear():
     few = shipped("flux", "judging.screen=2", "judging.cells=1", "judging.seeds=1")
     assert (few.recipe.judging.screen, few.recipe.judging.cells, few.recipe.judging.seeds) == (2, 1, 1)
+
+
+def test_the_base_looks_at_what_no_picture_shows_four_times_each():
+    """All pictures are close-ups, and two of the guides' five prompts ask for full bodies, each from two seeds."""
+    made = recipe.load(NOWHERE, ["preset=mini", "judging.budget=0", "judging.restyled=0", "judging.paraphrases=0"])
+    family = families.get("mini")
+    told = {}
+    for name in ("close-up", "full body"):
+        kinds = ["close-up"] * 8 + [name] * 8
+        pictures = [Picture(f"{i}.png", "", 0, 0, f"{kind} of zorblax, scene {i}") for i, kind in enumerate(kinds)]
+        told[name] = costs.fitted(made, FACTS, family.profile, family.pixel_multiple, pictures, 6)
+    design = told["close-up"].design
+    assert design == told["full body"].design
+    cells = 1 + design.cells + design.guidances
+    full, reports, screened = 2 * 2, 2 * 2, 2
+    looks = cells * full + 2 * reports + (design.checkpoints - design.whole) * screened
+    whole = costs.training(made, 128)
+    assert told["close-up"].share - told["full body"].share == pytest.approx(4 * looks / whole)

@@ -1,9 +1,11 @@
 """Choosing among planted cells whose truth is known: spikes, plateaus, overfitting, and fronts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from portraitist.judge import choosing, measures
+from portraitist.judge import alike, choosing, measures
 from portraitist.judge.choosing import Rule
 from portraitist.judge.front import freedom, front
 from portraitist.judge.scorecard import Drawn, Losses, Score, Scorecard
@@ -201,6 +203,40 @@ def test_a_strength_above_full_is_taken_on_evidence_of_portrayal_alone():
         for strength, at in falls.items()
     ]
     assert place(worn)[1] == 1.0
+
+
+def test_strain_is_taken_off_likeness_where_every_cell_has_four_pictures_of_it():
+    """Portrayal rises from 0.7 to 1 by a little, strain on other pictures by a lot; one cell without it, and none
+    counts."""
+    apart = np.arange(SHOTS) % 2 == 0
+
+    def cell(strength, portrayal, strain):
+        made = card(100, 0.5, strength, portrayal=portrayal + np.linspace(-0.1, 0.1, SHOTS), strain=strain)
+        halves = [{n: v for n, v in d.scores.items() if n != ("strain" if a else "portrayal")}
+                  for d, a in zip(made.pictures, apart, strict=True)]  # fmt: skip
+        pictures = tuple(replace(d, scores=s) for d, s in zip(made.pictures, halves, strict=True))
+        return replace(made, pictures=pictures, scores=measures.scores(halves))
+
+    weak, strong = cell(0.7, 0.80, 0.0), cell(1.0, 0.85, 0.5)
+    assert place([weak, strong])[1] == 0.7
+    like = {c.place[1]: c.likeness for c in choosing.weighed(BASE, [weak, strong], 0.05)}
+    assert like[0.7] - like[1.0] == pytest.approx(0.80 - 0.85 + alike.PRICE * 0.5)
+    assert alike.apart(strong, weak, "portrayal", True).mean == pytest.approx(0.05 - alike.PRICE * 0.5)
+    bare = replace(weak, scores={n: s for n, s in weak.scores.items() if n != "strain"})
+    assert place([bare, strong])[1] == 1.0, "of one it was not taken"
+
+
+def test_a_strength_above_full_is_not_taken_where_strain_eats_what_it_gains():
+    shots, levels = np.linspace(-0.01, 0.01, SHOTS), {1.0: (0.6, 0.1), 1.25: (0.65, 0.9)}
+
+    def cells(*strengths, priced):
+        more = {s: {"strain": levels[s][1]} if priced else {} for s in strengths}
+        return [card(n, 0.5, s, portrayal=levels[s][0] + shots, **more[s]) for n in (100, 200) for s in strengths]
+
+    assert place(cells(1.0, 1.25, priced=False))[1] == 1.25
+    for priced in (False, True):
+        candidates = choosing.weighed(BASE, cells(1.0, 1.25, priced=priced), 0.05)
+        assert [choosing.borne_out(one, candidates) for one in candidates] == [True, not priced] * 2
 
 
 def test_portrayal_tells_likeness_where_each_cell_has_four_pictures_of_it():

@@ -9,7 +9,7 @@ import tomli_w
 from portraitist import durable, families, recipe, rounds, runs, show
 from portraitist.errors import PortraitistError
 from portraitist.forecast import judging as costs
-from portraitist.judge import grid, measures, scorecard, settings
+from portraitist.judge import alike, grid, measures, scorecard, settings
 from portraitist.judge.advising import gain
 from portraitist.judge.advising.advice import Action, Advice, Expected
 from portraitist.judge.advising.changes import Change
@@ -84,6 +84,30 @@ def test_an_equal_likeness_is_kept_where_what_was_advised_has_moved():
 
 FIRST = Round("one", {"training.batch": 4}, "", 300, 1.0, {}, True, "the first")
 OWN = recipe.Recipe()
+
+
+def test_strain_counts_as_it_does_in_the_choice_with_what_probes_took_of_it():
+    """Two pictures of it in the grid are too few, with three more among the probes they are enough."""
+
+    def strained(likeness, strain):
+        """A run's cards."""
+        whole = card(likeness)
+        seen = [
+            replace(d, scores={**d.scores, "strain": strain} if i < 2 else d.scores)
+            for i, d in enumerate(whole.pictures)
+        ]
+        asked = tuple(Drawn(f"r{i}", f"other {i}", 1, "", {"strain": strain}) for i in range(3))
+        parts = [("grid", tuple(seen)), ("probe", asked)]
+        return judged(*(
+            replace(whole, stage=stage, pictures=some, scores=measures.scores([d.scores for d in some]))
+            for stage, some in parts
+        ))  # fmt: skip
+
+    broken = gain.held(strained(0.7, 0.9), strained(0.6, 0.0), [Expected("likeness", "up")])
+    assert broken.likeness.mean == pytest.approx(0.1 - alike.PRICE * 0.9)
+    assert not broken.kept
+    assert "likeness less strain -0.08" in broken.says
+    assert gain.held(strained(0.7, 0.1), strained(0.6, 0.0), [Expected("likeness", "up")]).kept
 
 
 def story(*done, **more):

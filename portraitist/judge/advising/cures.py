@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from portraitist.audit import framing
-from portraitist.judge.advising import settings
+from portraitist.judge.advising import drawing, settings
 from portraitist.judge.advising.advice import Action, Advice, Expected
 from portraitist.judge.advising.changes import diff
 from portraitist.judge.advising.evidence import Seen, Symptom
@@ -18,6 +18,9 @@ ENOUGH = 32
 
 PORTRAITS, BODIES, REALISM = 30, 40, 40
 """Close-ups (against drift, G1), full bodies (against wrong proportions, G2) and realism pictures (G1) to have."""
+
+LEAST = 4
+"""Fewest pictures of a framing that are asked for."""
 
 MEASURED = "measured: benchmarks/"
 ALIKE, FREE = Expected("likeness", "up"), Expected("agreement", "up")
@@ -188,6 +191,20 @@ def bleed(symptom: Symptom, seen: Seen, run: str) -> Advice:
     return Advice(symptom, causes, (Expected("bleed", "down"), FREE), f"{MEASURED}advice.md", dataset=dataset)
 
 
+def partial(symptom: Symptom, seen: Seen, run: str) -> Advice:
+    """Pictures of each framing that lacks, a third as many as there are, and steps with them as against bleeding."""
+    card = drawing.strained(seen)
+    lacking = list(drawing.lacking(card).values()) if card else []
+    each = max(LEAST, trained_on(seen) // 3)
+    count = each * len(lacking)
+    steps = diff(seen.recipe, settings.as_often(seen.recipe, trained_on(seen), count))
+    both = " and ".join(lacking)
+    says = f"Add {each} pictures of each framing that lacks: {both}." if len(lacking) > 1 else f"Add {each} of {both}."
+    return Advice(symptom, ("no picture shows the character so",), (ALIKE,), f"{MEASURED}advice.md",
+                  dataset=(Action("add", says, count, both, along=steps),),
+                  meanwhile="draw at a lower strength, or only in framings that the pictures have")  # fmt: skip
+
+
 def misshapen(symptom: Symptom, seen: Seen, run: str) -> Advice:
     """More of the figure, and a realism set of the same build."""
     there = sum(framing.shown(picture).framing == "full" for picture in seen.pictures)
@@ -237,7 +254,7 @@ def names(seen: Seen, *checks: str) -> tuple[str, ...]:
 CURES: dict[str, Callable[[Symptom, Seen, str], Advice]] = {
     cure.__name__: cure
     for cure in (
-        stopped, diverged, unsteady, dead, underfit, overfit, nameless, deaf, drift, burnt, leak, bleed, misshapen,
-        plastic, spikes, memory,
+        stopped, diverged, unsteady, dead, underfit, overfit, nameless, deaf, drift, burnt, leak, bleed, partial,
+        misshapen, plastic, spikes, memory,
     )
 }  # fmt: skip

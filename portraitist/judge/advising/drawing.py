@@ -10,9 +10,12 @@ import numpy as np
 
 from portraitist.judge.advising.evidence import AUDIT, CARDS, NONE, Fact, Seen, Symptom
 from portraitist.judge.advising.learning import REACHED, gate
+from portraitist.judge.alike import STRAIN, known
+from portraitist.judge.choosing import latest
 from portraitist.judge.measures import interval
 from portraitist.judge.measuring.references import BACK, framing
-from portraitist.judge.scorecard import Drawn, Score
+from portraitist.judge.scorecard import OWN, WHOLE, Drawn, Score, Scorecard
+from portraitist.judge.surface import named, place
 
 LEAKS = 0.7
 """Of the way from the base to the named pictures, from which on prompts without the trigger draw the character. By the
@@ -39,6 +42,11 @@ MISSHAPEN = 2.5
 
 PLASTIC = 2.0
 """Deviations of the realism set's skin by which texture lies below its range. Judged."""
+
+STRAINS = 0.1
+"""Strain at framings that no picture shows, from which on figures fall apart: at full strength eleven of twelve runs of
+mini on ten close-ups had 0.18 to 0.39, ten on forty 0.25 to 0.49, and pictures of what lacks made nearly all liker
+(benchmarks/advice.md)."""
 
 FEWEST = 3
 """Pictures of a framing below which it is not compared."""
@@ -88,7 +96,7 @@ def bleed(seen: Seen) -> Symptom | None:
 def burnt(seen: Seen) -> Symptom | None:
     """Colours or contrast leave the references' range, beyond what the base's own do."""
     facts, words, sure = [], [], False
-    colour = gate(seen, "saturation")
+    colour = gate(seen.last(), seen, "saturation")
     if colour and not colour.passed:
         facts.append(Fact("saturation", colour.value, colour.low, colour.high, colour.limit, "less the base's", CARDS))
         words.append(colour.says)
@@ -112,6 +120,30 @@ def misshapen(seen: Seen) -> Symptom | None:
     """Proportions leave those of the references."""
     says = "Proportions are not those of the references"
     return beyond(seen, "misshapen", "proportions", MISSHAPEN, 0.45, says)
+
+
+def partial(seen: Seen) -> Symptom | None:
+    """Figures fall apart at framings that no picture shows."""
+    card = strained(seen)
+    if card is None or (got := card.scores[STRAIN]).mean <= STRAINS or got.low <= 0:
+        return None
+    says = f"No picture shows the character in {' or '.join(lacking(card).values())}, and figures fall apart there"
+    fact = Fact.of_score(STRAIN, got, STRAINS, named(place(card)), CARDS)
+    return Symptom("partial", f"{says} ({got.mean:.2f})", 0.45, got.low > STRAINS, (fact,))
+
+
+def strained(seen: Seen) -> Scorecard | None:
+    """The card, with its probes, that strain was taken on last: of the latest checkpoint, at its greatest strength to
+    full."""
+    _, cards = latest(seen.cards, "grid")
+    there = [card for card in cards if card.strength <= WHOLE and card.guidance == OWN and known([card], STRAIN)]
+    return max(there, key=lambda card: (card.step, card.strength), default=None)
+
+
+def lacking(card: Scorecard) -> dict[str, str]:
+    """Framings that strain was taken on, and what people call them."""
+    told = dict.fromkeys(framing(drawn.text) for drawn in card.pictures if STRAIN in drawn.scores)
+    return {name: CALLED.get(name, name) for name in told}
 
 
 def beyond(seen: Seen, name: str, measure: str, limit: float, severity: float, says: str) -> Symptom | None:

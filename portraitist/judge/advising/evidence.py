@@ -110,6 +110,14 @@ class Seen:
         same = [c for c in cards if (c.step, c.strength, c.guidance) == (whole[-1].step, WHOLE, OWN)]
         return (same[0], of_grid) if same and of_grid is not None else (whole[-1], base)
 
+    def fullest(self) -> tuple[Scorecard, Scorecard] | None:
+        """The last checkpoint's card on most pictures, at its greatest strength up to full, and the base's of the same
+        stage: judging draws strong ones in full only where weak ones keep to the gates."""
+        pair = self.last()
+        base, cards = latest(self.cards, "grid")
+        there = [c for c in cards if pair and c.step == pair[0].step and c.strength <= WHOLE and c.guidance == OWN]
+        return (max(there, key=lambda c: c.strength), base) if base is not None and there else pair
+
     def earlier(self) -> Scorecard | None:
         """The latest card at full strength from before the last third of the run, on the pictures of `whole`."""
         _, whole = self.whole()

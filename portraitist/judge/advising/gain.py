@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from portraitist.judge.advising.advice import Expected
 from portraitist.judge.advising.evidence import NONE, Seen
 from portraitist.judge.advising.learning import last
-from portraitist.judge.choosing import deciding
+from portraitist.judge.alike import STRAIN, apart, deciding, known
+from portraitist.judge.choosing import latest
 from portraitist.judge.measures import difference
 from portraitist.judge.scorecard import OWN, Score, Scorecard
+from portraitist.judge.surface import place
 from portraitist.runs import Choice
 
 WORSE = 0.05
@@ -31,14 +33,10 @@ class Gain:
 
 
 def cell(seen: Seen, choice: Choice) -> Scorecard | None:
-    """The card of a run's choice: of the full grid, else of the screen."""
-    guidance = float(choice.table.get("guidance", OWN))
-    there = [
-        card
-        for card in seen.cards
-        if (card.step, card.strength, card.guidance) == (choice.step, choice.strength, guidance) and not card.beside
-    ]
-    return next((card for stage in ("grid", "screen") for card in reversed(there) if card.stage == stage), None)
+    """The card of a run's choice, with its probes: of the full grid, else of the screen."""
+    at = (choice.step, choice.strength, float(choice.table.get("guidance", OWN)))
+    judged = [latest(seen.cards, "grid")[1], latest(seen.cards, "screen")[1]]
+    return next((card for cards in judged for card in reversed(cards) if place(card) == at), None)
 
 
 def held(new: tuple[Seen, Choice], best: tuple[Seen, Choice], expects: Sequence[Expected]) -> Gain:
@@ -52,10 +50,11 @@ def held(new: tuple[Seen, Choice], best: tuple[Seen, Choice], expects: Sequence[
     if (card.grid, card.eyes) != (other.grid, other.eyes):
         return Gain(NONE, False, "they were judged by different prompts or eyes, which do not compare")
     by = deciding([card, other])  # what choices are made by
-    found = difference(card, other, by)
+    strained = known([card, other], STRAIN)
+    found = apart(card, other, by, strained)
     if not found.count:
         return Gain(found, False, "they share no pictures of the same prompt and seed")
-    says = f"{by} {found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    says = f"{by}{' less strain' if strained else ''} {found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
     if broken := broke(new[1], best[1]):
         return Gain(found, False, f"{says}, and it no longer keeps to the limit of {', '.join(broken)}")
     if found.low < -WORSE:

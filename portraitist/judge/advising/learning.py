@@ -3,7 +3,7 @@
 from portraitist.judge.advising.evidence import CARDS, LOSSES, NONE, Fact, Seen, Symptom
 from portraitist.judge.gates import Gate, gates
 from portraitist.judge.measures import difference
-from portraitist.judge.scorecard import Score
+from portraitist.judge.scorecard import Score, Scorecard
 
 ALIVE = 0.15
 """Identity beyond the base's, of 1, below which nothing of the character has come. Judged."""
@@ -26,6 +26,9 @@ passed its least by then (1.05 in benchmarks/mini.md)."""
 BY_HEART = 1.3
 """Held-out loss over the base's from which on pictures are learnt by heart: 8 pictures of mini reach it after 100 steps
 and end at 1.77, 36 of them end at 0.99 to 1.03 (benchmarks/mini.md)."""
+
+FEWEST = 6
+"""Pictures on which agreement may be surely lost: on three that all lose it the interval knows of no chance. Judged."""
 
 RECITED = 0.4
 """Loss on training pictures over the base's, below which they are known by heart, where none was held out: 8 pictures
@@ -99,7 +102,7 @@ def overfit(seen: Seen) -> Symptom | None:
             facts.append(Fact.of_score("loss on training pictures", train, RECITED, "over the base's", LOSSES))
             words.append(f"its loss on training pictures is {train.mean:.2f} of the base's, and none was held out")
             sure = train.count > 2 and train.high < RECITED
-    copying = gate(seen, "copying")
+    copying = gate(seen.last(), seen, "copying")
     if copying and not copying.passed:
         facts.append(Fact("copying", copying.value, copying.low, copying.high, copying.limit, "all pictures", CARDS))
         words.append(f"it copies training pictures ({copying.value:.2f})")
@@ -107,7 +110,7 @@ def overfit(seen: Seen) -> Symptom | None:
     spread = seen.taken("diversity") if words else None
     if spread:  # no sign by itself: a healthy run of mini falls to 0.13 of the base's, one of 8 pictures to 0.04
         facts.append(Fact.of_score("diversity", spread[1], 1.0, "over seeds, as a share of the base's", CARDS))
-    lost = gate(seen, "agreement")
+    lost = gate(seen.last(), seen, "agreement")
     if words and lost and not lost.passed:
         facts.append(Fact("agreement", lost.value, lost.low, lost.high, lost.limit, "lost against the base", CARDS))
         words.append(lost.says)
@@ -119,16 +122,16 @@ def overfit(seen: Seen) -> Symptom | None:
 
 def deaf(seen: Seen) -> Symptom | None:
     """It no longer draws what is asked, beyond the recipe's limit, and surely."""
-    lost = gate(seen, "agreement")
-    if lost is None or lost.low <= lost.limit:
+    pair = seen.fullest()
+    lost = gate(pair, seen, "agreement")
+    if pair is None or lost is None or lost.low <= lost.limit or difference(*pair, "agreement").count < FEWEST:
         return None
     fact = Fact("agreement", lost.value, lost.low, lost.high, lost.limit, "lost against the base", CARDS)
     return Symptom("deaf", f"It does less of what prompts ask: {lost.says}", 0.55, True, (fact,))
 
 
-def gate(seen: Seen, name: str) -> Gate | None:
-    """One of the choice's own conditions, on the last checkpoint at full strength."""
-    pair = seen.last()
+def gate(pair: tuple[Scorecard, Scorecard] | None, seen: Seen, name: str) -> Gate | None:
+    """One of the choice's own conditions, on a card beside the base's."""
     found = gates(*pair, seen.recipe.judging.max_drop) if pair else ()
     return next((one for one in found if one.name == name), None)
 

@@ -42,6 +42,7 @@ SIGNS = (
     Sign("burnt", drawing.burnt, ("saturation", "contrast")),
     Sign("leak", drawing.leak, ("leak",)),
     Sign("bleed", drawing.bleed, ("bleed",)),
+    Sign("partial", drawing.partial, ("identity",)),
     Sign("misshapen", drawing.misshapen, ("proportions",)),
     Sign("plastic", drawing.plastic, ("skin",)),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from portraitist.judge.grid import Shot
     from portraitist.judge.measuring.references import References
     from portraitist.sight.eyes import Eyes, Looks
+
+    Surprise = Callable[[Shot, np.ndarray], float]
+    """Log of the base's own denoising loss on a picture (H, W, 3) uint8 of a shot."""
 
 BATCH = 16
 
@@ -90,6 +93,8 @@ class Case:
     changed  the same of what restyled pictures ask for
     trigger  the character's word; noun: what eyes are told in its place
     sights   models on this machine that look at pictures too: faces, whole pictures, poses; "" where there is none
+    lacking  framings asked for that no picture of the character has
+    surprise  the base as a judge of pictures; None where it is not at hand
     notes    what could not be taken or is not to be trusted, in sentences: measures add to them while they are set up
     """
 
@@ -101,6 +106,8 @@ class Case:
     noun: str
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sights: Sights = field(default_factory=Sights)
+    lacking: Collection[str] = ()
+    surprise: Surprise | None = None
     notes: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

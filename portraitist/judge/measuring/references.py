@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from portraitist.audit.framing import shown, view_word
+from portraitist.audit import framing as framings
 from portraitist.dataset.buckets import Bucket, window
 from portraitist.dataset.captions import rendered
 from portraitist.pictures import Picture, cut, framing_word, open_upright
@@ -43,25 +43,30 @@ class References:
         for picture in ordered:
             opened = open_upright(project.pictures / picture.name)
             pixels[picture.name], _ = cut(opened, window(opened.width, opened.height, bucket))
-        showing = [p for p in ordered if p.role in ("identity", "outfit")] or ordered
+        shown = showing(ordered)
         return cls(
             train=tuple(pixels[p.name] for p in ordered if p.split != "held-out"),
             held_out=tuple(pixels[p.name] for p in ordered if p.split == "held-out"),
-            shown=tuple(pixels[p.name] for p in showing),
-            captions=tuple(rendered(p.caption, project.facts.trigger) for p in showing),
+            shown=tuple(pixels[p.name] for p in shown),
+            captions=tuple(rendered(p.caption, project.facts.trigger) for p in shown),
             told=tuple(rendered(p.caption, project.facts.trigger) for p in ordered if p.split != "held-out"),
-            framings=tuple(framing_of(p) for p in showing),
+            framings=tuple(framing_of(p) for p in shown),
             realism=tuple(pixels[p.name] for p in ordered if p.role == "realism"),
         )
+
+
+def showing(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    """Those that show the character: sets of role realism or style do not, unless there is nothing else."""
+    return [picture for picture in pictures if picture.role in ("identity", "outfit")] or pictures
 
 
 def framing(text: str) -> str:
     """What a prompt or a caption tells of how the figure is seen: close-up, mid, full; back, whatever else, where it is
     seen from behind; "" where it tells nothing."""
-    return BACK if view_word(text) == BACK else framing_word(text)
+    return BACK if framings.view_word(text) == BACK else framing_word(text)
 
 
 def framing_of(picture: Picture) -> str:
     """The same of a picture: by its caption, else by what the audit measured in it."""
-    found = shown(picture)
+    found = framings.shown(picture)
     return BACK if found.view == BACK else found.framing if found.sure or found.by == "eyes" else ""
