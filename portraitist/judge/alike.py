@@ -21,7 +21,8 @@ DRIVEN = ("portrayal",)
 """Measures that see a LoRA overdriven: the others rise with every strength, also where the truth has fallen."""
 
 STRAIN, PRICE = "strain", 0.2
-"""What a unit of strain costs of likeness. On mini any from 0.1 to 0.35 chooses as well (benchmarks/chooser.md)."""
+"""What a unit of strain costs of likeness. On mini prices from 0.1 to 0.2 choose alike, and larger ones worse
+(benchmarks/chooser.md)."""
 
 
 def deciding(cards: Sequence[Scorecard], among: Sequence[str] = TELLS) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portraitist.judge import settings, standing
-from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC, STRAINS
+from portraitist.judge.advising.drawing import BLEEDS, HARD, MISSHAPEN, PLASTIC
 from portraitist.judge.dossier import BEST, Dossier
 from portraitist.judge.evidence import HELD_OUT, scores
 from portraitist.judge.gates import BURNS, COPIES, HEEDS, Gate
@@ -66,7 +66,6 @@ def limits(max_drop: float) -> dict[str, Limit]:
         "contrast": Limit(HARD, to_base=True),
         "skin": Limit(PLASTIC),
         "proportions": Limit(MISSHAPEN),
-        "strain": Limit(STRAINS),
         "obedience": Limit(-HEEDS, to_base=True),
         "anatomy": Limit(-max_drop, to_base=True),
     }
@@ -83,7 +82,7 @@ class Aspect:
 
 ASPECTS = (
     Aspect("Prompt accuracy", ("agreement",)),
-    Aspect("Visual fidelity", ("likeness", "identity", "strain", "proportions", "skin", "anatomy")),
+    Aspect("Visual fidelity", ("likeness", "identity", "proportions", "skin", "anatomy")),
     Aspect("Generalisation", ("obedience", "held_out", "paraphrase", "companion")),
     Aspect("Signs of overfitting", ("copying", "saturation", "contrast", "bleed")),
 )

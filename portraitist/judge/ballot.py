@@ -17,10 +17,10 @@ import numpy as np
 
 from portraitist import durable
 from portraitist.errors import PortraitistError
-from portraitist.judge import alike, choosing
+from portraitist.judge import alike
 from portraitist.judge.ratings import cell
 from portraitist.judge.scorecard import BASE, OWN, Drawn, Scorecard
-from portraitist.judge.surface import Place, place
+from portraitist.judge.surface import FIT, Place, place
 from portraitist.judge.votes import Answer, Seen, Sight, Vote, Votes
 from portraitist.runs import RunFolder
 
@@ -110,7 +110,8 @@ def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Pl
         found = [told(entry) for entry in listed if "step" in entry]
     else:
         by = alike.deciding([*judged.values()])
-        found = sorted(judged, key=lambda c: (-choosing.mean(judged[c], by), c))
+        like = alike.levels([*judged.values()], by, FIT)
+        found = sorted(judged, key=lambda c: (-like[c][0], c))
     return [c for c in dict.fromkeys(found) if c in judged][:MOST]
 
 

@@ -52,9 +52,9 @@ class Candidate:
         return place(self.card)
 
     @property
-    def telling(self) -> str:
-        """What likeness is read by, in words."""
-        return self.by if self.cost is None else f"{self.by} less strain"
+    def less(self) -> str:
+        """What stands behind the name of the measure that tells likeness, in words."""
+        return "" if self.cost is None else " less strain"
 
     @property
     def faults(self) -> str:

@@ -245,7 +245,8 @@ def alive(cards: Sequence[Scorecard]) -> list[Scorecard]:
     by = deciding(cards)
     like = levels(cards, by, FIT)
     top = min(cards, key=lambda card: (-like[place(card)][0], place(card)))
-    return [card for card in cards if apart(top, card, by, known(cards, STRAIN)).low <= GAIN]
+    strained = known(cards, STRAIN)
+    return [card for card in cards if apart(top, card, by, strained).low <= GAIN]
 
 
 def plateau(cards: Sequence[Scorecard], patience: int) -> int:
@@ -253,7 +254,7 @@ def plateau(cards: Sequence[Scorecard], patience: int) -> int:
     hope, or when patience is 0.
 
     The likest of those before is held to the last `patience` of them together, picture by picture: the whole interval
-    of what they gain must lie below GAIN. Strain is left out: a screen has too few pictures of it.
+    of what they gain must lie below GAIN. Strain is left out: it may still fall when portrayal no longer rises.
     """
     ordered = sorted(cards, key=lambda card: card.step)
     before, after = ordered[:-patience], ordered[-patience:]

@@ -218,14 +218,28 @@ def verdict(found: Comparison) -> str:
     by = alike.deciding([side.card for side in comparing if side.card])
     if not all(by in side.card.scores for side in comparing if side.card):
         return "Likeness was not measured on all of these runs"
-    likest = max(comparing, key=lambda side: side.card.scores[by].mean if side.card else 0.0)
+    strained = alike.known([side.card for side in comparing if side.card], alike.STRAIN)
+    likest = max(comparing, key=lambda side: liking(side, by, strained))
     others = [side for side in comparing if side is not likest]
-    beaten = [side.letter for side in others if surely(apart(by, likest, side))]
+    beaten = [side.letter for side in others if surely(liker(likest, side, by, strained))]
     level = [side.letter for side in others if side.letter not in beaten]
     if not beaten:
-        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {within(by)}"
+        less = " less strain" if strained else ""
+        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {within(by)}{less}"
     words = f"{likest.letter} is more like the character than {listed(beaten)}"
     return f"{words}, and not distinguishable from {listed(level)}" if level else words
+
+
+def liking(side: Side, by: str, strained: bool) -> float:
+    """How like a run's choice is, as choices are made."""
+    scores = side.card.scores if side.card else {}
+    return (scores[by].mean if by in scores else 0.0) - (alike.PRICE * scores[alike.STRAIN].mean if strained else 0.0)
+
+
+def liker(one: Side, other: Side, by: str, strained: bool) -> Score:
+    """One run's likeness less another's, as choices are made."""
+    found = apart(by, one, other)
+    return alike.less(found, apart(alike.STRAIN, one, other)) if strained else found
 
 
 def surely(change: Score) -> bool:

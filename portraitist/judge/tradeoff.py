@@ -30,7 +30,7 @@ def plot(dossier: Dossier) -> Curve | None:
     line = [at[place] for place in edge]
     names = {
         "x_name": "freedom (1: the base's own)",
-        "y_name": title(candidates[0].by).lower() + candidates[0].telling.removeprefix(candidates[0].by),
+        "y_name": title(candidates[0].by).lower() + candidates[0].less,
     }
     chart = charts.scatter(spots, line, says=said(spots), **names)
     return Curve("Likeness against freedom", chart, (), SAYS)
@@ -40,7 +40,7 @@ def spot(dossier: Dossier, candidate: Candidate, ahead: bool) -> Spot:
     """One cell; `ahead` says that it is on the front."""
     chosen = same(candidate.place, dossier.cell)
     free = candidate.freedom or 0.0
-    like = f"{within(candidate.by)}{candidate.telling.removeprefix(candidate.by)} {figure(candidate.likeness)}"
+    like = f"{within(candidate.by)}{candidate.less} {figure(candidate.likeness)}"
     says = f"{called(candidate.card)}: {like}, freedom {figure(free)}"
     kind = "chosen" if chosen else "out" if not candidate.passed else "front" if ahead else ""
     score, cost = candidate.card.scores.get(candidate.by), candidate.cost or 0.0
@@ -67,6 +67,6 @@ def level(dossier: Dossier) -> tuple[str, list[str]]:
     if chosen is None:
         return "", []
     there = [c for c in choosing.admitted(candidates) if c is not chosen and choosing.undecided(chosen, c)]
-    return within(chosen.by) + chosen.telling.removeprefix(chosen.by), [
+    return within(chosen.by) + chosen.less, [
         called(c.card) for c in sorted(there, key=lambda c: (-c.likeness, c.place))
     ]

@@ -22,8 +22,8 @@ def reason(verdict: Verdict, passing: Sequence[Candidate], failing: Sequence[Can
         if any(tie.card.step < chosen.card.step and tie.card.strength <= WHOLE for tie in verdict.ties):
             why += ", but not before the loss on held-out pictures has come near its lowest"
         said.append(
-            f"{str(top).capitalize()} differs by no more than chance ({chosen.telling} {top.likeness:.3f} against"
-            f" {chosen.likeness:.3f}, read off all pictures together); {why}"
+            f"{str(top).capitalize()} differs by no more than chance ({chosen.by}{chosen.less} {top.likeness:.3f}"
+            f" against {chosen.likeness:.3f}, read off all pictures together); {why}"
         )
     if others := [candidate for candidate in verdict.unsure if candidate not in verdict.ties]:
         less = all(candidate.likeness <= chosen.likeness for candidate in others)
@@ -33,7 +33,9 @@ def reason(verdict: Verdict, passing: Sequence[Candidate], failing: Sequence[Can
         names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
         said.append(f"So few pictures leave it uncertain whether it keeps to the limit of {names}")
     if (second := verdict.second) is not None:
-        said.append(f"Second is {second} with {second.likeness:.2f} in {chosen.telling} against {chosen.likeness:.2f}")
+        said.append(
+            f"Second is {second} with {second.likeness:.2f} in {chosen.by}{chosen.less} against {chosen.likeness:.2f}"
+        )
     said += [*strained(chosen, passing), *traded(verdict, prefer)]
     more = [c for c in failing if c.likeness > chosen.likeness] if chosen.passed else []
     if more:
@@ -95,8 +97,8 @@ def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
     if not more:
         return []
     return [
-        f"Of the {len(verdict.front)} that nothing beats in {chosen.telling} and freedom at once, {end} is the {what}"
-        f" ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"
+        f"Of the {len(verdict.front)} that nothing beats in {chosen.by}{chosen.less} and freedom at once, {end} is the"
+        f" {what} ({end.likeness:.2f} and {end.freedom:.2f} against {chosen.likeness:.2f} and {chosen.freedom:.2f})"
     ]
 
 

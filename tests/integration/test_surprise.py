@@ -126,10 +126,19 @@ def test_a_figure_in_pieces_is_stranger_than_a_whole_one(sitting):
 
 def test_what_lacks_is_what_is_asked_for_and_no_picture_has():
     asked = ["full body of zorblax", "portrait of zorblax", "zorblax, dancing", "zorblax from behind"]
-    assert lacking(["close-up", "mid"], asked) == ("back", "full")
+    assert lacking(["close-up", "mid"], asked) == ("full",), "whether one is from behind no caption need tell"
     assert lacking(["close-up", "mid", "full", "back"], asked) == ()
     assert lacking(["close-up", ""], asked) == (), "one may be a full body"
     assert lacking([], asked) == ()
+
+
+def test_beside_a_second_lora_it_is_not_taken(sitting):
+    """What the base draws for a second LoRA is no picture of its own."""
+    base, shots = sitting.of_base("grid"), sitting.grid.choosing
+    taken = next(one for one in sitting.panel().taken if isinstance(one, Strain))
+    alone = Pictures(shots, base, base)
+    assert np.isfinite(taken(alone)).any()
+    assert np.isnan(taken(Pictures(shots, base, base, alone))).all()
 
 
 def test_what_another_program_draws_no_base_looks_at_and_that_is_told():

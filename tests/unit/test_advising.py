@@ -98,7 +98,7 @@ def test_an_uneven_but_even_tempered_record_has_no_spikes(seed):
 
 def test_what_was_not_measured_is_never_guessed():
     assert symptoms(None, []) == []
-    assert set(signs.unknown(Seen())) == {sign.name for sign in signs.SIGNS}
+    assert set(signs.unknown(Seen())) == {sign.name for sign in signs.SIGNS} - {"partial"}, "nothing is known to lack"
     seen = Seen(cards=run(), losses=WELL, events=record())
     assert signs.unknown(seen) == ["memory", "leak", "bleed", "misshapen", "plastic"]
 
@@ -269,8 +269,16 @@ def test_figures_that_fall_apart_where_no_picture_shows_them_so():
     assert (add.kind, add.count, add.of) == ("add", 8, "full body")
     steps = {change.key: change.after for change in add.along}
     assert steps["stages.0.steps"] == round(seen.recipe.steps * (1 + 8 / 24))
-    behind = Seen(cards=strained((0.3, 0.2, 0.25, 0.35), framing="back view"), pictures=close)
-    assert cures.advise(signs.look(behind), behind)[0].dataset[0].of == "back view", "whatever framing it is"
+    half = Seen(cards=strained((0.3, 0.2, 0.25, 0.35), framing="half body"), pictures=close)
+    assert cures.advise(signs.look(half), half)[0].dataset[0].of == "half body", "whatever framing it is"
+
+
+def test_what_was_not_looked_for_is_told_only_where_it_could_be_there():
+    """Close-ups alone, and prompts for full bodies, of which no strain was taken: as where another program draws."""
+    close = [Picture(f"{i}.png", f"{i:064d}", 128, 128, "close-up of {trigger}") for i in range(8)]
+    whole = [Picture(f"{i}.png", f"{i:064d}", 128, 128, f"{FRAMINGS[i % 3]} of {{trigger}}") for i in range(8)]
+    assert "partial" in signs.unknown(Seen(cards=run(), pictures=close))
+    assert "partial" not in signs.unknown(Seen(cards=run(), pictures=whole))
 
 
 def test_a_face_that_drifts_from_seed_to_seed_or_in_one_framing():

@@ -173,16 +173,27 @@ def test_what_probes_and_losses_tell_is_compared_too(tmp_path):
     assert "+0.30 (0.30 to 0.30), worse than A" in page.text
 
 
-def test_the_likest_is_told_by_what_decides_a_choice(tmp_path):
-    """Two is liker by what sees an overdriven LoRA, and less like by what rises with every strength."""
+@pytest.mark.parametrize(
+    ("strains", "says"),
+    [
+        (None, "B is more like the character than A"),
+        ((0.0, 1.0), "B is more like the character than A"),
+        ((0.0, 3.0), "A is more like the character than B"),
+        ((0.0, 2.0), "A and B are not distinguishable in portrayal less strain"),
+    ],
+)
+def test_the_likest_is_told_by_what_decides_a_choice(tmp_path, strains, says):
+    """Two is liker by what sees an overdriven LoRA, and less like by what rises with every strength; and it is liker by
+    0.4, of which strain takes a fifth of its own."""
     project = reported.project(tmp_path / "zorblax", count=3, held=0)
-    for name, likeness, portrayal in (("one", 0.8, 0.2), ("two", 0.5, 0.6)):
+    for i, (name, likeness, portrayal) in enumerate((("one", 0.8, 0.2), ("two", 0.5, 0.6))):
         run = judged(project, name, [likeness] * 4)
         made = scorecard.read(run)[-1]
-        drawn = [replace(d, scores={**d.scores, "portrayal": portrayal}) for d in made.pictures]
-        scores = {**made.scores, "portrayal": scorecard.Score(portrayal, portrayal, portrayal, 4)}
+        more = {"portrayal": portrayal} | ({"strain": strains[i]} if strains else {})
+        drawn = [replace(d, scores={**d.scores, **more}) for d in made.pictures]
+        scores = {**made.scores, **{key: scorecard.Score(value, value, value, 4) for key, value in more.items()}}
         scorecard.append(run, replace(made, scores=scores, pictures=drawn))
-    assert comparison.verdict(of(project, "one", "two")) == "B is more like the character than A"
+    assert comparison.verdict(of(project, "one", "two")) == says
 
 
 def test_runs_of_other_projects_go_by_their_folder(pair, tmp_path):

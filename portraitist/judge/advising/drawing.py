@@ -13,7 +13,8 @@ from portraitist.judge.advising.learning import REACHED, gate
 from portraitist.judge.alike import STRAIN, known
 from portraitist.judge.choosing import latest
 from portraitist.judge.measures import interval
-from portraitist.judge.measuring.references import BACK, framing
+from portraitist.judge.measuring import strain
+from portraitist.judge.measuring.references import BACK, framing, framing_of, showing
 from portraitist.judge.scorecard import OWN, WHOLE, Drawn, Score, Scorecard
 from portraitist.judge.surface import named, place
 
@@ -44,9 +45,9 @@ PLASTIC = 2.0
 """Deviations of the realism set's skin by which texture lies below its range. Judged."""
 
 STRAINS = 0.1
-"""Strain at framings that no picture shows, from which on figures fall apart: at full strength eleven of twelve runs of
-mini on ten close-ups had 0.18 to 0.39, ten on forty 0.25 to 0.49, and pictures of what lacks made nearly all liker
-(benchmarks/advice.md)."""
+"""Strain at framings that no picture shows, from which on such pictures are asked for: at full strength eleven of the
+twelve runs of mini on ten close-ups had 0.18 to 0.39, ten on forty 0.25 to 0.49, and pictures of what lacks made nearly
+all liker (benchmarks/advice.md). True drawings have 0.2 to 0.5 as well: it says what was not taught, and no more."""
 
 FEWEST = 3
 """Pictures of a framing below which it is not compared."""
@@ -123,11 +124,14 @@ def misshapen(seen: Seen) -> Symptom | None:
 
 
 def partial(seen: Seen) -> Symptom | None:
-    """Figures fall apart at framings that no picture shows."""
+    """What is drawn in framings that no picture shows is strange to the base."""
     card = strained(seen)
     if card is None or (got := card.scores[STRAIN]).mean <= STRAINS or got.low <= 0:
         return None
-    says = f"No picture shows the character in {' or '.join(lacking(card).values())}, and figures fall apart there"
+    says = (
+        f"No picture shows the character in {' or '.join(lacking(card).values())}, and what is drawn so is as strange"
+    )
+    says += " to the base as figures are that fall apart"
     fact = Fact.of_score(STRAIN, got, STRAINS, named(place(card)), CARDS)
     return Symptom("partial", f"{says} ({got.mean:.2f})", 0.45, got.low > STRAINS, (fact,))
 
@@ -138,6 +142,12 @@ def strained(seen: Seen) -> Scorecard | None:
     _, cards = latest(seen.cards, "grid")
     there = [card for card in cards if card.strength <= WHOLE and card.guidance == OWN and known([card], STRAIN)]
     return max(there, key=lambda card: (card.step, card.strength), default=None)
+
+
+def lacks(seen: Seen) -> bool:
+    """Whether prompts ask for framings that no picture has."""
+    framings = [framing_of(picture) for picture in showing(seen.pictures)]
+    return bool(strain.lacking(framings, [drawn.text for card in seen.cards for drawn in card.pictures]))
 
 
 def lacking(card: Scorecard) -> dict[str, str]:

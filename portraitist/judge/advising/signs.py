@@ -18,6 +18,7 @@ class Sign:
 
     look   finds it, or not
     needs  what it cannot be seen without: names of measures, or losses, events; one of them is enough
+    applies  whether it is to be looked for
     broken  whether what else is measured says nothing where it is found
     """
 
@@ -25,6 +26,7 @@ class Sign:
     look: Callable[[Seen], Symptom | None]
     needs: tuple[str, ...]
     broken: bool = False
+    applies: Callable[[Seen], bool] = lambda seen: True
 
 
 SIGNS = (
@@ -42,7 +44,7 @@ SIGNS = (
     Sign("burnt", drawing.burnt, ("saturation", "contrast")),
     Sign("leak", drawing.leak, ("leak",)),
     Sign("bleed", drawing.bleed, ("bleed",)),
-    Sign("partial", drawing.partial, ("identity",)),
+    Sign("partial", drawing.partial, ("strain",), applies=drawing.lacks),
     Sign("misshapen", drawing.misshapen, ("proportions",)),
     Sign("plastic", drawing.plastic, ("skin",)),
 )
@@ -87,4 +89,4 @@ def unknown(seen: Seen) -> list[str]:
     there |= {"losses"} if seen.losses else set()
     there |= {"events"} if seen.steps() or seen.events else set()
     there |= {"forecast"} if seen.need is not None else set()
-    return [sign.name for sign in SIGNS if not there & set(sign.needs)]
+    return [sign.name for sign in SIGNS if sign.applies(seen) and not there & set(sign.needs)]

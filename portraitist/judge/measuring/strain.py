@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from portraitist.judge.measuring.definition import Case, Measure, Pictures
-from portraitist.judge.measuring.references import framing
+from portraitist.judge.measuring.references import BACK, framing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -21,12 +21,13 @@ LEVELS = 4
 
 
 def lacking(framings: Collection[str], texts: Iterable[str]) -> tuple[str, ...]:
-    """Framings that texts ask for and none of the character's pictures has: close-up, mid, full, back.
+    """Framings that texts ask for and none of the character's pictures has: close-up, mid, full.
 
     framings  of the pictures; none lacks where there are no pictures, or that of one is not known ("")
+    Views from behind are left out: a picture whose caption does not tell may be one.
     """
     unknown = not framings or "" in framings
-    return () if unknown else tuple(sorted({framing(text) for text in texts} - {*framings, ""}))
+    return () if unknown else tuple(sorted({framing(text) for text in texts} - {*framings, BACK, ""}))
 
 
 def strained(shots: Sequence[Shot], lacks: Collection[str]) -> list[int]:
@@ -41,7 +42,7 @@ class Strain:
     about: ClassVar[Measure] = Measure(
         "strain",
         "Strain",
-        "Of pictures whose prompt asks for a framing (close-up, half body, full body, from behind) that no picture of "
+        "Of pictures whose prompt asks for a framing (close-up, half body, full body) that no picture of "
         "the character has: log of the base's own denoising loss on the picture over its loss on the picture that it "
         "draws itself for the prompt from the same noise, at four noise levels. 0 is as usual to the base as its own, "
         "0.7 twice as strange.",
@@ -70,9 +71,9 @@ class Strain:
         return cls(case.surprise, case.lacking)
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
-        """(N,): nan at framings that the character's pictures have, and without the trigger."""
+        """(N,): nan at framings that the character's pictures have, without the trigger, and beside a second LoRA."""
         found = np.full(len(drawn.shots), np.nan)
-        for i in strained(drawn.shots, self.lacking):
+        for i in strained(drawn.shots, self.lacking) if drawn.alone is None else ():
             shot = drawn.shots[i]
             found[i] = self.surprise(shot, drawn.pictures[i]) - self.surprise(shot, drawn.base[i])
         return found
