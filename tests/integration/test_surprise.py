@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as plus
 from PIL import Image
 
 from portraitist import recipe as recipes
@@ -27,6 +28,8 @@ from portraitist.verbs.audit import audit
 from portraitist.verbs.encode import encode
 from portraitist.verbs.train import train
 from tests.judged import Trained, sat
+from tests.pictures import saved, scenery
+from tests.tiny import tiny
 
 SHORT = (
     "stages.0.steps=2", "training.batch=2", "training.warmup=0", "training.rate=3e-2", "training.ema=0",
@@ -150,3 +153,39 @@ def test_what_another_program_draws_no_base_looks_at_and_that_is_told():
     assert Strain.of(replace(case, lacking=("full",))) is None
     assert len(case.notes) == 1
     assert Strain.of(replace(case, lacking=("full",), surprise=lambda shot, pixels: 0.0)) is not None
+
+
+@pytest.mark.parametrize("name", ["sdxl", "flux", "qwen-image-edit", "z-image"])
+def test_every_family_looks_at_its_own_pictures(tmp_path, monkeypatch, name):
+    """Tiny models of the real classes, that which edits with the reference that it drew with. What was taught nothing
+    finds nothing strange: that numbers come, and of two pictures not the same, is all that can be asked."""
+    for size in ("CONDITION_IMAGE_SIZE", "VAE_IMAGE_SIZE"):  # of references: less than a megapixel
+        monkeypatch.setattr(plus, size, 64 * 64)
+    base = tiny(name, tmp_path / "base")
+    project = Project.create(tmp_path / "p", Facts(name="Z", trigger="zorblax", subject="fictional", noun="robot"))
+    for i in range(3):
+        saved(tmp_path / "in" / f"{i}.png", scenery(i, 64, 64))
+        (tmp_path / "in" / f"{i}.txt").write_text(f"close-up of zorblax, scene {i}")
+    changes = [
+        f'preset="{name}"', f'model.base="{base.folder}"', "model.quantised=", "model.offload=0", "data.resolution=64",
+        *SHORT, "judging.sampling_steps=2", 'judging.prompts=["full body of {trigger}", "close-up of {trigger}"]',
+        "judging.side=64",
+    ]  # fmt: skip
+    if name == "qwen-image-edit":
+        saved(project.folder / "references" / "sheet.png", scenery(9, 64, 64))
+        changes.append('data.references=["references/sheet.png"]')
+    add(project, [tmp_path / "in"])
+    recipe = recipes.load(project.recipe, changes)
+    audit(project, recipe)
+    encode(project, recipe)
+    train(project, recipe)
+    sitting = sat(Trained(project, recipe))
+    (step,) = sitting.run.steps()
+    card = sitting.judge(step, 1.0, "grid")
+    assert sitting.grid.lacking == ("full",)
+    assert ["strain" in one.scores for one in card.pictures] == [True, False]
+    assert np.isfinite(card.scores["strain"].mean)
+    surprised, shot = Surprised(sitting.bench(), sitting.artist()), sitting.grid.choosing[0]
+    one, other = (surprised(shot, scenery(seed, 64, 64)) for seed in (1, 2))
+    assert np.isfinite([one, other]).all()
+    assert one != other
