@@ -8,6 +8,7 @@ truth's own reading, or that of `choose` itself. A choice that does not keep to 
 and counts as the worst: 1.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,10 @@ from benchmarks.replay import PROBED, fewer, walked
 from portraitist.judge import choosing
 from portraitist.judge.measures import score
 from portraitist.judge.measures import scores as scored
+from portraitist.judge.scorecard import Scorecard
 
 WHOLE = 1.0
+DRAWN = 10  # times that pictures are drawn anew
 OUT = 1.0  # regret of a cell that does not pass
 LEAN = {"screen": 4, "unnamed": 2, "paraphrases": 0}
 """What the preset of the embedded base is cut to by its budget."""
@@ -119,10 +122,7 @@ def halved(run: Record) -> Cell:
             continue
         kept = card.pictures[: len(card.pictures) // 2]
         cards.append(replace(card, pictures=kept, scores=scored([d.scores for d in kept])))
-    base, some = choosing.latest(cards, "grid")
-    assert base is not None
-    chosen = choosing.choose(base, some, run.losses, "likeness", MAX_DROP).chosen.card
-    return chosen.step, chosen.strength
+    return chosen(cards, run)
 
 
 WALK = "choose, by the walk, as the preset"
@@ -178,17 +178,47 @@ def figures(runs: Sequence[Record], manner: str) -> dict[str, dict[str, object]]
 
 
 def verdicts(runs: Sequence[Record]) -> dict[str, object]:
-    """The verdict by the walk, as the preset, beside that by the full grid: in how many runs it is the same cell, by
-    how much it is likelier in truth, and where it surely is not, prompt by prompt and seed by seed (95 %)."""
-    same, gained, worse = 0, [], list[str]()
+    """The verdict by the walk, as the preset, beside that by the full grid, and the full grid's own by pictures that
+    are drawn anew: in what share of runs it is the same cell, and by how much it is likelier in truth; and where the
+    walk's surely is not, prompt by prompt and seed by seed (95 %)."""
+    walks = {run.name: RULES[WALK](run) for run in runs}
+    anew = {run.name: [chosen(redrawn(run, seed), run) for seed in range(DRAWN)] for run in runs}
+    worse = []
     for run in runs:
-        walk, whole = RULES[WALK](run), ours(run)
-        same += walk == whole
-        apart = np.subtract(*(np.array(run.truths[cell]["each"])[:, 0] for cell in (walk, whole)))
-        gained.append(float(apart.mean()))
+        apart = np.subtract(*(np.array(run.truths[cell]["each"])[:, 0] for cell in (walks[run.name], ours(run))))
         worse += [run.name] if interval(apart, range(len(apart)))[2] < 0 else []
-    found = {"same cell": same, "of": len(runs), "surely less like": worse}
-    return found | {"likeness gained": rounded(interval(gained, [run.who for run in runs]))}
+    found = {"runs": len(runs), "surely less like": worse}
+    for name, cells in (("walk", {name: [cell] for name, cell in walks.items()}), ("drawn anew", anew)):
+        gains = [float(np.mean([truth(run, c) for c in cells[run.name]])) - truth(run, ours(run)) for run in runs]
+        same = float(np.mean([np.mean([c == ours(run) for c in cells[run.name]]) for run in runs]))
+        found[name] = {"same cell": round(same, 3), "likeness": rounded(interval(gains, [run.who for run in runs]))}
+    return found
+
+
+def redrawn(run: Record, seed: int) -> list[Scorecard]:
+    """The cards of a run's full grid by pictures drawn with replacement, the same of every cell, each from among those
+    that are measured alike."""
+    draw, picked = np.random.default_rng([seed, run.who]), dict[str, list[int]]()
+    for stage in ("grid", "probe"):
+        cards = [card for card in run.cards if card.stage == stage]
+        kinds = [{name for card in cards for name in card.pictures[i].scores} for i in range(len(cards[0].pictures))]
+        blocks = [name for name, (_, count) in PROBED.items() for _ in range(count)] if stage == "probe" else []
+        alike = [(block, kind) for block, kind in itertools.zip_longest(blocks[: len(kinds)], kinds)]
+        picked[stage] = [int(draw.choice([j for j, kind in enumerate(alike) if kind == own])) for own in alike]
+    found = []
+    for card in run.cards:
+        shown = tuple(replace(card.pictures[i], text=f"{i} {k}", seed=k) for k, i in enumerate(picked[card.stage]))
+        scores = scored([drawn.scores for drawn in shown])
+        found.append(replace(card, pictures=shown, scores={n: got for n, got in scores.items() if n in card.scores}))
+    return found
+
+
+def chosen(cards: Sequence[Scorecard], run: Record) -> Cell:
+    """What `choose` takes of cards of a run."""
+    base, some = choosing.latest(cards, "grid")
+    assert base is not None  # every run of the bank has its base judged
+    card = choosing.choose(base, some, run.losses, "likeness", MAX_DROP).chosen.card
+    return card.step, card.strength
 
 
 def rounded(values: Sequence[float]) -> list[float]:
