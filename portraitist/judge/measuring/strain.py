@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from portraitist.judge.measuring.definition import Surprise
 
 LEVELS = 4
-"""Noise levels at which the base looks at a picture: as many forward passes, where drawing it took twenty or more."""
+"""Noise levels at which the base looks at a picture: as many forward passes, where drawing it took eight to forty."""
 
 
 def lacking(framings: Collection[str], texts: Iterable[str]) -> tuple[str, ...]:
