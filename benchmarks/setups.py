@@ -79,6 +79,11 @@ def later() -> list[Setup]:
     return [replace(JOBS[i % len(JOBS)], name=f"later-{who}-0", who=who, whole=True) for i, who in enumerate(few)]
 
 
+def close() -> list[Setup]:
+    """Close-ups alone, of others again, made when strain had its price: by these too nothing was set."""
+    return [replace(JOBS[3], name=f"close-{who}-0", who=who, whole=True) for who in range(FIRST + 36, FIRST + 42)]
+
+
 FLAWS: dict[str, Setup] = {
     "overfit": Setup(
         "", 0, pictures=6, changes=("stages.0.steps=400", "training.save_every=100", "training.rate=6e-3")
@@ -129,7 +134,7 @@ def effects() -> list[Setup]:
     ]
 
 
-GROUPS = {"choice": choice, "fresh": fresh, "later": later, "flawed": flawed}
+GROUPS = {"choice": choice, "fresh": fresh, "later": later, "close": close, "flawed": flawed}
 """Runs that are judged."""
 
 
