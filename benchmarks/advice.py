@@ -53,10 +53,8 @@ def followed(run: Record) -> Setup | None:
     add = [one for one in first["dataset"] if one["kind"] == "add"]
     keys_changed = [*first["recipe"], *(change for one in add for change in one.get("along", ()))]
     changes = tuple(f"{one['key']}={json.dumps(one['after'])}" for one in keys_changed)
-    more, of = (
-        sum(one["count"] for one in add),
-        next((one["of"] for one in add if {*one["of"].split(" and ")} <= FRAMINGS), ""),
-    )
+    more = sum(one["count"] for one in add)
+    of = next((one["of"] for one in add if {*one["of"].split(" and ")} <= FRAMINGS), "")
     keys = {change.partition("=")[0] for change in changes}
     kept = tuple(change for change in before.changes if change.partition("=")[0] not in keys)
     if not (changes or more):

@@ -150,11 +150,10 @@ def illustrate(setup: Setup, folder: Path) -> None:
     """Draw a set-up's pictures with their captions, and with masks where the recipe weighs by them."""
     scenes = album(unseen(setup.who), setup.pictures + setup.added, setup.who)
     for number, scene in enumerate(scenes):
-        more = number >= setup.pictures
-        turns = setup.of.split(" and ")
-        asked = (
-            {"framing": turns[number % len(turns)]} if setup.of and more else {} if more else ASKED.get(setup.data, {})
-        )
+        asked = ASKED.get(setup.data, {})
+        if number >= setup.pictures:
+            turns = setup.of.split(" and ")
+            asked = {"framing": turns[number % len(turns)]} if setup.of else {}
         one = replace(scene, context=replace(scene.context, **asked))
         place = folder / ("3_faces" if setup.data == "faces" and one.context.framing == "close-up" else "")
         place.mkdir(parents=True, exist_ok=True)

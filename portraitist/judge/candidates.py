@@ -52,6 +52,11 @@ class Candidate:
         return place(self.card)
 
     @property
+    def unstrained(self) -> float:
+        """Likeness with nothing taken off."""
+        return self.likeness + (self.cost or 0.0)
+
+    @property
     def less(self) -> str:
         """What stands behind the name of the measure that tells likeness, in words."""
         return "" if self.cost is None else " less strain"

@@ -68,18 +68,15 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
 
 def strained(chosen: Candidate, others: Sequence[Candidate]) -> list[str]:
     """The cell that would be liker, were strain not taken off, if there is one."""
-    if chosen.cost is None:
-        return []
-    costs = {other.place: other.cost or 0.0 for other in (chosen, *others)}
-    whole = {c.place: c.likeness + costs[c.place] for c in (chosen, *others)}
-    more = [c for c in others if c.likeness < chosen.likeness and whole[c.place] > whole[chosen.place]]
+    more = [c for c in others if c.likeness < chosen.likeness and c.unstrained > chosen.unstrained]
     if not more:
         return []
-    top = max(more, key=lambda c: whole[c.place])
+    top = max(more, key=lambda c: c.unstrained)
+    strains = [(candidate.cost or 0.0) / PRICE for candidate in (top, chosen)]
     return [
-        f"{str(top).capitalize()} is liker where pictures can tell ({whole[top.place]:.2f} in {top.by} against"
-        f" {whole[chosen.place]:.2f}), but at framings that no picture has it strains the base more"
-        f" ({costs[top.place] / PRICE:.2f} against {costs[chosen.place] / PRICE:.2f}), as figures do that fall apart"
+        f"{str(top).capitalize()} is liker where pictures can tell ({top.unstrained:.2f} in {top.by} against"
+        f" {chosen.unstrained:.2f}), but at framings that no picture has it strains the base more"
+        f" ({strains[0]:.2f} against {strains[1]:.2f}), as figures do that fall apart"
     ]
 
 

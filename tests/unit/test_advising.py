@@ -258,7 +258,7 @@ def test_figures_that_fall_apart_where_no_picture_shows_them_so():
     bad = strained((0.3, 0.2, 0.25, 0.35))
     (found,) = told(bad)
     assert found.certain
-    assert "in full body" in found.says
+    assert "No picture shows full body" in found.says
     assert found.facts[0].value == pytest.approx(0.275)
     assert told(strained((0.05, 0.06, 0.04, 0.05))) == []
     assert told(strained((0.9, -0.5, 0.6, -0.4))) == [], "it may be chance"

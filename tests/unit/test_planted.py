@@ -219,6 +219,12 @@ def test_strain_is_taken_off_likeness_where_every_cell_has_four_pictures_of_it()
 
     weak, strong = cell(0.7, 0.80, 0.0), cell(1.0, 0.85, 0.5)
     assert place([weak, strong])[1] == 0.7
+    said = "it strains the base more (0.50 against 0.00), as figures do that fall apart"
+    assert said in choosing.choose(BASE, [weak, strong], (), "likeness", 0.05).why
+    calm = cell(1.0, 0.85, 0.0)
+    assert "strains" not in choosing.choose(BASE, [weak, calm], (), "likeness", 0.05).why, (
+        "it is the likest, and chosen"
+    )
     like = {c.place[1]: c.likeness for c in choosing.weighed(BASE, [weak, strong], 0.05)}
     assert like[0.7] - like[1.0] == pytest.approx(0.80 - 0.85 + alike.PRICE * 0.5)
     assert alike.apart(strong, weak, "portrayal", True).mean == pytest.approx(0.05 - alike.PRICE * 0.5)

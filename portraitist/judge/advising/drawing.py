@@ -128,10 +128,8 @@ def partial(seen: Seen) -> Symptom | None:
     card = strained(seen)
     if card is None or (got := card.scores[STRAIN]).mean <= STRAINS or got.low <= 0:
         return None
-    says = (
-        f"No picture shows the character in {' or '.join(lacking(card).values())}, and what is drawn so is as strange"
-    )
-    says += " to the base as figures are that fall apart"
+    what = " or ".join(lacking(card).values())
+    says = f"No picture shows {what}, and what is drawn so is as strange to the base as figures are that fall apart"
     fact = Fact.of_score(STRAIN, got, STRAINS, named(place(card)), CARDS)
     return Symptom("partial", f"{says} ({got.mean:.2f})", 0.45, got.low > STRAINS, (fact,))
 
