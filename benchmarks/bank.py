@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.setups import GROUPS, STRENGTHS, TRIGGER, Setup, illustrate
-from portraitist import demo, durable, families, recipe, runs
+from portraitist import arithmetic, demo, durable, families, recipe, runs
 from portraitist.adapters import files, inject
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped, ignore
@@ -82,7 +82,12 @@ def make(setup: Setup, folder: Path) -> None:
                 sitting.draw(step, strength, stage)
     seconds = {"training": round(trained, 1), "drawing": round(time.process_time() - began, 1)}
     facts = {"recipe": chosen.digest(), "seconds": seconds, "drawn": sitting.drawn, "truths": truths}
-    facts["made_by"] = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
+    facts["made_by"] = {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "precision": arithmetic.settled(chosen.model.precision, chosen.model.device),
+    }
     durable.write_json(folder / "truth.json", facts)  # last: a run without it is made again
 
 

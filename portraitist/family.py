@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from portraitist.arithmetic import settled
 from portraitist.errors import PortraitistError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Base:
 
     folder     in diffusers' layout, each part in a folder of its name; or a publisher's file, or a folder of such
     digest     SHA-256 over names and bytes of all its weight files, recorded in every lock
-    dtype      "float32", "bfloat16" or "float16": what its frozen weights are held in
+    precision  a recipe's word for what its frozen weights are held in; dtype is what it comes to on its device
     elsewhere  parts that do not lie in a folder of their name below `folder`: in a publisher's file, or another folder
     family     by whose tables publishers' files are read; "" reads none
     needs      what of its encoders is read: those of words, that of pictures, or both ("")
@@ -42,7 +43,7 @@ class Base:
 
     folder: Path
     digest: str
-    dtype: str = "float32"
+    precision: str = "float32"
     elsewhere: tuple[tuple[str, Path], ...] = ()
     family: str = ""
     needs: Needs = ""
@@ -50,6 +51,11 @@ class Base:
     device: str = "cpu"
     recovery: Path | None = None
     recovered: str = ""
+
+    @property
+    def dtype(self) -> str:
+        """What its frozen weights are held in: "float32", "bfloat16" or "float16"."""
+        return settled(self.precision, self.device)
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -43,7 +43,8 @@ class Model(Section):
                 files have none; "" takes the base's own
     prediction  what an sdxl base predicts, noise (epsilon) or v, where it does not say so itself; "" believes the base,
                 and where that is silent takes epsilon
-    precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32
+    precision   of the frozen weights and of the arithmetic (autocast); the adapter itself is float32; auto is bfloat16,
+                and float32 on a CPU that has no arithmetic for that
     quantised   int8, fp8, nf4 (4 bits), int3 or int2 holds the linear layers of the denoiser's blocks in less memory;
                 int3 and int2 need a recovery adapter; "" holds them in `precision` (docs/bases.md)
     recovery    with nf4, int3 or int2: a file that gives back part of what they lose, made for this base by

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.bases import headers, layouts
 from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
@@ -86,7 +87,7 @@ def resolve(model: Model) -> Base:
     return Base(
         places.folder,
         digest(facts),
-        model.precision,
+        "bfloat16" if model.offload and model.precision == AUTO else model.precision,  # offload is of cards
         elsewhere,
         model.family,
         quantised=model.quantised,

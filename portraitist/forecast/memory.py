@@ -8,12 +8,13 @@ from importlib import resources
 
 from portraitist import durable
 from portraitist.adapters.dialects import tree_of
+from portraitist.arithmetic import AUTO
 from portraitist.forecast import placement
 from portraitist.forecast.laws import Laws, Point, bytes_at
 from portraitist.forecast.published import PUBLISHED, Blocks, Published
 from portraitist.recipe import Recipe
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, AUTO: 2}  # on a card, which is what is foretold
 """Bytes a frozen number takes where it is not quantised."""
 
 BITS = {"int3": 3, "int2": 2}

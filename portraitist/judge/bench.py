@@ -85,7 +85,7 @@ class Bench:
                 height=self.grid.height,
                 steps=self.grid.steps,
                 guidance=self.grid.guidance,
-                precision=self.recipe.model.precision,
+                precision=self.base.dtype,
             )
             self.companion()  # refused, if need be, before anything is drawn
         return self.kept_sampler

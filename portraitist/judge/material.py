@@ -138,8 +138,11 @@ def recipe_facts(dossier: Dossier) -> list[Fact]:
     schedule = training.schedule + (f", {training.warmup} steps of warm-up" if training.warmup else "")
     stages = ", then ".join(f"{stage.name} {stage.steps:,}" for stage in recipe.stages)
     accumulated = f" {TIMES} accumulate {training.accumulate}" if training.accumulate > 1 else ""
+    started = dossier.of(Started, "train")
+    precision = str(started[-1].facts.get("precision", "")) if started else ""
+    held = (recipe.model.family, precision or recipe.model.precision, recipe.model.quantised)
     return [
-        ("Base", ", ".join(filter(None, (recipe.model.family, recipe.model.precision, recipe.model.quantised)))),
+        ("Base", ", ".join(filter(None, held))),
         ("Trains", kind),
         (
             "Budget",

@@ -285,7 +285,7 @@ class Sitting:
             caching.load_samples(self.project, self.family, self.base, self.recipe, split) for split in SPLITS
         )
         rehearsal = overfit.Rehearsal.of(
-            train, held, self.recipe.training.seed, self.recipe.model.precision, self.recipe.judging.losses
+            train, held, self.recipe.training.seed, self.base.dtype, self.recipe.judging.losses
         )
         at_hand = self.adapter
         for one in dict.fromkeys((BASE, step)):
@@ -336,10 +336,10 @@ class Sitting:
     def artist(self) -> Artist:
         """Who draws."""
         if self.kept_artist is None:
-            bench, precision = self.bench(), self.recipe.model.precision
+            bench = self.bench()
             shelf = bench.cache.folder / "drawn"
             self.kept_artist = Artist(
-                self.family, self.base, self.grid, bench.sampler, bench.encoder, bench.prompts, precision, shelf,
+                self.family, self.base, self.grid, bench.sampler, bench.encoder, bench.prompts, self.base.dtype, shelf,
                 self.elsewhere,
             )  # fmt: skip
         return self.kept_artist

@@ -72,7 +72,7 @@ class Studio:
             height=side,
             steps=self.recipe.judging.sampling_steps or self.family.profile.sampling_steps,
             guidance=self.recipe.judging.guidance or self.family.profile.guidance,
-            precision=self.recipe.model.precision,
+            precision=self.base.dtype,
         )
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from portraitist.arithmetic import settled
 from portraitist.dataset.stream import Course
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Overflowed, Stepped
@@ -73,7 +74,8 @@ def train(
 
 def not_finite(step: int, loss: Tensor, gradient: Tensor, recipe: Recipe) -> PortraitistError:
     """The refusal of a step; no rate is to blame for the first one."""
-    narrow, remedy = recipe.model.precision != "float32", "Train with a lower rate: --set training.rate=..."
+    narrow = settled(recipe.model.precision, recipe.model.device) != "float32"
+    remedy = "Train with a lower rate: --set training.rate=..."
     if step == 0:
         start = " or adapter.start" if recipe.adapter.start else " or the parent's" if recipe.parent else ""
         remedy = f"Nothing was trained yet: copy the base{start} again, or take another, and encode anew."

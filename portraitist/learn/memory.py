@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from portraitist.arithmetic import settled
 from portraitist.errors import PortraitistError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -49,10 +50,11 @@ def place(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The context in which the denoiser runs: float32 as it is, else autocast.
+    """The context in which the denoiser runs: float32 as it is, else autocast; `auto` as it is settled for the device.
 
     Raises PortraitistError for float16 on a CPU, which has no arithmetic for it, and for bfloat16 on a card without.
     """
+    precision = settled(precision, device.type)
     if precision == "float32":
         return contextlib.nullcontext()
     if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16(device):

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.dataset.draws import generator
 from portraitist.families import resolve
 from portraitist.families.mini import Mini, MiniEncoder
@@ -37,9 +38,9 @@ NEAR, SMALL = ("close-up", "half body"), ("hairstyle", "outfit", "expression", "
 """Framings that show small things, and what is small: told for these framings too."""
 
 
-def sampler(folder: Path, steps: int = STEPS, guidance: float = GUIDANCE, precision: str = "bfloat16") -> Sampler:
+def sampler(folder: Path, steps: int = STEPS, guidance: float = GUIDANCE, precision: str = AUTO) -> Sampler:
     """The base in a folder, ready to draw 128 x 128."""
-    family, base = Mini(), replace(resolve(Model(family="mini", base=str(folder))), dtype=precision)
+    family, base = Mini(), replace(resolve(Model(family="mini", base=str(folder), device="cpu")), precision=precision)
     return Sampler(family, family.load_denoiser(base), (16, 16, 16), 128, 128, steps, guidance, precision)
 
 

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.errors import PortraitistError
 from portraitist.families.mini_autoencoder import Autoencoder
+from portraitist.learn import memory
 from portraitist.mini.characters import unseen
 from portraitist.mini.corpus import drawing, scene, to_pixels
 from portraitist.mini.drawing import draw
@@ -143,10 +145,9 @@ def teach(out: Path, start: Path, minutes: float, device: str = "cpu", drawers: 
 
 def loss_of(model: Probe, vae: Autoencoder, scenes: Sequence[Scene], pixels: Tensor) -> Tensor:
     """Cross entropy summed over the kinds that can be seen, of pixels (B, 3, S, S) drawn from scenes."""
-    kind = pixels.device.type
-    with torch.no_grad(), torch.autocast(kind, torch.bfloat16):
+    with torch.no_grad(), memory.autocast(pixels.device, AUTO):
         pixels[::4] = vae.decode(vae.encode(pixels[::4])).float().clamp(-1, 1)
-    with torch.autocast(kind, torch.bfloat16):
+    with memory.autocast(pixels.device, AUTO):
         found = model(augmented(pixels).contiguous(memory_format=torch.channels_last))
     wanted = targets(scenes)
     asked = [k for k in KINDS if (wanted[k] >= 0).any()]

@@ -18,9 +18,11 @@ from torch import Tensor
 from torch.nn.functional import relu, unfold
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.families import part
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
+from portraitist.learn import memory
 from portraitist.mini.corpus import drawing, scene, scribbled, to_pixels
 from portraitist.mini.drawing import draw
 from portraitist.mini.storing import DIFFUSERS, store
@@ -70,13 +72,13 @@ def loss_of(found: Tensor, wanted: Tensor) -> Tensor:
 
 def lost(model: Autoencoder, pixels: Tensor, first: Autoencoder | None) -> Tensor:
     """Loss of a batch (B, 3, S, S): there and back through a little noise; latents kept small, and near `first`'s."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with memory.autocast(pixels.device, AUTO):
         latents = model.encode(pixels)
         found = model.decode(latents + 0.04 * torch.randn_like(latents))
     loss = loss_of(found.float(), pixels) + 1e-3 * relu(latents.float().abs() - 5).square().mean()
     if first is None:
         return loss
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), memory.autocast(pixels.device, AUTO):
         before = first.encode(pixels)
     return loss + KEPT * (latents.float() - before.float()).square().mean()
 

@@ -26,10 +26,12 @@ from torch import Tensor, distributed, nn
 from transformers import Qwen2Model
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.families import part
 from portraitist.families.mini import TOKENS, Mini, all_ids, place, tokenizer
 from portraitist.families.mini_autoencoder import Autoencoder
 from portraitist.family import Base
+from portraitist.learn import memory
 from portraitist.mini.corpus import Drawing, drawing, pair, to_pixels
 from portraitist.mini.muon import Muon
 from portraitist.mini.pen import PARTS
@@ -90,7 +92,7 @@ class Album:
             self.where[number] = self.next
             places.append(self.next)
             self.next = (self.next + 1) % self.room
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), memory.autocast(device, AUTO):
             pixels = to_pixels([d[1] for d in drawn]).to(device).contiguous(memory_format=torch.channels_last)
             found = self.vae.encode(pixels)
         at = torch.tensor(places, device=device)
@@ -163,7 +165,7 @@ class Pupil(nn.Module):
         level = SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
         noise = torch.randn(latents.shape, generator=chance, device=device)
         noisy = latents + level[:, None, None, None] * (noise - latents)
-        with torch.autocast(device.type, torch.bfloat16):
+        with memory.autocast(device, AUTO):
             states = self.text(input_ids=batch.tokens, attention_mask=batch.mask.long()).last_hidden_state
             given = {"tokens": states, "tokens_mask": batch.mask}
             given |= {} if batch.references is None else {"reference_0": batch.references}

@@ -24,7 +24,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from portraitist import durable
+from portraitist.arithmetic import AUTO
 from portraitist.families.mini import tokenizer
+from portraitist.learn import memory
 from portraitist.mini.characters import album, unseen
 from portraitist.mini.corpus import made, to_pixels
 from portraitist.mini.drawing import draw
@@ -222,7 +224,7 @@ def loss_of(model: Dual, words: Tokenizer, one: Lesson) -> Tensor:
     """Telling apart over all pictures, and reading over the last ones, whose captions are told."""
     on = model.sharpness.device
     given = augmented(to_pixels(list(one.pixels)).to(on)).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(on.type, torch.bfloat16):
+    with memory.autocast(on, AUTO):
         features = model.trunk(given).float()
     names = torch.arange(CAST, device=on).repeat_interleave(EACH)
     loss = contrast(model.identity(features), names, model.sharpness)

@@ -175,7 +175,8 @@ def prepared(job: Job, machine: Machine) -> Ready:
         trainee.start_from(began)
     if recipe.adapter.kind == "full":
         refuse_full(recipe, run, trainee)
-    return Ready(machine, course, trainee, began, tuple(unseen(recipe, {sample.set for sample in samples})))
+    warned = (*imitated(recipe.model.precision, machine.device), *unseen(recipe, {sample.set for sample in samples}))
+    return Ready(machine, course, trainee, began, warned)
 
 
 def follow(job: Job, ready: Ready | None, record: Emit, stop: Callable[[], bool]) -> tuple[str, int]:
@@ -197,7 +198,7 @@ def follow(job: Job, ready: Ready | None, record: Emit, stop: Callable[[], bool]
     if changed and trainee.step:
         remedy = "Nothing to do unless you need the uncut run's very bytes: then continue where it was begun."
         warned.append(Warned(says=f"From here the run is no longer bit-exact: {'; '.join(changed)}", remedy=remedy))
-    record(opening(run, job.family, recipe, trainee, machine.told))
+    record(opening(job, trainee, machine.told))
     for event in warned:
         record(event)
 
@@ -218,18 +219,26 @@ def follow(job: Job, ready: Ready | None, record: Emit, stop: Callable[[], bool]
     return ending, trainee.step
 
 
-def opening(
-    run: runs.RunFolder, family: "Family", recipe: Recipe, trainee: "Trainee", facts: Mapping[str, object]
-) -> Started:
+def opening(job: Job, trainee: "Trainee", facts: Mapping[str, object]) -> Started:
     """What the record of a training begins with; `facts` are of the machine."""
+    recipe = job.recipe
     own = {
-        "run": run.name,
-        "family": family.name,
+        "run": job.run.name,
+        "family": job.family.name,
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
-        "precision": recipe.model.precision,
+        "precision": job.base.dtype,
     } | ({"quantised": recipe.model.quantised} if recipe.model.quantised else {})
     return Started(verb="train", total=recipe.steps, done=trainee.step, facts={**own, **facts})
+
+
+def imitated(precision: str, device: "torch.device") -> Iterator[Warned]:
+    """A warning of bfloat16 on a CPU that has no arithmetic for it."""
+    from portraitist.arithmetic import native
+
+    if precision == "bfloat16" and device.type == "cpu" and not native():
+        says = "model.precision = 'bfloat16': this CPU has no arithmetic for it and imitates it, many times slower"
+        yield Warned(says=says, remedy="Leave the choice to the machine: --set model.precision=auto")
 
 
 def unseen(recipe: Recipe, sets: set[str]) -> Iterator[Warned]:
@@ -274,7 +283,7 @@ def adapted(family: "Family", base: "Base", recipe: Recipe, device: "torch.devic
     offload.recompute(denoiser, recipe)
     trained = inject.attach(denoiser, recipe.adapter, family, recipe.training.seed)
     offload.settle(denoiser, recipe.model.offload, device)
-    return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(recipe.model.precision))
+    return Trainee(denoiser, trained, recipe.training, scaler=memory.Scaler.of(base.dtype))
 
 
 def writer(family: "Family", base: "Base", recipe: Recipe, step: int) -> Callable[[Path, "Mapping[str, Tensor]"], None]:

@@ -83,7 +83,7 @@ def bases(tmp_path_factory):
 
 def real(family, base, published, case):
     """A denoiser with its adapter as training has them, and one micro-batch, all of real tensors."""
-    base = replace(base, dtype=case.precision)
+    base = replace(base, precision=case.precision)
     denoiser = family.load_denoiser(base)
     if not case.checkpointing:
         denoiser.disable_gradient_checkpointing()

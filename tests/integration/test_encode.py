@@ -270,7 +270,7 @@ def test_every_parameter_that_changes_the_numbers_changes_the_key():
     plain = {"picture": "p", "family": "f", "base": BASE, "crop": crop, "captions": ["a"], "references": ["r"]}
     other = [
         {"picture": "q"}, {"family": "g"}, {"base": replace(BASE, digest="cd" * 32)},
-        {"base": replace(BASE, dtype="bfloat16")}, {"crop": replace(crop, left=1)}, {"captions": ["b"]},
+        {"base": replace(BASE, precision="bfloat16")}, {"crop": replace(crop, left=1)}, {"captions": ["b"]},
         {"captions": ["a", ""]}, {"captions": ["", "a"]}, {"references": []}, {"references": ["r", "r"]},
     ]  # fmt: skip
     keys = [caching.sample_key(**{**plain, **change}) for change in [{}, *other]]

@@ -137,7 +137,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(shelf):
-    return {name: encoded(families.get(name), replace(shelf[name], dtype="float32")) for name in NAMES}
+    return {name: encoded(families.get(name), replace(shelf[name], precision="float32")) for name in NAMES}
 
 
 def recipe(name, how, **adapter):

@@ -114,6 +114,7 @@ def test_a_preset_says_where_its_values_come_from_until_they_are_changed():
         "training.ema",
         "judging.guidance",
         "judging.budget",
+        "model.precision",
     }
     for change, key in (("training.rate=1e-3", "training.rate"), ("stages.0.steps=400", "stages.steps")):
         assert set(shipped) - set(load(recipe.Path("nowhere"), [change]).standing) == {key}

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from portraitist import registry
+from portraitist.arithmetic import settled
 from portraitist.errors import PortraitistError
 from portraitist.interop.aitoolkit.exchange import ARCHES, QTYPES
 from portraitist.interop.aitoolkit.process import PICTURES, PREFIX
@@ -185,7 +186,7 @@ def train(recipe: Recipe, facts: Facts, unet: bool) -> dict[str, Any]:
         "train_unet": True,
         "train_text_encoder": False,
         "gradient_checkpointing": training.recompute != "off",
-        "dtype": DTYPES[recipe.model.precision],
+        "dtype": DTYPES[settled(recipe.model.precision, "cuda")],
     }
     if training.optimiser != "adafactor":
         found["optimizer_params"]["betas"] = [training.beta1, training.beta2]

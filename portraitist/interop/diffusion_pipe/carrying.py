@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from portraitist.arithmetic import settled
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.diffusion_pipe.reading import HELD, Directory, dataset, effective, family, one_pass
 from portraitist.interop.document import Document
@@ -220,7 +221,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     base: dict[str, Any] = {
         "type": model_type,
         BASE.get(recipe.model.family, "diffusers_path"): recipe.model.base or BASES[recipe.model.family],
-        "dtype": recipe.model.precision,
+        "dtype": settled(recipe.model.precision, "cuda"),
     }
     base |= {"transformer_dtype": "float8"} if recipe.model.quantised else {}
     for ours, theirs in PARTS.items():

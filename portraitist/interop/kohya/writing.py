@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from portraitist.arithmetic import settled
 from portraitist.errors import PortraitistError
 from portraitist.interop.folders import Folder, repeats
 from portraitist.interop.unlike import NO_AVERAGE, remarked
@@ -154,7 +155,8 @@ def levels(recipe: Recipe) -> dict[str, Any]:
 def memory(recipe: Recipe) -> dict[str, Any]:
     """Number formats, caches and blocks that move."""
     model = recipe.model
-    found: dict[str, Any] = {"mixed_precision": PRECISIONS[model.precision], "save_precision": "bf16", "sdpa": True}
+    mixed = PRECISIONS[settled(model.precision, "cuda")]
+    found: dict[str, Any] = {"mixed_precision": mixed, "save_precision": "bf16", "sdpa": True}
     found |= {"cache_latents": True, "cache_latents_to_disk": True}
     if recipe.training.recompute != "off":
         found["gradient_checkpointing"] = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from portraitist.arithmetic import settled
 from portraitist.errors import PortraitistError
 from portraitist.interop.kohya.writing import (
     MOST_BLOCKS,
@@ -90,7 +91,8 @@ def course(recipe: Recipe) -> dict[str, Any]:
 def memory(recipe: Recipe) -> dict[str, Any]:
     """Number formats, and blocks that move."""
     model = recipe.model
-    found: dict[str, Any] = {"sdpa": True, "mixed_precision": PRECISIONS[model.precision], "save_precision": "bf16"}
+    mixed = PRECISIONS[settled(model.precision, "cuda")]
+    found: dict[str, Any] = {"sdpa": True, "mixed_precision": mixed, "save_precision": "bf16"}
     found |= {"gradient_checkpointing": True} if recipe.training.recompute != "off" else {}
     found |= {"fp8_base": True, "fp8_scaled": True} if model.quantised else {}
     blocks = round(model.offload * MOST_BLOCKS[model.family])

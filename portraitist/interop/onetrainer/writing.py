@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path as File
 from typing import Any
 
+from portraitist.arithmetic import settled
 from portraitist.interop.diagnosis import rules
 from portraitist.interop.folders import folders as seen
 from portraitist.interop.keeping import refuse_rare, refuse_written
@@ -35,6 +36,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         raise refuse_written("OneTrainer", "training.snr_gamma with a flow model")
     held = folders(recipe, facts, pictures)
     training, lora = recipe.training, recipe.adapter.kind != "full"
+    precision = settled(recipe.model.precision, "cuda")
     part = "unet" if recipe.model.family == "sdxl" else "transformer"
     values: dict[str, Any] = {
         "__version": 11,
@@ -58,7 +60,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "save_every": training.save_every * training.accumulate,
         "save_every_unit": "STEP",
         "rolling_backup": True,
-        "train_dtype": {ours: theirs for theirs, ours in reversed(PRECISIONS.items())}[recipe.model.precision],
+        "train_dtype": {ours: theirs for theirs, ours in reversed(PRECISIONS.items())}[precision],
         part: {
             "train": True,
             "model_name": recipe.model.parts.unet if part == "unet" else recipe.model.parts.transformer,
@@ -89,7 +91,8 @@ def weights(recipe: Recipe) -> str:
         return HELD_OURS[recipe.model.quantised]
     if recipe.adapter.kind == "full":
         return "BFLOAT_16" if recipe.adapter.weights == "bfloat16" else "FLOAT_32"
-    return {"bfloat16": "BFLOAT_16", "float16": "FLOAT_16", "float32": "FLOAT_32"}[recipe.model.precision]
+    names = {"bfloat16": "BFLOAT_16", "float16": "FLOAT_16", "float32": "FLOAT_32"}
+    return names[settled(recipe.model.precision, "cuda")]
 
 
 def optimiser(recipe: Recipe) -> dict[str, Any]:

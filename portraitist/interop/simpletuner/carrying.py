@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
+from portraitist.arithmetic import settled
 from portraitist.interop.carrying import Carried, Carrying
 from portraitist.interop.document import Document
 from portraitist.interop.keeping import (
@@ -254,7 +255,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
     if recipe.model.family == "qwen-image-edit" and not any(one.get("conditioning_type") for one in held):
         raise refuse_written("SimpleTuner", "an edit model without references, which SimpleTuner wants")
     kind, flavour = NAMES[recipe.model.family]
-    training = recipe.training
+    training, precision = recipe.training, settled(recipe.model.precision, "cuda")
     values: dict[str, Any] = {
         "model_family": kind,
         "model_type": "full" if recipe.adapter.kind == "full" else "lora",
@@ -274,7 +275,7 @@ def written(recipe: Recipe, facts: Facts, pictures: str) -> dict[str, str]:
         "max_grad_norm": training.max_gradient,
         "grad_clip_method": "norm",
         "use_ema": training.ema > 0,
-        "mixed_precision": {ours: theirs for theirs, ours in PRECISIONS.items()}[recipe.model.precision],
+        "mixed_precision": {ours: theirs for theirs, ours in PRECISIONS.items()}[precision],
         "base_model_precision": HELD.get(recipe.model.quantised, "no_change"),
         "caption_dropout_probability": recipe.data.dropout,
         "checkpoint_step_interval": training.save_every,
