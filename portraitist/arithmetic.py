@@ -20,7 +20,7 @@ def settled(precision: str, device: str) -> str:
 def on_cpu(device: str) -> bool:
     """Whether a recipe's word for a device is the CPU here."""
     if device != AUTO:
-        return device == "cpu"
+        return device.partition(":")[0] == "cpu"
     import torch
 
     return not (torch.cuda.is_available() or torch.backends.mps.is_available())

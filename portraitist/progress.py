@@ -133,10 +133,8 @@ class Progress:
         match event:
             case Warned():
                 self.speak(f"Warning: {event.says.removesuffix('.')}. {event.remedy}".rstrip())
-            case Chosen():
-                self.speak(event.why)
-            case Failed() | Saved():
-                pass  # what stopped is told by whoever called; a saved checkpoint is soon judged
+            case Failed() | Saved() | Chosen():
+                pass  # told by whoever called: what stopped, and the choice; a saved checkpoint is soon judged
             case _:
                 self.follow(event)
 

@@ -18,7 +18,7 @@ from portraitist.project import Project
 from portraitist.recipe import TOOLS, Recipe, read_lock
 
 FORMAT = 1
-EXACT = ("portraitist", "torch", "threads", "device")
+EXACT = ("portraitist", "torch", "threads", "device", "precision")
 """Facts of the lock that have to stay for a continued run to equal an uncut one bit for bit."""
 
 CHECKPOINT = re.compile(r"step-(\d{6,})")
@@ -264,7 +264,8 @@ def enter(run: RunFolder, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[int
                 f"Run {run.name} has been trained for {trained} steps, and the recipe now asks for {recipe.steps}",
                 "Choose one of its earlier checkpoints, or fork it: --set training.seed=1 begins another run.",
             )
-        changed = [f"{k}: {table.get(k)} then, {facts[k]} now" for k in EXACT if table.get(k) != facts[k]]
+        then = {"precision": run.recipe().model.precision} | table  # locks from before `auto` have the recipe's word
+        changed = [f"{k}: {then.get(k)} then, {facts[k]} now" for k in EXACT if then.get(k) != facts.get(k)]
         if changed and trained:
             table.setdefault("inexact_since", trained)
     durable.write_text(run.lock, recipe.to_toml() + "\n" + tomli_w.dumps({"lock": table}))

@@ -37,7 +37,7 @@ def require_finite(tensor: Tensor, text: str) -> Tensor:
     if not torch.isfinite(tensor).all():
         raise PortraitistError(
             f"The text encoder finds numbers in {tensor.dtype} that are not finite, for {text[:60]!r}",
-            "Use a wider precision: --set model.precision=bfloat16, or float32.",
+            "Use a wider precision: --set model.precision=auto, or float32.",
         )
     return tensor
 

@@ -35,6 +35,9 @@ PAIRS = 24
 EACH = 2
 """Pictures of each cell that a person is asked about on their own."""
 
+NOBODY = "page-"
+"""What the name of a voter begins with where the page was told none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paired:

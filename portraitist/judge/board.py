@@ -67,13 +67,20 @@ def points(event: Event) -> Iterator[tuple[int, Any]]:
                 yield event.step, scalar(tag, getattr(event, name))
         case Scored():
             for name, mean in event.scores.items():
-                yield event.step, scalar(f"judge/{name}/{event.stage} at {event.strength:g}", mean)
+                yield event.step, scalar(f"judge/{name}/{drawn(event)}", mean)
         case Chosen():
             yield event.step, text("choice", f"Step {event.step} at strength {event.strength:g}. {event.why}")
         case Warned():
             yield 0, text("warnings", f"{event.says} {event.remedy}".strip())
         case Failed():
             yield 0, text("failures", f"{event.verb}: {event.problem} {event.remedy}".strip())
+
+
+def drawn(event: Scored) -> str:
+    """How the pictures of a score were drawn; guidance and a second LoRA only where there is something to say."""
+    guided = f", guidance {event.guidance:g}" if event.guidance else ""
+    beside = f", beside another at {event.beside.partition('@')[2]}" if event.beside else ""
+    return f"{event.stage} at {event.strength:g}{guided}{beside}"
 
 
 def scalar(tag: str, number: float) -> Any:

@@ -82,6 +82,7 @@ class Verdict:
     second  the best of the others
     ties    near-tied with the chosen, by size and by chance
     front   what nothing that passes beats in likeness and freedom at once, likest first
+    passing all that may be chosen, `chosen` among them; none where nothing passes
     unsure  all that pass and whose likeness differs from the chosen's by no more than chance, however much it is
     """
 
@@ -92,3 +93,4 @@ class Verdict:
     why: str
     front: tuple[Candidate, ...] = ()
     unsure: tuple[Candidate, ...] = ()
+    passing: tuple[Candidate, ...] = ()

@@ -137,7 +137,7 @@ def chart(
         parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         if rule_name:
             above = y - 5 if y > TOP + 16 else y + 13
-            parts.append(f'<text class="said" x="{WIDTH - RIGHT}" y="{above:.1f}">{escape(rule_name)}</text>')
+            parts.append(f'<text x="{LEFT + 4}" y="{above:.1f}">{escape(rule_name)}</text>')
     if mark is not None and across.low <= mark <= across.high:
         parts.append(marked(across(mark), mark_name))
     parts += [drawn(line, across, down) for line in lines]

@@ -136,7 +136,7 @@ def choose(
         second = likest(level) if level else min(rest, key=lambda c: (round(c.over, 6), c.place), default=None)
     unsure = tuple(candidate for candidate in others if undecided(chosen, candidate))
     failing = [candidate for candidate in candidates if not candidate.passed]
-    verdict = Verdict(chosen, second, ties, base, "", tuple(edge), unsure)
+    verdict = Verdict(chosen, second, ties, base, "", tuple(edge), unsure, tuple(passing))
     return replace(verdict, why=words.reason(verdict, others, failing, prefer) + words.alarm(chosen, losses))
 
 
@@ -229,7 +229,7 @@ def ripeness(losses: Sequence[Losses]) -> int:
     """The first step whose held-out loss is not surely above that of the lowest; 0 (BASE) where none was taken."""
     base = next((found for found in losses if found.step == BASE), None)
     taken = {found.step: ratios(found, base) for found in losses if base is not None and found.step != BASE}
-    means = {step: float(np.mean(each)) for step, each in taken.items() if each}
+    means = {step: float(np.mean(each)) for step, each in taken.items() if len(each) > 1}  # one knows of no chance
     if not means:
         return BASE
     lowest = min(means, key=lambda step: (means[step], step))

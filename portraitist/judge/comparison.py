@@ -224,8 +224,12 @@ def verdict(found: Comparison) -> str:
     beaten = [side.letter for side in others if surely(liker(likest, side, by, strained))]
     level = [side.letter for side in others if side.letter not in beaten]
     if not beaten:
-        less = " less strain" if strained else ""
-        return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {within(by)}{less}"
+        what = f"{within(by)}{' less strain' if strained else ''}"
+        pairs = [(one, other) for one in others for other in others if surely(liker(one, other, by, strained))]
+        if not pairs:
+            return f"{listed(sorted([likest.letter, *level]))} are not distinguishable in {what}"
+        apart_ = "; ".join(f"{one.letter} is surely ahead of {other.letter}" for one, other in pairs)
+        return f"{likest.letter} has the highest {what}, but is not distinguishable from {listed(level)}; {apart_}"
     words = f"{likest.letter} is more like the character than {listed(beaten)}"
     return f"{words}, and not distinguishable from {listed(level)}" if level else words
 

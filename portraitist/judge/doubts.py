@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from portraitist.judge import standing, tradeoff, votes
+from portraitist.events import Warned
+from portraitist.judge import settings, standing, tradeoff, votes
+from portraitist.judge.advising import signs
+from portraitist.judge.advising.evidence import Seen
 from portraitist.judge.dossier import Dossier, cell, same
 from portraitist.judge.measures import ASKED, MEASURES, difference
+from portraitist.judge.measuring.agreement import UNREAD
 from portraitist.judge.telling import named, title, within
 
 MOST_LEVEL = 8
@@ -28,9 +32,24 @@ def doubts(dossier: Dossier) -> Iterator[str]:
             level.append(within(name))
     if level:
         yield f"Not distinguishable from the base: {', '.join(level)}."
+    yield from (event.says for event in dossier.of(Warned) if event.says.startswith(UNREAD))
     held = next((c.gates for c in standing.chosen_from(dossier) if same(c.place, dossier.cell)), ())
     if unsure := [within(gate.name) for gate in held if not gate.certain]:
         yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."
+
+
+def ailing(dossier: Dossier) -> list[str]:
+    """What ails the run by the rules of advice, the worst first: a sentence each, with how sure it is."""
+    seen = Seen(
+        recipe=dossier.recipe.model_copy(update={"judging": settings.read(dossier.run)}),
+        cards=dossier.cards,
+        losses=dossier.losses,
+        events=dossier.events,
+        findings=dossier.findings,
+        pictures=dossier.pictures,
+    )
+    found = [symptom for symptom in signs.look(seen) if dossier.cards]
+    return [f"{symptom.says}{'' if symptom.certain else ' (likely, not sure)'}." for symptom in found]
 
 
 def asked(dossier: Dossier) -> list[tuple[str, str]]:

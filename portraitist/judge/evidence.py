@@ -23,6 +23,12 @@ HELD_OUT = "held_out"
 
 MOST_PAIRS = 6
 
+TAKEN = {
+    "report": "on pictures of prompts and seeds that nobody chose by; the sentences above tell of those that chose.",
+    "grid": "on the pictures that chose.",
+    "screen": "on the pictures of the cheap screen.",
+}
+
 STAGES = {
     "report": "Drawn from prompts and seeds that nobody chose by; the first seed of each prompt, not picked by hand.",
     "grid": "From the prompts that chose: pictures apart from those have not been drawn yet.",
@@ -51,6 +57,7 @@ class Tile:
     against: str
     better: str
     gauge: Markup
+    count: str
 
 
 def pairs(dossier: Dossier, album: Album) -> tuple[list[Pair], str]:
@@ -66,6 +73,12 @@ def pairs(dossier: Dossier, album: Album) -> tuple[list[Pair], str]:
             theirs = frame(dossier, album, base, matching(base, drawn), LARGE)
             found.append(Pair(drawn.text, drawn.seed, theirs, lora))
     return found, STAGES[card.stage]
+
+
+def taken_on(dossier: Dossier) -> str:
+    """What pictures the chosen's numbers are of, after a comma."""
+    judged = dossier.chosen()
+    return TAKEN.get(judged[0].stage, "") if judged else ""
 
 
 def tiles(dossier: Dossier) -> list[Tile]:
@@ -130,6 +143,7 @@ def tile(name: str, score: Score, zero: Score | None, change: Score | None) -> T
         against=difference_words(name, change, "the base") if change else "",
         better=f"{END[MEASURES[name].better]} is better",
         gauge=charts.gauge(score.low, score.mean, score.high, zero.mean if zero else None, MEASURES[name].range, says),
+        count=f"{score.count} {'samples' if name == HELD_OUT else 'pictures'}"[: -1 if score.count == 1 else None],
     )
 
 
@@ -156,6 +170,6 @@ def unmeasured(dossier: Dossier) -> Iterator[str]:
         yield f"Scorecards of another grid or other eyes are left out ({dossier.outdated}): they do not compare."
     if not dossier.figures:
         yield (
-            "There is no ground truth for this character: every score here is by eyes that learned, or by plain "
+            "Nothing here was held to a truth beyond these pictures: every score is by eyes that learned, or by plain "
             f"colour and layout. Intervals cover {CONFIDENCE:.0%} and only the chance of prompts and seeds."
         )

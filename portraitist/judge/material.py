@@ -14,7 +14,7 @@ from portraitist.judge import settings
 from portraitist.judge.album import Album, Shown
 from portraitist.judge.curves import steps_taken
 from portraitist.judge.dossier import Dossier
-from portraitist.judge.measures import CONFIDENCE, MEASURES, RESAMPLES
+from portraitist.judge.measures import CONFIDENCE, FEW, MEASURES, RESAMPLES
 from portraitist.judge.telling import END
 from portraitist.pictures import Picture, framing_word
 
@@ -173,11 +173,12 @@ def standings(dossier: Dossier) -> Iterator[Fact]:
 
 def judged_words(dossier: Dossier) -> str:
     """How the run was to be judged, and by what other program it was, if so."""
-    judging = dossier.recipe.judging
-    by = "; drawn by ComfyUI" if settings.read(dossier.run).render == "comfyui" else ""
+    asked, judging = dossier.recipe.judging, settings.read(dossier.run)
+    by = "; drawn by ComfyUI" if judging.render == "comfyui" else ""
+    cut = ", cut by judging.budget" if judging.screen < asked.screen or judging.in_full < asked.in_full else ""
     strengths = ", ".join(f"{strength:g}" for strength in judging.strengths)
     return (
-        f"{judging.screen} pictures a checkpoint, then up to {judging.in_full} cells at {strengths};"
+        f"{judging.screen} pictures a checkpoint, then up to {judging.in_full} cells at {strengths}{cut};"
         f" agreement may fall by {judging.max_drop:g}; prefers {judging.prefer}{by}"
     )
 
@@ -219,7 +220,11 @@ def provenance(dossier: Dossier) -> list[Fact]:
         found.append(("Bit-exact", f"no longer, from step {lock['inexact_since']} on: the machine or versions changed"))
     yardsticks = {card.stage: card for card in dossier.cards}
     found += [("Eyes", card.eyes) for card in list(yardsticks.values())[:1]]
-    found += [(f"Prompts and seeds, {stage}", card.grid) for stage, card in sorted(yardsticks.items())]
+    grids = {card.grid for card in yardsticks.values()}
+    if len(grids) == 1:
+        found += [("Prompts and seeds of all stages", grid) for grid in grids]
+    else:
+        found += [(f"Prompts and seeds, {stage}", card.grid) for stage, card in sorted(yardsticks.items())]
     found.append(("Subject", "a real person" if facts.subject == "real" else "fictional"))
     if facts.consent is not None:
         found.append(("Consent", f"{facts.consent.by}, {facts.consent.date}, for {', '.join(facts.consent.covers)}"))
@@ -258,4 +263,7 @@ def measures() -> list[tuple[str, str, str, str]]:
 
 def interval_words() -> str:
     """What the intervals on the page are."""
-    return f"Intervals are {CONFIDENCE:.0%} bootstrap intervals over pictures ({RESAMPLES:,} resamples)."
+    return (
+        f"Intervals are {CONFIDENCE:.0%} bootstrap intervals over pictures ({RESAMPLES:,} resamples),"
+        f" wider below {FEW} of them."
+    )

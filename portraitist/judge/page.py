@@ -26,6 +26,8 @@ TRUTHS = {
     "identity_truth": ("Identity, by the truth", "0 is other characters, 1 is true drawings"),
     "identity_eyes": ("Identity, by the eyes", "as the chooser saw it, on pictures it never saw"),
     "agreement": ("Prompt agreement", "share of the asked attributes that a separate probe reads right"),
+    "signature": ("The character's own colours", "share of them that is on the subject"),
+    "background_distance": ("Background", "how far its colours are from true drawings', Lab units; less is better"),
 }
 """Ground-truth figures that have a base and a chosen value, with what they mean."""
 
@@ -63,16 +65,17 @@ def told(dossier: Dossier, album: Album) -> dict[str, Any]:
         "lora_folder": dossier.lora.parent.name if dossier.lora else "",
         "waits": "" if choice else waits(dossier)[0],
         "command": "" if choice else waits(dossier)[1],
-        "failed_gates": []
-        if choice is None
-        else [n for n, g in gate_table(dossier).items() if not g.get("passed", True)],
+        "failed_gates": [n for n, g in gate_table(dossier).items() if not g.get("passed", True)],
         "pairs": pairs,
         "from_where": from_where,
+        "ailing": doubts.ailing(dossier),
+        "advise": f"portraitist advise {dossier.project.folder.name} --run {dossier.run.name}",
         "doubts": list(doubts.doubts(dossier)),
         "people": list(doubts.people(dossier)),
         "asked": doubts.asked(dossier),
         "vote": f"portraitist vote {dossier.project.folder.name} --run {dossier.run.name}",
         "tiles": evidence.tiles(dossier),
+        "taken_on": evidence.taken_on(dossier),
         "interval_words": material.interval_words(),
         "truths": truths(dossier.figures),
         "costs": costs(dossier.figures),
@@ -127,11 +130,12 @@ def truths(figures: Mapping[str, Any]) -> list[Truth]:
     found = []
     for name in names:
         value = figures[name]
-        if isinstance(value, Mapping) and {"base", "chosen"} <= set(value):
+        ends = [value.get(end) for end in ("base", "chosen")] if isinstance(value, Mapping) else []
+        if ends and all(isinstance(end, int | float) for end in ends):
             label, note = TRUTHS.get(name, (name.replace("_", " ").capitalize(), ""))
             if "drop" in value:
                 note += f"; it falls by {amount(value['drop'])}"
-            found.append(Truth(label, amount(value["base"]), amount(value["chosen"]), note))
+            found.append(Truth(label, amount(ends[0]), amount(ends[1]), note))
     return found
 
 

@@ -39,10 +39,13 @@ def swayed(verdict: Verdict, votes: Votes) -> Verdict:
 
 
 def moved(verdict: Verdict, chosen: Candidate, why: str) -> Verdict:
-    """The verdict with another cell chosen: the one before is second to it, and none is tied with itself."""
-    ties, unsure = (tuple(one for one in some if one.place != chosen.place) for some in (verdict.ties, verdict.unsure))
-    second = verdict.chosen if chosen.place != verdict.chosen.place else verdict.second
-    return replace(verdict, chosen=chosen, second=second, ties=ties, unsure=unsure, why=why)
+    """The verdict with another cell chosen: the one before is second to it. Near-ties are of what measures chose; what
+    cannot be told from it is looked for anew."""
+    if chosen.place == verdict.chosen.place:
+        return replace(verdict, chosen=chosen, why=why)
+    others = [one for one in verdict.passing if one.place != chosen.place and chosen.card.scores]
+    unsure = tuple(one for one in others if choosing.undecided(chosen, one))
+    return replace(verdict, chosen=chosen, second=verdict.chosen, ties=(), unsure=unsure, why=why)
 
 
 def overruled(verdict: Verdict, cards: Sequence[Scorecard], at: Place, why: str, max_drop: float) -> Verdict:

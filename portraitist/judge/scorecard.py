@@ -73,6 +73,7 @@ class Scorecard:
     eyes      digest of the embedders; "plain" when the family ships none
     guidance  that it was drawn with; OWN: the grid's
     beside    SHA-256 of the second LoRA, "@" and the strength that it had; "" without one
+    usual     the guidance that OWN stands for; 0 where that is not known, as in cards of earlier versions
     """
 
     step: int
@@ -84,6 +85,7 @@ class Scorecard:
     pictures: Sequence[Drawn] = ()
     guidance: float = OWN
     beside: str = ""
+    usual: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -111,6 +113,12 @@ class Losses:
     yardstick: str = ""
 
 
+def usual(at: tuple[int, float, float], cards: Sequence[Scorecard]) -> tuple[int, float, float]:
+    """A cell as cards name it: the grid's own guidance, where it is told by its number, is OWN."""
+    step, strength, guidance = at
+    return step, strength, OWN if any(card.usual and abs(card.usual - guidance) < 1e-9 for card in cards) else guidance
+
+
 def append(run: RunFolder, card: Scorecard) -> None:
     """Add a card to the run's scorecards."""
     durable.append_line(run.scorecards, json.dumps({"format": FORMAT, **asdict(card)}, ensure_ascii=False))
@@ -133,6 +141,7 @@ def read(run: RunFolder) -> list[Scorecard]:
             pictures=tuple(Drawn(**picture) for picture in values["pictures"]),
             guidance=float(values.get("guidance", OWN)),
             beside=values.get("beside", ""),
+            usual=float(values.get("usual", 0.0)),
         )
         found.pop(card.key, None)
         found[card.key] = card

@@ -190,7 +190,7 @@ class Sitting:
     ) -> Scorecard:
         """Write a card, and tell of it."""
         own = (self.grid.digest, self.looks.digest)
-        card = Scorecard(step, strength, stage, scores, *own, pictures, guidance, beside)
+        card = Scorecard(step, strength, stage, scores, *own, pictures, guidance, beside, self.grid.guidance)
         scorecard.append(self.run, card)
         self.cards[card.key] = card
         means = {name: got.mean for name, got in scores.items()}

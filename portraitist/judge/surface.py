@@ -56,9 +56,10 @@ class Surface:
         shots = tuple(sorted({shot for row in rows for shot in row}))
         table = np.array([[row.get(shot, np.nan) for shot in shots] for row in rows]).reshape(len(rows), len(shots))
         places = tuple(place(card) for card in there)
-        if len(there) < 3 or len(shots) < 2:
+        lie = lying(there)
+        if len(there) < 3 or len(shots) < 2 or not lie:
             return cls(places, filled(table), shots)
-        weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](places, table, slopes)
+        weights = {"smooth": smoothing, "unimodal": unimodal, "plain": plain}[fit](lie, table, slopes)
         return cls(places, weights @ filled(table), shots)
 
     def mean(self, at: Place) -> float:
@@ -121,6 +122,15 @@ def noise(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> n
 def plain(places: Sequence[Place], table: np.ndarray, slopes: bool = False) -> np.ndarray:
     """(C, C): each cell by itself."""
     return np.eye(len(places))
+
+
+def lying(cards: Sequence[Scorecard]) -> list[Place]:
+    """Where cards lie among each other, the grid's own guidance by its number; none where guidances differ and that
+    number is not known."""
+    usual = next((card.usual for card in cards if card.usual), OWN)
+    if usual == OWN and len({card.guidance for card in cards}) > 1:
+        return []
+    return [(card.step, card.strength, usual if card.guidance == OWN else card.guidance) for card in cards]
 
 
 def coordinates(places: Sequence[Place]) -> np.ndarray:

@@ -89,6 +89,8 @@ def difference_words(measure: str, change: Score, other: str) -> str:
     while not level and more < FINER and not float(written(measure, near, more)):
         more += 1
     amount = f"{signed(measure, change.mean, more)} ({span(measure, change, more)})"
+    if change.count == 1:
+        return f"{signed(measure, change.mean)} on one picture, which says nothing of chance"
     if level:
         return f"{amount}, not distinguishable from {other}"
     known = MEASURES.get(measure)

@@ -9,6 +9,9 @@ from portraitist.judge.measures import score
 from portraitist.judge.overfit import ratios
 from portraitist.judge.scorecard import BASE, WHOLE, Losses, Score
 
+FEWEST = 2
+"""Held-out samples that say more than one of chance."""
+
 NAMED = 4
 """Most cells that a sentence names; choice.toml has them all."""
 
@@ -26,8 +29,8 @@ def reason(verdict: Verdict, passing: Sequence[Candidate], failing: Sequence[Can
             f" against {chosen.likeness:.3f}, read off all pictures together); {why}"
         )
     if others := [candidate for candidate in verdict.unsure if candidate not in verdict.ties]:
-        less = all(candidate.likeness <= chosen.likeness for candidate in others)
-        which = "less" if less else "some more, some less" if len(others) > 1 else "more"
+        less = {candidate.likeness <= chosen.likeness for candidate in others}
+        which = "some more, some less" if len(less) > 1 else "less" if True in less else "more"
         said.append(f"Nor can these pictures tell it from {listed(others)}; by all pictures together they are {which}")
     if chosen.passed and not all(gate.certain for gate in chosen.gates):
         names = ", ".join(gate.name for gate in chosen.gates if not gate.certain)
@@ -49,15 +52,17 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
     card, base = chosen.card, verdict.base
     got = card.scores.get("identity", Score(0, 0, 0, 0))
     if chosen.passed:
-        said = (
-            f"{str(chosen).capitalize()} is {share(got.mean)} of the way from the base to the references in identity"
+        said = f"{str(chosen).capitalize()} " + (
+            f"is {share(got.mean)} of the way from the base to the references in identity"
             f" ({share(got.low)} to {share(got.high)})"
+            if got.count
+            else "could not be measured in identity: look for yourself"
         )
         if "signature" in card.scores:
             said += f" and shows {share(card.scores['signature'].mean)} of the character's own colours"
     else:
         said = f"Nothing passes every gate; {chosen} is the likest of what fails least: {chosen.faults}."
-        said += f" Its identity is {share(got.mean)}"
+        said += f" Its identity is {share(got.mean)}" if got.count else " Its identity could not be measured"
     if "agreement" not in card.scores or "agreement" not in base.scores:
         return said + ". Prompt agreement was not measured: this family has no eyes that read"
     own = base.scores["agreement"].mean
@@ -87,10 +92,10 @@ def traded(verdict: Verdict, prefer: Prefer) -> list[str]:
         return []
     if prefer == "likeness":
         end, what = max(verdict.front, key=lambda c: c.freedom or 0.0), "freest"
-        more = (end.freedom or 0.0) > chosen.freedom
+        more = round(end.freedom or 0.0, 2) > round(chosen.freedom, 2)
     else:
         end, what = verdict.front[0], "likest"
-        more = end.likeness > chosen.likeness
+        more = round(end.likeness, 2) > round(chosen.likeness, 2)
     if not more:
         return []
     return [
@@ -117,7 +122,7 @@ def alarm(chosen: Candidate, losses: Sequence[Losses]) -> str:
     if BASE not in by_step or chosen.card.step not in by_step:
         return ""
     ratio = score(ratios(by_step[chosen.card.step], by_step[BASE]))
-    if ratio.count == 0 or ratio.low <= 1:
+    if ratio.count < FEWEST or ratio.low <= 1:
         return ""
     return (
         f" Overfitting: its loss on held-out pictures is {ratio.mean:.2f} times the base's;"

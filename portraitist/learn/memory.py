@@ -54,18 +54,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
     Raises PortraitistError for float16 on a CPU, which has no arithmetic for it, and for bfloat16 on a card without.
     """
-    precision = settled(precision, device.type)
+    asked, precision = precision, settled(precision, device.type)
     if precision == "float32":
         return contextlib.nullcontext()
     if precision == "bfloat16" and device.type == "cuda" and not has_bfloat16(device):
         raise PortraitistError(
-            f"model.precision = 'bfloat16': {torch.cuda.get_device_name(device)} has no arithmetic for it",
+            f"model.precision = {asked!r}: {torch.cuda.get_device_name(device)} has no arithmetic for it in bfloat16",
             "Use float16, whose loss is then scaled: --set model.precision=float16",
         )
     if precision == "float16" and device.type == "cpu":
         raise PortraitistError(
             "model.precision = 'float16' does not train on a CPU",
-            "Use bfloat16 or float32: --set model.precision=bfloat16",
+            "Use bfloat16 or float32, whichever this CPU has: --set model.precision=auto",
         )
     return torch.autocast(device.type, DTYPES[precision])
 

@@ -12,7 +12,7 @@ from portraitist.audit.survey import read_findings
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.forecast import memory
-from portraitist.judge import scorecard, settings
+from portraitist.judge import dossier, scorecard, settings
 from portraitist.judge.advising import changes, cures, signs
 from portraitist.judge.advising.advice import Advice
 from portraitist.judge.advising.evidence import Need, Seen
@@ -89,7 +89,7 @@ def gather(project: Project, run: RunFolder) -> Seen:
     events = run.log.events()
     return Seen(
         recipe=recipe.model_copy(update={"judging": settings.read(run)}),
-        cards=scorecard.read(run),
+        cards=dossier.one_yardstick(scorecard.read(run))[0],
         losses=scorecard.read_losses(run),
         events=events,
         findings=read_findings(project) if project.findings.is_file() else (),

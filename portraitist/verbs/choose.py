@@ -1,7 +1,9 @@
 """Choose: scorecards, losses and votes to `choice.toml` - a checkpoint, a strength, the second, and why in words."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
@@ -9,20 +11,27 @@ import tomli_w
 from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen, Emit, Warned, ignore
-from portraitist.judge import choosing, people, scorecard, settings, standing, votes
+from portraitist.judge import choosing, people, scorecard, settings, standing, telling, votes
 from portraitist.judge.candidates import Candidate, Verdict
-from portraitist.judge.scorecard import Scorecard
-from portraitist.judge.surface import Place
+from portraitist.judge.scorecard import OWN, Scorecard
+from portraitist.judge.surface import Place, named
 from portraitist.project import Project
 from portraitist.runs import Choice, RunFolder
 
 FORMAT = 1
+
+BY = {"measures": "by measures", "votes": "by votes", "person": "by a person"}
+"""By what a choice was made, in words."""
+
+BRIEFLY = ("likeness", "identity", "portrayal", "agreement", "copying", "held_out")
+"""Scores that a choice is told with; the report has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChooseResult:
     """The choice.
 
+    folder     the project's
     guidance   to draw with; 0 is that of the recipe, else of the base
     by         measures, votes, or person
     passed     whether it keeps to every gate; otherwise it is of what fails least, or what a person chose
@@ -30,6 +39,7 @@ class ChooseResult:
     unsure     how many others could not be told from it
     """
 
+    folder: Path
     run: str
     step: int
     strength: float
@@ -41,6 +51,25 @@ class ChooseResult:
     runner_up: dict[str, float] = field(default_factory=dict)
     guidance: float = 0.0
     unsure: int = 0
+
+    def told(self) -> str:
+        """In lines: what is chosen and by what, why, its scores in short, the second, and what comes next."""
+        cell = named((self.step, self.strength, self.guidance)).capitalize()
+        first = f"{cell}, {BY.get(self.by, self.by)}{', freedom first' if self.prefer == 'freedom' else ''}."
+        if self.scores and not self.passed:
+            first += " It does not keep to every gate."
+        lines = [first, self.why]
+        if self.scores:
+            lines.append(f"Scores: {briefly(self.scores, BRIEFLY)}; the report has all")
+        if self.runner_up:
+            at = named((int(self.runner_up["step"]), self.runner_up["strength"], self.runner_up.get("guidance", OWN)))
+            lines.append("; ".join(filter(None, (f"Second: {at}", briefly(self.runner_up, ("identity", "agreement"))))))
+        at = f"{self.folder} --run {self.run}"
+        return "\n".join([*lines, f"Next: portraitist export {at}, then portraitist report {at}"])
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines, which know the folder that they asked about."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "folder"}
 
 
 def choose(
@@ -68,7 +97,7 @@ def choose(
     said = votes.read(found)
     verdict = people.swayed(measured, said)
     if place is not None:
-        verdict = people.overruled(verdict, cards, place, why, judging.max_drop)
+        verdict = people.overruled(verdict, cards, scorecard.usual(place, [base]), why, judging.max_drop)
     elif given_up := overruling(found):
         emit(again(project, found, given_up))
     chosen = verdict.chosen
@@ -81,6 +110,7 @@ def choose(
     found.log.append(event)
     emit(event)
     return ChooseResult(
+        folder=project.folder,
         run=found.name,
         step=chosen.card.step,
         strength=chosen.card.strength,
@@ -93,6 +123,11 @@ def choose(
         guidance=chosen.card.guidance,
         unsure=len(verdict.unsure),
     )
+
+
+def briefly(means: Mapping[str, float], names: Sequence[str]) -> str:
+    """Some means in a line, as people call them; those that are not there are left out."""
+    return ", ".join(f"{telling.within(name)} {telling.written(name, means[name])}" for name in names if name in means)
 
 
 def judged(project: Project, run: RunFolder) -> tuple[Scorecard, list[Scorecard]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from portraitist import durable, runs
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
+from portraitist.judge import surface
+from portraitist.judge.surface import Place
 from portraitist.project import Project
 from portraitist.runs import RunFolder
 
@@ -20,6 +22,7 @@ class CompareResult:
     says          what tells the runs apart, by measure, and what does not
     obstacles     why a run does not compare, by its letter
     page, facts, table  the page, the JSON and the CSV beside it
+    runs          what each letter stands for: a run and its choice
     """
 
     verdict: str
@@ -28,6 +31,14 @@ class CompareResult:
     page: Path
     facts: Path
     table: Path
+    runs: dict[str, str]
+
+    def told(self) -> str:
+        """In lines: which run each letter is, the verdict, what tells them apart, and where the page is."""
+        lines = [f"{letter}: {run}" for letter, run in self.runs.items()]
+        lines += [f"{self.verdict}.", *(f"    {measure}: {words}" for measure, words in self.says.items())]
+        lines += [f"{letter} does not compare. {why}" for letter, why in self.obstacles.items()]
+        return "\n".join([*lines, f"See {self.page}; as numbers: {self.facts.name} and {self.table.name} beside it"])
 
 
 def compare(project: Project, names: Sequence[str] = (), out: Path | None = None, emit: Emit = ignore) -> CompareResult:
@@ -58,7 +69,17 @@ def compare(project: Project, names: Sequence[str] = (), out: Path | None = None
     durable.write_text(table, spreadsheet.text(comparison.rows(told)))
     emit(Finished(verb="compare", seconds=time.monotonic() - began, facts={"page": str(target)}))
     obstacles = {side.letter: side.obstacle for side in told.sides if side.obstacle}
-    return CompareResult(comparison.verdict(told), comparison.sentences(told), obstacles, target, facts, table)
+    letters = {
+        side.letter: named(run.name if of.folder == project.folder else str(run.path), side.dossier.cell)
+        for side, (of, run) in zip(told.sides, places, strict=True)
+    }
+    verdict, says = comparison.verdict(told), comparison.sentences(told)
+    return CompareResult(verdict, says, obstacles, target, facts, table, letters)
+
+
+def named(run: str, cell: Place | None) -> str:
+    """A run with what was chosen of it, as people call it."""
+    return f"{run}, {surface.named(cell)}" if cell else f"{run}, nothing chosen yet"
 
 
 def found(project: Project, names: Sequence[str]) -> list[tuple[Project, RunFolder]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portraitist import durable, families, runs
+from portraitist.arithmetic import settled
 from portraitist.audit.content import sights
 from portraitist.dataset import references
 from portraitist.deploy import hiring
@@ -162,7 +163,7 @@ def stood_for(recipe: Recipe, run: runs.RunFolder) -> Base:
         raise PortraitistError(
             "A second LoRA (judging.companion) is not drawn by ComfyUI", "Leave it out, or judge on the base here."
         )
-    return Base(Path(), str(run.locked().get("base", "")))
+    return Base(Path(), str(run.locked().get("base", "")), settled(recipe.model.precision, "cuda"))  # not of this CPU
 
 
 def refuse_other_bits(recipe: Recipe, run: runs.RunFolder) -> None:

@@ -63,6 +63,13 @@ class FeedbackResult:
     raters: tuple[str, ...]
     next: str
 
+    def told(self) -> str:
+        """In sentences: how many are new and whose, how many were known, and what to do now."""
+        whose, one = ", ".join(self.raters) or "nobody", self.kind.removesuffix("s")
+        said = f"{self.taken or 'No'} new or changed {one if self.taken == 1 else self.kind} of {whose} for {self.run}"
+        known = f"; {self.known} {'was' if self.known == 1 else 'were'} known already" if self.known else ""
+        return f"{said}{known}.\nNext: {self.next}"
+
 
 def feedback(project: Project, file: Path, run: str = "", by: str = "") -> FeedbackResult:
     """Take in a file of votes or of ratings: all of it, or nothing.
@@ -76,7 +83,7 @@ def feedback(project: Project, file: Path, run: str = "", by: str = "") -> Feedb
     text = durable.read_text(file)
     value = parsed(text, file)
     if isinstance(value, dict) and value.get("kind") == VOTES:
-        return counted(project, value, file, run)
+        return counted(project, value, file, run, by)
     found = runs.find(project, run)
     rows = list(from_json(value, file) if value is not None else from_csv(text, file))
     if not rows:
@@ -109,8 +116,8 @@ def parsed(text: str, file: Path) -> Any:
         raise PortraitistError(f"{file} is no JSON: {error}", "Save it again, or as CSV.") from error
 
 
-def counted(project: Project, value: Mapping[str, Any], file: Path, name: str) -> FeedbackResult:
-    """Take in the votes that a page saved."""
+def counted(project: Project, value: Mapping[str, Any], file: Path, name: str, rater: str) -> FeedbackResult:
+    """Take in the votes that a page saved; `rater` is whose they are where the page was not told."""
     whose = str(value.get("run", ""))
     if name and name != whose:
         raise PortraitistError(f"{file} holds votes on run {whose}, not on {name}", f"Leave --run, or give {whose}.")
@@ -129,6 +136,9 @@ def counted(project: Project, value: Mapping[str, Any], file: Path, name: str) -
     by = value.get("by")
     if not isinstance(by, str) or not by.strip():
         raise PortraitistError(f"{file} does not say whose votes it holds (by)", "Save the votes again.")
+    if rater and by.strip() != rater and not by.startswith(ballots.NOBODY):
+        raise PortraitistError(f"{file} holds the votes of {by.strip()}, not of {rater}", "Leave --by.")
+    by = rater or by
     given = list(cast(ballot, value, by.strip(), file))
     with durable.lock(ballots.folder(run)):
         before = votes.read(run)
@@ -263,7 +273,9 @@ class Form:
         self.run, self.file = run, file
         cards = [card for card in scorecard.read(run) if not card.beside]
         self.pictures = {d.path: (place(card), d.text, d.seed) for card in cards for d in card.pictures}
-        self.steps = sorted({card.step for card in cards} - {BASE} | set(run.steps()))
+        self.cards = cards
+        self.cells = sorted({place(card) for card in cards if card.step != BASE})
+        self.steps = sorted({step for step, _, _ in self.cells} | set(run.steps()))
         self.now = datetime.now(UTC).isoformat(timespec="seconds")
 
     def rating(self, name: str, values: Mapping[str, Any], by: str) -> Rating:
@@ -303,7 +315,15 @@ class Form:
                 f"Those that are there: {', '.join(map(str, self.steps)) or 'none'}.",
             )
         strength = number(values["strength"], "strength", where, MOST)
-        return int(step), strength, number(values.get("guidance", OWN), "guidance", where, MOST)
+        guidance = number(values.get("guidance", OWN), "guidance", where, MOST)
+        cell = scorecard.usual((int(step), strength, guidance), self.cards)
+        if cell not in self.cells:
+            there = ", ".join(named(one) for one in self.cells if one[0] == cell[0])
+            raise PortraitistError(
+                f"{where}: {named(cell)} has not been judged, so that nothing can be chosen by what is said of it",
+                f"Those of its step that have: {there or 'none'}.",
+            )
+        return cell
 
     def picture(self, given: str, where: str) -> str:
         """The path of a picture that is named by all of it or by its end."""

@@ -365,7 +365,7 @@ def held(recipe: Recipe, layout: files.Layout | None, tokens: int) -> tuple[floa
     """GB at the peak of training, and what they are told from."""
     if layout is None:
         return None, unknown(recipe)
-    size = 4 if recipe.model.precision == "float32" else 2
+    size = 2 if recipe.model.precision in ("bfloat16", "float16") else 4  # auto may come to float32
     whole = recipe.adapter.kind == "full"
     own = 2 if recipe.adapter.weights == "bfloat16" else 4  # of a trained weight, and of its gradient
     frozen = 0 if whole else layout.frozen(size, recipe)

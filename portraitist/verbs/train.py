@@ -154,6 +154,7 @@ def required(job: Job) -> Machine:
     rules.about_noise(family.profile, recipe)
     machine = memory.facts(device, memory.set_threads(recipe.model.threads))
     free = memory.free_gb(device)  # before the base comes: `run` decides by it whether judging has room beside it
+    machine |= {"precision": job.base.dtype}
     facts = {"portraitist": __version__, "base": job.base.digest, "data": job.data, **machine}
     facts |= {"recovery": job.base.recovered} if recipe.model.recovery else {}
     facts |= {"start": start_digest(job.project, recipe, job.run)} if recipe.adapter.start else {}
@@ -175,7 +176,7 @@ def prepared(job: Job, machine: Machine) -> Ready:
         trainee.start_from(began)
     if recipe.adapter.kind == "full":
         refuse_full(recipe, run, trainee)
-    warned = (*imitated(recipe.model.precision, machine.device), *unseen(recipe, {sample.set for sample in samples}))
+    warned = (*imitated(recipe, machine.device), *unseen(recipe, {sample.set for sample in samples}))
     return Ready(machine, course, trainee, began, warned)
 
 
@@ -227,18 +228,18 @@ def opening(job: Job, trainee: "Trainee", facts: Mapping[str, object]) -> Starte
         "family": job.family.name,
         "trained": sum(p.numel() for p in trainee.parameters.values()),
         "exposures": recipe.steps * recipe.pictures_per_step,
-        "precision": job.base.dtype,
     } | ({"quantised": recipe.model.quantised} if recipe.model.quantised else {})
     return Started(verb="train", total=recipe.steps, done=trainee.step, facts={**own, **facts})
 
 
-def imitated(precision: str, device: "torch.device") -> Iterator[Warned]:
+def imitated(recipe: Recipe, device: "torch.device") -> Iterator[Warned]:
     """A warning of bfloat16 on a CPU that has no arithmetic for it."""
     from portraitist.arithmetic import native
 
-    if precision == "bfloat16" and device.type == "cpu" and not native():
+    if recipe.model.precision == "bfloat16" and device.type == "cpu" and not native():
         says = "model.precision = 'bfloat16': this CPU has no arithmetic for it and imitates it, many times slower"
-        yield Warned(says=says, remedy="Leave the choice to the machine: --set model.precision=auto")
+        whole = " --set adapter.weights=float32" if recipe.adapter.weights == "bfloat16" else ""
+        yield Warned(says=says, remedy=f"Another run goes as this machine likes: --set model.precision=auto{whole}")
 
 
 def unseen(recipe: Recipe, sets: set[str]) -> Iterator[Warned]:

@@ -48,6 +48,22 @@ class VoteResult:
     page: str
     next: str
 
+    def told(self) -> str:
+        """In sentences: what is asked, or how far it is, and what to do now."""
+        pairs, singles = counted(self.pairs, "pair"), counted(self.asked, "picture")
+        if self.page:
+            lines = [f"{self.page} asks about {pairs} of {self.candidates} candidates, and about {singles} alone."]
+        else:
+            lines = [f"{self.voted} of {pairs} of {self.candidates} candidates are voted on;"
+                     f" {self.seen} of {singles} shown alone are answered."]  # fmt: skip
+        lines.append(f"Next: {self.next}" if self.next.startswith("portraitist ") else self.next)
+        return "\n".join(lines)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
 
 def vote(
     project: Project,

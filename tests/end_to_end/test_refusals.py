@@ -109,7 +109,7 @@ WRONG = {
     "a shard cut short, read in fewer bits": (cut, ["audit", "encode", "train", 'model.quantised="int8"'], "again"),
     "a shard that is not there": (lose, ["audit", "encode", "train"], "again"),
     "no tokenizer": (strip, ["audit", "encode"], "tokenizer_2"),
-    "no arithmetic in float16": (nothing, ["train", 'model.precision="float16"'], "model.precision=bfloat16"),
+    "no arithmetic in float16": (nothing, ["train", 'model.precision="float16"'], "model.precision=auto"),
     "no card to spare": (nothing, ["train", "model.offload=0.5"], "Set model.offload = 0"),
     "a card that is not there": (nothing, ["train", 'model.device="cuda:63"'], "no such device"),
     "bits that Apple's devices cannot rebuild": (

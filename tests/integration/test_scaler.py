@@ -120,6 +120,6 @@ def test_a_card_without_bfloat16_is_told_to_take_float16(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", old.is_bf16_supported)
     monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GeForce RTX 2080 Ti")
-    with pytest.raises(PortraitistError, match="RTX 2080 Ti has no arithmetic for it") as refused:
+    with pytest.raises(PortraitistError, match="RTX 2080 Ti has no arithmetic for it in bfloat16") as refused:
         memory.autocast(torch.device("cuda", 0), "bfloat16")
     assert "model.precision=float16" in refused.value.remedy

@@ -12,10 +12,10 @@ from portraitist import durable, recipe, runs, tables
 from portraitist.audit import Finding
 from portraitist.errors import PortraitistError
 from portraitist.events import Stepped
-from portraitist.judge import scorecard
+from portraitist.judge import measures, scorecard
 from portraitist.judge.advising import changes, cures, settings, signs
 from portraitist.judge.advising.evidence import Fact, Need, Seen, Symptom
-from portraitist.judge.scorecard import Losses
+from portraitist.judge.scorecard import Drawn, Losses, Scorecard
 from portraitist.pictures import Picture
 from portraitist.recipe import Recipe
 from portraitist.verbs import advise as verb
@@ -211,7 +211,7 @@ def test_a_stop_at_the_first_step_is_not_blamed_on_the_rate():
     assert advised("stopped", Seen(recipe=made()), value=1).dataset
     later = advised("stopped", Seen(recipe=made("model.precision=float16", "training.max_gradient=0")), value=90)
     assert later.settings == {
-        "training.rate": pytest.approx(1e-3), "training.max_gradient": 1.0, "model.precision": "bfloat16",
+        "training.rate": pytest.approx(1e-3), "training.max_gradient": 1.0, "model.precision": "auto",
     }  # fmt: skip
 
 
@@ -296,6 +296,19 @@ def project(tmp_path):
         scorecard.append_losses(run, Losses(step, [0.5], [0.5], [0.5], [0.5, 0.6], [0.5, 0.6], "y"))
     run.log.append(Stepped(step=1, loss=0.5, gradient=0.1, rate=3e-5, seconds=1.0))
     return project
+
+
+def test_cards_of_older_eyes_do_not_speak(project):
+    """Older eyes took the base for the character; newer ones do not."""
+    run = runs.RunFolder(project.runs / "mini-lora32-0")
+    for eyes, leak in (("older", 0.95), ("newer", 0.0)):
+        for step, strength, own in ((0, 0.0, 0.0), (300, 1.0, leak)):
+            drawn = [Drawn(f"u{i}", f"text {i}", 1, "", {"leak": own + i / 100}, "unnamed") for i in range(6)]
+            scores = measures.scores([one.scores for one in drawn])
+            scorecard.append(run, Scorecard(step, strength, "probe", scores, "g", eyes, drawn))
+        taken = verb.gather(project, run).taken("leak")
+        assert taken is not None
+        assert taken[1].mean == pytest.approx(leak + 0.025)
 
 
 def test_advice_is_written_applied_and_taken_back(project):

@@ -294,6 +294,11 @@ def test_a_face_that_drifts_from_seed_to_seed_or_in_one_framing():
     assert "in full body pictures" in found[0].says
 
 
+def test_spread_over_seeds_alone_is_never_sure():
+    (found,) = symptoms(None, [*run()[:-1], card(300, noise=30.0)], WELL, record())
+    assert (found.name, found.certain) == ("drift", False)
+
+
 def test_framings_are_told_however_a_prompt_begins():
     texts = ("zorblax, full body, dancing", "drawing of zorblax, full-body", "portrait of zorblax", "zorblax, close-up")
     shown = [

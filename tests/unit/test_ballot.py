@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 
 import pytest
@@ -18,6 +20,7 @@ from portraitist.runs import RunFolder
 from portraitist.verbs.feedback import feedback
 from portraitist.verbs.vote import vote
 from tests import reported
+from tests.pages import Page
 
 CELLS = [(200, 1.0), (250, 1.0), (300, 0.7)]
 TEXTS = reported.PROMPTS[:3]
@@ -111,6 +114,10 @@ def test_the_terminal_hides_who_drew_what_and_goes_on_where_it_was_left(made):
     ann = Person("a", "what?", "B ", "=")
     told = vote(made, ask=ann, by="Ann", pairs=4)
     assert (told.pairs, told.voted, told.candidates) == (4, 3, 3)
+    assert told.told().splitlines() == [
+        "3 of 4 pairs of 3 candidates are voted on; 0 of 6 pictures shown alone are answered.",
+        "The same command goes on from here; or let it be, and choose by these.",
+    ]
     assert not re.search(r"step|strength|0\.7|\b(200|250|300)\b", "".join(ann.heard).replace(str(made.folder), ""))
     ballot = drawn_up(made, 4)
     assert [(v.a, v.b, v.answer) for v in votes.read(run_of(made)).votes] == [
@@ -141,6 +148,10 @@ def test_the_page_tells_nothing_and_needs_nothing(made):
     told = vote(made, page=True)
     text = (run_of(made).path / "vote.html").read_text()
     assert told.page == str(run_of(made).path / "vote.html")
+    assert told.told().splitlines() == [
+        f"{told.page} asks about 18 pairs of 3 candidates, and about 6 pictures alone.",
+        f"Open it, vote, save; then: portraitist feedback {made.folder} votes.json",
+    ]
     ballot = json.loads(re.search(r'id="ballot">(.*?)</script>', text, re.DOTALL)[1])
     assert len(ballot["pairs"]) == 18
     assert len(ballot["pictures"]) == 6
@@ -149,6 +160,67 @@ def test_the_page_tells_nothing_and_needs_nothing(made):
     assert not re.search(r"https?:|src=\"(?!data:)", without.replace('src="" ', "")), "nothing is fetched"
     assert "default-src 'none'" in text
     assert "event.repeat" in text, "a key that is held down votes once"
+
+
+DRIVEN = """<script>
+const said = [], boxes = () => [...document.querySelectorAll("#asked > div")];
+function told() {
+  const held = document.activeElement;
+  const framed = boxes().findIndex(box => box.classList.contains("answering"));
+  const pressed = [...document.querySelectorAll("#asked [aria-pressed=true]")].map(button => button.name).join(" ");
+  said.push([document.getElementById("count").textContent, boxes().findIndex(box => box.contains(held)),
+    held.name || held.id || held.tagName, framed, pressed]);
+}
+function press_key(key) {
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true})); told();
+}
+%s
+document.body.dataset.said = JSON.stringify(said);
+</script></body>"""
+
+
+@pytest.fixture
+def driven(made, tmp_path):
+    """What the page says after each key: where it is, the row and name that has the focus, the framed row, answers."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no chromium")
+    vote(made, page=True, out=tmp_path / "vote.html", pairs=2)
+
+    def press(keys, more=""):
+        script = "".join(f"press_key({json.dumps(key)});" for key in keys) + more
+        page = tmp_path / "driven.html"
+        durable.write_text(page, (tmp_path / "vote.html").read_text().replace("</body>", DRIVEN % script))
+        asked = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
+        asked += ["--virtual-time-budget=3000", "--dump-dom", page.as_uri()]
+        shown = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True).stdout
+        return [tuple(step) for step in json.loads(Page(shown).all("body")[0]["data-said"])]
+
+    return press
+
+
+def test_the_focus_goes_on_with_the_questions_and_keys_answer_what_is_framed(driven):
+    keys = ["a", "b", "y", "n", "ArrowUp", "u", "y", "y", "ArrowLeft", "ArrowDown", "n"]
+    assert driven(keys, 'document.getElementById("leave").click(); told();') == [
+        ("2 of 8", -1, "question", -1, ""),
+        ("3 of 8", -1, "question", 0, ""),
+        ("3 of 8", 1, "yes", 1, "yes"),
+        ("3 of 8", 2, "yes", 2, "yes no"),
+        ("3 of 8", 1, "no", 1, "yes no"),
+        ("3 of 8", 2, "yes", 2, "yes unsure"),
+        ("3 of 8", 3, "yes", 3, "yes unsure yes"),
+        ("4 of 8", -1, "question", 0, ""),
+        ("3 of 8", -1, "question", 0, "yes unsure yes yes"),
+        ("3 of 8", 1, "unsure", 1, "yes unsure yes yes"),
+        ("3 of 8", 1, "no", 1, "yes no yes yes"),
+        ("3 of 8 answered", -1, "thanks", 1, "yes no yes yes"),
+    ]
+
+
+def test_a_new_prompt_is_heard(made, tmp_path):
+    vote(made, page=True, out=tmp_path / "vote.html", pairs=2)
+    page = Page((tmp_path / "vote.html").read_text())
+    assert [text["aria-live"] for text in page.all("p") if text.get("id") == "text"] == ["polite"]
 
 
 def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_path):
@@ -194,6 +266,17 @@ def test_votes_of_a_page_come_back_once_and_only_from_its_own_ballot(made, tmp_p
         with pytest.raises(PortraitistError, match=re.escape(says)):
             take(**changed)
     assert votes.path(run).read_bytes() == before, "nothing is half taken in"
+
+
+def test_who_imports_says_whose_votes_are_where_the_page_was_not_told(made, tmp_path):
+    vote(made, page=True)
+    given = {"pair-01": {"answer": "a", "at": "2026-01-14T09:30:00.000Z"}}
+    values = {"kind": "portraitist votes", "format": 1, "run": "r", "ballot": drawn_up(made).digest, "pairs": given}
+    durable.write_json(tmp_path / "votes.json", values | {"by": "page-1a2b3c"})
+    assert feedback(made, tmp_path / "votes.json", by="Anna").raters == ("Anna",)
+    durable.write_json(tmp_path / "votes.json", values | {"by": "Bo"})
+    with pytest.raises(PortraitistError, match="holds the votes of Bo, not of Anna"):
+        feedback(made, tmp_path / "votes.json", by="Anna")
 
 
 def test_there_must_be_two_to_compare(made):

@@ -71,3 +71,14 @@ def test_a_step_taken_again_is_on_the_board_once(run):
 
 def test_a_run_without_a_record_makes_an_empty_board(tmp_path):
     assert board.write(RunFolder(tmp_path / "b")) == 0
+
+
+def test_scores_of_other_guidance_and_beside_another_lora_have_curves_of_their_own(tmp_path):
+    run = RunFolder(tmp_path / "runs" / "b")
+    for guidance, beside in ((0.0, ""), (3.0, ""), (0.0, "abc@0.5"), (0.0, "abc@1")):
+        scores = {"identity": guidance + len(beside)}
+        run.log.append(Scored(step=2, strength=1.0, stage="grid", scores=scores, guidance=guidance, beside=beside))
+    board.write(run)
+    tags = read(run).Tags()["scalars"]
+    ends = ("", ", guidance 3", ", beside another at 0.5", ", beside another at 1")
+    assert sorted(tags) == sorted(f"judge/identity/grid at 1{end}" for end in ends)

@@ -79,6 +79,16 @@ def test_higher_values_are_drawn_higher():
     assert high < low
 
 
+def test_the_name_of_a_rule_stands_at_the_left_where_no_mark_of_a_late_step_crosses_it():
+    svg = charts.chart(
+        [Line("a", [(0, 1.0), (300, 1.1)])], says="it", rule=1.0, rule_name="base", mark=300.0, mark_name="chosen"
+    )
+    words = {element.text: element for element in ElementTree.fromstring(svg).iter("text")}
+    assert "text-anchor" not in words["base"].attrib, "it begins there"
+    assert float(words["base"].attrib["x"]) + 4 * charts.LETTER < charts.WIDTH / 2
+    assert float(words["chosen"].attrib["x"]) > charts.WIDTH / 2
+
+
 def test_words_are_text_and_never_markup():
     svg = charts.chart(
         [Line("a", [(0, 1.0), (9, 2.0)], style='"><script>')],

@@ -1,12 +1,15 @@
 """Choosing by scorecards alone: gates, the best, near-ties, and the words that say so."""
 
+import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portraitist import durable
+from portraitist.cli import obey
 from portraitist.errors import PortraitistError
 from portraitist.events import Chosen
 from portraitist.judge import choosing, gates, keeping, measures, scorecard
@@ -156,6 +159,29 @@ def test_what_could_be_liker_is_not_said_to_be_less():
     assert "tell it from step 200 at strength 1; by all pictures together they are more" in verdict.why
 
 
+def test_of_several_that_are_all_more_it_is_not_said_that_some_are_less():
+    free = card(100, identity=0.5, agreement=0.9)
+    more = [card(step, identity=level, agreement=0.8, wobble=1.0) for step, level in ((200, 0.55), (300, 0.56))]
+    why = chosen(free, *more, prefer="freedom").why
+    assert "by all pictures together they are more" in why
+    assert "some less" not in why
+
+
+def test_identity_that_was_not_taken_is_not_said_to_be_nothing():
+    why = chosen(without(card(100, identity=0.5), "identity")).why
+    assert "could not be measured in identity" in why
+    assert "identity (0%" not in why
+
+
+def test_one_held_out_sample_is_no_alarm_and_ripens_nothing():
+    def losses(step, value):
+        return Losses(step, [0.5], [value], [value], (), [value], "y")
+
+    told = [losses(0, 1.0), losses(100, 1.3), losses(200, 1.2)]
+    assert "Overfitting" not in chosen(card(100, identity=0.5), losses=told).why
+    assert choosing.ripeness(told) == 0
+
+
 def test_a_near_tie_that_is_earlier_and_not_taken_has_its_reason():
     def losses(step, value):
         return Losses(step, [0.5], [value], [value], (), [value, value + 0.01, value - 0.01], "y")
@@ -302,6 +328,53 @@ def test_the_choice_is_written_with_its_reason_and_told(project):
     before = run.choice.read_bytes()
     choose(project)
     assert run.choice.read_bytes() == before
+
+
+def test_a_choice_is_told_in_sentences_and_its_reason_once(project, capsys):
+    run = RunFolder(project.runs / "one")
+    for one in (BASE, card(50, 0.85, identity=0.4), card(100, 0.85, identity=0.6)):
+        scorecard.append(run, one)
+    assert obey(["choose", str(project.folder)]) == 0
+    out, err = capsys.readouterr()
+    why = tomllib.loads(run.choice.read_text())["why"]
+    assert err == "", "what can be lost with it is nothing"
+    assert out.splitlines() == [
+        "Step 100 at strength 0.85, by measures.",
+        why,
+        "Scores: likeness 0.55, identity 0.60, prompt agreement 0.80, copying 0.10; the report has all",
+        "Second: step 50 at strength 0.85; identity 0.40, prompt agreement 0.80",
+        f"Next: portraitist export {project.folder} --run one, then portraitist report {project.folder} --run one",
+    ]
+    assert obey(["choose", str(project.folder), "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == [
+        "run", "step", "strength", "why", "by", "passed", "prefer", "scores", "runner_up", "guidance", "unsure",
+    ]  # fmt: skip
+
+
+def test_a_choice_that_breaks_a_gate_or_has_a_guidance_or_another_preference_says_so(project):
+    run = RunFolder(project.runs / "one")
+    for one in (BASE, card(50, identity=0.6, agreement=0.6)):
+        scorecard.append(run, one)
+    assert (
+        choose(project, "one", "freedom")
+        .told()
+        .startswith("Step 50 at strength 1, by measures, freedom first. It does not keep to every gate.\n")
+    )
+    durable.write_json(run.checkpoint(50) / "manifest.json", {"step": 50, "files": {}})
+    own = choose(project, place=(50, 0.8, 3.5), why="It is the calmest")
+    assert own.told().startswith("Step 50 at strength 0.8 and guidance 3.5, by a person.\nA person chose")
+    assert "Scores:" not in own.told()
+
+
+def test_the_grids_own_guidance_by_its_number_is_the_cell_that_was_judged(project):
+    run = RunFolder(project.runs / "one")
+    for one in (BASE, card(50, identity=0.4), card(100, identity=0.6)):
+        scorecard.append(run, replace(one, usual=3.5))
+    durable.write_json(run.checkpoint(50) / "manifest.json", {"step": 50, "files": {}})
+    durable.write_bytes(run.checkpoint(50) / "adapter.safetensors", b"")
+    found = choose(project, place=(50, 1.0, 3.5), why="I like it")
+    assert (found.guidance, found.passed, "It has not been judged" in found.why) == (0.0, True, False)
+    assert choose(project, place=(50, 1.0, 3.0), why="I like it").passed is False
 
 
 def test_the_screen_chooses_until_the_full_grid_has_been_drawn(project):

@@ -52,11 +52,12 @@ def of(project, *names):
 
 
 def test_a_difference_is_taken_picture_by_picture(pair):
-    """By hand: +0.1, +0.3, +0.1, +0.3 are +0.2 on the mean, and every resample of them is above zero."""
+    """By hand: +0.1, +0.3, +0.1, +0.3 are +0.2 on the mean; Student's interval of them is 0.2 +- 2.353 * 0.1155 / 2."""
     found = of(pair, "one", "two")
     change = found.differences["likeness"]["B"]
     assert (change.mean, change.count) == (pytest.approx(0.2), 4)
-    assert 0.1 <= change.low < change.mean < change.high <= 0.3
+    assert (change.low, change.high) == pytest.approx((0.2 - 0.1359, 0.2 + 0.1359), abs=0.04)
+    assert change.low > 0
     assert comparison.verdict(found) == "B is more like the character than A"
     assert comparison.verdict(of(pair, "two", "one")) == "A is more like the character than B"
 
@@ -67,7 +68,15 @@ def test_what_chance_could_explain_is_said_to_be_not_distinguishable(pair):
     assert comparison.verdict(found) == "A and B are not distinguishable in likeness"
     assert comparison.sentences(found) == {"Not distinguishable": "likeness"}
     found = of(pair, "one", "two", "level")
-    assert comparison.verdict(found) == "B is more like the character than A and C"
+    assert comparison.verdict(found) == "B is more like the character than A, and not distinguishable from C"
+
+
+def test_what_tells_others_apart_is_said_where_the_likest_is_not_distinguishable(pair):
+    judged(pair, "wild", [1.0, 0.3, 0.1, 1.0])
+    found = of(pair, "one", "two", "wild")
+    assert comparison.verdict(found) == (
+        "C has the highest likeness, but is not distinguishable from A and B; B is surely ahead of A"
+    )
 
 
 def test_only_what_differs_of_the_recipes_is_told(pair):
@@ -133,6 +142,27 @@ def test_page_json_and_csv_tell_the_same(pair, tmp_path):
     assert (rows[0]["difference_mean"], float(rows[1]["difference_mean"])) == ("", change["mean"])
     assert "It is." in page.text
     assert "the rest is words" not in page.text
+
+
+def test_a_terminal_is_told_first_which_run_each_letter_is(pair, tmp_path):
+    result = compare(pair, ["one", "two"], out=tmp_path)
+    assert result.told().splitlines() == [
+        "A: one, step 50 at strength 1",
+        "B: two, step 50 at strength 1",
+        "B is more like the character than A.",
+        *(f"    {measure}: {words}" for measure, words in result.says.items()),
+        f"See {tmp_path / 'compare.html'}; as numbers: compare.json and compare.csv beside it",
+    ]
+    reported.trained(pair, "bare", steps=0)
+    lines = compare(pair, ["one", "bare"], out=tmp_path).told().splitlines()
+    assert lines[1] == "B: bare, nothing chosen yet"
+    assert lines[3].startswith("B does not compare. bare has not been judged.")
+
+
+def test_a_page_says_which_run_a_letter_is_before_it_says_what_tells_them_apart(pair, tmp_path):
+    result = compare(pair, ["one", "two"], out=tmp_path)
+    text = needs_nothing(result.page.read_text()).text
+    assert text.index("A one") < text.index("B two") < text.index(next(iter(result.says.values())))
 
 
 def test_names_keep_their_capitals_inside_a_sentence():
@@ -202,6 +232,7 @@ def test_runs_of_other_projects_go_by_their_folder(pair, tmp_path):
     result = compare(pair, ["one", str(run.path)])
     assert result.verdict == "B is more like the character than A"
     assert result.page == pair.folder / "compare.html"
+    assert result.runs == {"A": "one, step 50 at strength 1", "B": f"{run.path}, step 50 at strength 1"}
 
 
 def test_without_names_the_two_newest_are_compared(tmp_path):

@@ -78,6 +78,26 @@ def test_the_worst_comes_first_and_each_finding_stands_with_its_picture(project)
     assert all(source.startswith(("data:image/webp;base64,", "#")) for source in read.sources)
 
 
+@pytest.mark.parametrize(
+    ("severities", "says"),
+    [
+        (["block", "note"], "1 that blocks, 0 that warn, 1 note. "),
+        (["warn"], "0 that block, 1 that warns, 0 notes. "),
+        (["block", "block", "warn", "warn", "note", "note"], "2 that block, 2 that warn, 2 notes. "),
+    ],
+)
+def test_one_finding_is_told_as_one(project, severities, says):
+    findings = [Finding("number", "", severity, "Few.", "Add some.", 3) for severity in severities]
+    assert says in " ".join(Reader(contact.page(project, [], findings, [])).words)
+
+
+def test_the_counts_of_views_stay_in_their_columns_and_other_rows_may_wrap(project):
+    rows = [("", "frontal  back"), ("close-up", "      3     1"), ("background", "6 forest, 5 city")]
+    page = contact.page(project, [], [], rows)
+    assert '<div class="views">close-up          3     1</div>' in page
+    assert "<div>background  6 forest, 5 city</div>" in page
+
+
 def test_a_large_set_leaves_out_pictures_without_a_finding_first(project):
     bad = [f"z{i:03}.png" for i in range(20)]
     findings = [Finding("soft", name, "warn", f"{name}: soft", "Another.", 0, (name,)) for name in bad]

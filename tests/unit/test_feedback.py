@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import tomli_w
@@ -49,7 +50,11 @@ def test_a_form_of_checkpoints_is_taken_in_once(made):
            '200,1.0,4,5,4,Bo,2026-01-14,"fine, really"\n\n100,1,3,,2,Bo,2026-01-14,\n'  # fmt: skip
     told = take(made, text)
     assert (told.kind, told.taken, told.known, told.raters, told.run) == ("ratings", 2, 0, ("Bo",), "r")
-    assert take(made, text).known == 2
+    then = f"Next: portraitist choose {made.folder} --run r"
+    assert told.told().splitlines() == ["2 new or changed ratings of Bo for r.", then]
+    again = take(made, text)
+    assert again.known == 2
+    assert again.told().splitlines() == ["No new or changed ratings of Bo for r; 2 were known already.", then]
     first, second = kept(made)
     assert (first.cell, first.scores, first.note) == (
         (200, 1.0, 0.0), {"prompt": 4, "realism": 5, "usability": 4}, "fine, really",
@@ -77,8 +82,8 @@ def test_a_form_of_pictures_names_them_as_it_can(made):
 
 
 def test_spreadsheets_may_put_semicolons_and_decimal_commas(made):
-    take(made, "step;strength;realism;rater;;\n200;0,85;4,5;Bo;;\n")
-    assert (kept(made)[0].cell, kept(made)[0].scores) == ((200, 0.85, 0.0), {"realism": 4.5})
+    take(made, "step;strength;realism;rater;;\n200;1,0;4,5;Bo;;\n")
+    assert (kept(made)[0].cell, kept(made)[0].scores) == ((200, 1.0, 0.0), {"realism": 4.5})
 
 
 HEAD = "step,strength,realism,rater\n200,1,4,Bo\n"
@@ -138,3 +143,14 @@ def test_json_that_is_no_form_is_refused(made, text, says):
 def test_a_file_that_is_not_there_is_said_to_be_so(made, tmp_path):
     with pytest.raises(PortraitistError, match="no file"):
         feedback(made, tmp_path / "votes.json")
+
+
+def test_a_cell_that_was_not_judged_is_refused_and_the_grids_own_guidance_is_known_by_its_number(made):
+    with pytest.raises(PortraitistError, match=r"step 200 at strength 0\.85 has not been judged") as refused:
+        take(made, "step,strength,realism,rater\n200,0.85,4,Bo\n")
+    assert refused.value.remedy == "Those of its step that have: step 200 at strength 1."
+    run = RunFolder(made.runs / "r")
+    for one in scorecard.read(run):
+        scorecard.append(run, replace(one, usual=3.5))
+    take(made, "step,strength,cfg,realism,rater\n200,1,3.5,4,Bo\n")
+    assert kept(made)[-1].cell == (200, 1.0, 0.0)

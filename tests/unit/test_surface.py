@@ -1,5 +1,7 @@
 """Likeness read off all cells at once: exact where there is no noise, nearer to the truth where there is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,25 @@ def test_a_curve_is_kept_where_shots_rise_each_at_a_rate_of_its_own():
     assert bend(Surface.of(found, "likeness", "plain")) == pytest.approx(3 * 0.15**2)
     assert bend(flat) < 0.1 * bend(kept)
     assert bend(kept) == pytest.approx(3 * 0.15**2, rel=0.2)
+
+
+@pytest.mark.parametrize("rate", [0.1, -0.1])
+def test_the_grids_own_guidance_lies_where_its_number_is(rate):
+    """Cells at guidance 3 and 4 and at the grid's own, 3.5, of likeness that is linear in guidance: without its number
+    it would lie at 0, far below both."""
+    errors = {"own": [], "unknown": []}
+    for seed in range(40):
+        chance = np.random.default_rng(seed)
+        shots, found, truth = chance.normal(0, 0.2, SHOTS), [], {}
+        for step, guidance in ((100, 0.0), (200, 0.0), (300, 0.0), (300, 3.0), (300, 4.0), (200, 3.0), (200, 4.0)):
+            level = 0.5 + 0.05 * np.log2(step / 50) + rate * ((guidance or 3.5) - 3.5)
+            found.append(card(step, 1.0, level + shots + chance.normal(0, 0.12, SHOTS), guidance))
+            truth[step, 1.0, guidance] = level + shots.mean()
+        for name, usual in (("own", 3.5), ("unknown", 0.0)):
+            made = Surface.of([replace(one, usual=usual) for one in found], "likeness", slopes=True)
+            errors[name] += [made.mean(at) - level for at, level in truth.items()]
+            if not usual:
+                own = [made.mean(place(one)) - one.scores["likeness"].mean for one in found]
+                assert np.allclose(own, 0, atol=1e-6), "each by itself, where it is not known how they lie"
+    spread = {name: float(np.sqrt(np.mean(np.square(found)))) for name, found in errors.items()}
+    assert spread["own"] < 0.85 * spread["unknown"]

@@ -169,7 +169,7 @@ def drift(seen: Seen) -> Symptom | None:
     pair = seen.last()
     if pair is None:
         return None
-    facts, words = [], []
+    facts, words, sure = [], [], False
     wobble, groups = over_seeds(pair[0].pictures)
     if groups >= FEWEST and wobble > WAVERS:
         facts.append(Fact.plain("identity", wobble, WAVERS, f"spread over seeds of {groups} prompts", CARDS))
@@ -177,10 +177,10 @@ def drift(seen: Seen) -> Symptom | None:
     for name, behind in sorted(framings(pair[0].pictures).items()):
         if behind.mean > APART and behind.low > 0:
             facts.append(Fact.of_score("identity", behind, APART, f"others less {name}", CARDS))
+            sure = sure or behind.low > APART
             words.append(f"in {name} pictures it is less itself by {behind.mean:.2f}")
     if not words:
         return None
-    sure = any(fact.low > APART for fact in facts if fact.limit == APART)
     return Symptom("drift", f"The character drifts: {', and '.join(words)}", 0.5, sure, tuple(facts))
 
 

@@ -27,6 +27,9 @@ BY_HEART = 1.3
 """Held-out loss over the base's from which on pictures are learnt by heart: 8 pictures of mini reach it after 100 steps
 and end at 1.77, 36 of them end at 0.99 to 1.03 (benchmarks/mini.md)."""
 
+STIRS = 0.05
+"""Identity surely gained from which an adapter does something, if little. Judged."""
+
 FEWEST = 6
 """Pictures on which agreement may be surely lost: on three that all lose it the interval knows of no chance. Judged."""
 
@@ -42,13 +45,15 @@ def dead(seen: Seen) -> Symptom | None:
         return None
     if (gained.count and gained.high > ALIVE) or (learnt.count and not LEARNT <= learnt.mean <= 2 - LEARNT):
         return None
+    if not learnt.count and gained.low > STIRS:
+        return None  # `underfit` tells of that
     facts = []
     if gained.count:
         facts.append(Fact.of_score("identity", gained, ALIVE, "the last checkpoint less the base", CARDS))
     if learnt.count:
         facts.append(Fact.of_score("loss on training pictures", learnt, LEARNT, "over the base's", LOSSES))
     says = "The adapter does next to nothing: " + " and ".join(
-        ["its pictures are no more like the character than the base's"] * bool(gained.count)
+        [f"in identity its pictures are {gained.mean:.2f} ahead of the base's"] * bool(gained.count)
         + [f"its loss on training pictures is {learnt.mean:.3f} of the base's"] * bool(learnt.count)
     )
     return Symptom("dead", says, 1.0, bool(gained.count and learnt.count), tuple(facts))

@@ -47,7 +47,7 @@ def steadier(recipe: Recipe) -> dict[str, Any]:
 
 def wider(recipe: Recipe) -> dict[str, Any]:
     """A precision with a longer range, in place of float16."""
-    return {"model.precision": "bfloat16"} if recipe.model.precision == "float16" else {}
+    return {"model.precision": "auto"} if recipe.model.precision == "float16" else {}
 
 
 def longer(recipe: Recipe, run: str) -> dict[str, Any]:

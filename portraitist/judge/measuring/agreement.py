@@ -21,6 +21,10 @@ SKILL = 0.4
 """Least skill at which a kind is asked about: eyes that mostly guess would only add noise to the measure. Judged."""
 
 
+UNREAD = "Prompt agreement does not look at"
+"""What the note of kinds that are not read begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Prompt agreement by the eyes' picture-caption space.
@@ -153,7 +157,7 @@ class Agreement:
         reader, unread = Reader(case.looks, case.kinds, case.trigger, case.noun).trusted(told, content)
         if unread:
             kinds = ", ".join(unread)
-            case.notes.append(f"The eyes cannot tell {kinds} on these pictures: agreement leaves it out")
+            case.notes.append(f"{UNREAD} {kinds}: the eyes cannot tell it on these pictures")
         return cls(reader) if reader else None
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
