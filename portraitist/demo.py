@@ -73,7 +73,7 @@ def demonstrate(out: Path, example: Path, changes: Sequence[str] = ()) -> dict[s
     figures["peak_memory_gb"] = round(max(result.peak_memory_gb, peak.gb), 2)
     durable.write_json(project.folder / "figures.json", figures)
     report(project, out=out)
-    sys.stdout.write(closing(out, result.lora, figures))
+    sys.stdout.write(closing(out, result.lora, result.why, figures))
     return figures
 
 
@@ -115,12 +115,12 @@ def truth(project: Project, recipe: Recipe, name: str, who: "Character") -> dict
     }
 
 
-def closing(out: Path, lora: str, figures: dict[str, Any]) -> str:
+def closing(out: Path, lora: str, why: str, figures: dict[str, Any]) -> str:
     """What the demo says at its end."""
     likeness, agreement = figures["identity_truth"], figures["agreement"]
     return (
         f"\nCheckpoint {figures['checkpoint']} at strength {figures['strength']:g} was chosen,"
-        f" in {figures['minutes']:.1f} minutes and {figures['peak_memory_gb']:.1f} GB.\n"
+        f" in {figures['minutes']:.1f} minutes and {figures['peak_memory_gb']:.1f} GB.\n{why}\n\n"
         f"Likeness, where 0 is a stranger and 1 a true drawing: base {likeness['base']:.2f},"
         f" LoRA {likeness['chosen']:.2f}.\n"
         f"Of what prompts asked, the base drew {agreement['base']:.0%} and the LoRA {agreement['chosen']:.0%}.\n\n"

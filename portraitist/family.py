@@ -38,7 +38,8 @@ class Base:
                is dtype
     recovery   where the file lies that gives back what that lost (`learn.recovery`); None for none
     recovered  SHA-256 of that file's bytes; "" where there is none yet
-    device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left
+    device     a recipe's word: where a denoiser is quantised, tensor by tensor, and left; and where it is computed
+    away       whether it is left in main memory and computed on a card all the same
     """
 
     folder: Path
@@ -51,11 +52,12 @@ class Base:
     device: str = "cpu"
     recovery: Path | None = None
     recovered: str = ""
+    away: bool = False
 
     @property
     def dtype(self) -> str:
         """What its frozen weights are held in: "float32", "bfloat16" or "float16"."""
-        return settled(self.precision, self.device)
+        return settled(self.precision, "cuda" if self.away else self.device)
 
     def place(self, part: str) -> Path:
         """The folder or the file that a part is read from."""

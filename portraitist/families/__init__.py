@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portraitist import durable
-from portraitist.arithmetic import AUTO
 from portraitist.bases import headers, layouts
 from portraitist.bases.fetching import fetch
 from portraitist.bases.headers import WEIGHTS
@@ -87,13 +86,14 @@ def resolve(model: Model) -> Base:
     return Base(
         places.folder,
         digest(facts),
-        "bfloat16" if model.offload and model.precision == AUTO else model.precision,  # offload is of cards
+        model.precision,
         elsewhere,
         model.family,
         quantised=model.quantised,
         device=device,
         recovery=recovery,
         recovered=durable.digest(recovery) if recovery and recovery.is_file() else "",
+        away=model.offload > 0,
     )
 
 

@@ -109,7 +109,7 @@ def candidates(choice: Mapping[str, Any], cards: Sequence[Scorecard]) -> list[Pl
     if choice:
         measured = choice.get("measured", choice)
         listed = [measured, choice, choice.get("runner_up", {}), *choice.get("ties", []), *choice.get("front", [])]
-        listed += choice.get("unsure", [])
+        listed += [*measured.get("ties", []), *measured.get("unsure", []), *choice.get("unsure", [])]
         found = [told(entry) for entry in listed if "step" in entry]
     else:
         by = alike.deciding([*judged.values()])

@@ -179,7 +179,7 @@ def borne_out(candidate: Candidate, others: Sequence[Candidate]) -> bool:
     gained = gain(there, candidate.by)
     if candidate.cost is not None:
         gained = less(gained, gain(there, STRAIN))
-    return gained.count > 0 and gained.low > 0
+    return gained.count > 1 and gained.low > 0
 
 
 def gain(pairs: Sequence[tuple[Scorecard, Scorecard]], measure: str) -> Score:
@@ -222,7 +222,7 @@ def likest(candidates: Sequence[Candidate]) -> Candidate:
 def undecided(one: Candidate, other: Candidate) -> bool:
     """Whether chance alone could separate two in likeness, picture by picture."""
     found = apart(one.card, other.card, one.by, one.cost is not None)
-    return found.count == 0 or found.low <= 0 <= found.high
+    return found.count < 2 or found.low <= 0 <= found.high
 
 
 def ripeness(losses: Sequence[Losses]) -> int:

@@ -248,7 +248,7 @@ def liker(one: Side, other: Side, by: str, strained: bool) -> Score:
 
 def surely(change: Score) -> bool:
     """Whether a difference is above zero with its whole interval."""
-    return change.count > 0 and change.low > 0
+    return change.count > 1 and change.low > 0
 
 
 def listed(words: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ def doubts(dossier: Dossier) -> Iterator[str]:
             level.append(within(name))
     if level:
         yield f"Not distinguishable from the base: {', '.join(level)}."
-    yield from (event.says for event in dossier.of(Warned) if event.says.startswith(UNREAD))
+    yield from dict.fromkeys(f"{event.says}." for event in dossier.of(Warned) if event.says.startswith(UNREAD))
     held = next((c.gates for c in standing.chosen_from(dossier) if same(c.place, dossier.cell)), ())
     if unsure := [within(gate.name) for gate in held if not gate.certain]:
         yield f"So few pictures leave it open whether it keeps to the limit of: {', '.join(unsure)}."

@@ -175,7 +175,8 @@ def judged_words(dossier: Dossier) -> str:
     """How the run was to be judged, and by what other program it was, if so."""
     asked, judging = dossier.recipe.judging, settings.read(dossier.run)
     by = "; drawn by ComfyUI" if judging.render == "comfyui" else ""
-    cut = ", cut by judging.budget" if judging.screen < asked.screen or judging.in_full < asked.in_full else ""
+    less = judging.screen < asked.screen or judging.in_full < asked.in_full
+    cut = ", cut by judging.budget" if less and judging.budget else ""
     strengths = ", ".join(f"{strength:g}" for strength in judging.strengths)
     return (
         f"{judging.screen} pictures a checkpoint, then up to {judging.in_full} cells at {strengths}{cut};"

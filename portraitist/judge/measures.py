@@ -82,8 +82,10 @@ def score(values: Sequence[float], seed: int = 0) -> Score:
 
 
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The interval of the mean of values (N,): the middle CONFIDENCE of RESAMPLES means (bootstrap, Efron 1979), of FEW
-    values wider. Of one value nothing is known of chance: it is the value itself, and who decides by it asks for two.
+    """The interval of the mean of values (N,): the middle CONFIDENCE of RESAMPLES means (bootstrap, Efron 1979), wider
+    where they are fewer than FEW.
+
+    Of one value nothing is known of chance: it is the value itself, and who decides by it asks for two.
     """
     means = values[resamples(seed, len(values))].mean(1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

@@ -56,7 +56,7 @@ def reached(chosen: Candidate, verdict: Verdict) -> str:
             f"is {share(got.mean)} of the way from the base to the references in identity"
             f" ({share(got.low)} to {share(got.high)})"
             if got.count
-            else "could not be measured in identity: look for yourself"
+            else "could not be measured in identity (look for yourself)"
         )
         if "signature" in card.scores:
             said += f" and shows {share(card.scores['signature'].mean)} of the character's own colours"

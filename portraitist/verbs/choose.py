@@ -35,7 +35,7 @@ class ChooseResult:
     guidance   to draw with; 0 is that of the recipe, else of the base
     by         measures, votes, or person
     passed     whether it keeps to every gate; otherwise it is of what fails least, or what a person chose
-    runner_up  step, strength and likeness of the second; empty when there was only one to choose from
+    runner_up  the second: step, strength, and as `level` what decides; empty when there was only one to choose from
     unsure     how many others could not be told from it
     """
 
@@ -97,7 +97,7 @@ def choose(
     said = votes.read(found)
     verdict = people.swayed(measured, said)
     if place is not None:
-        verdict = people.overruled(verdict, cards, scorecard.usual(place, [base]), why, judging.max_drop)
+        verdict = people.overruled(verdict, cards, scorecard.usual(place, [base, *cards]), why, judging.max_drop)
     elif given_up := overruling(found):
         emit(again(project, found, given_up))
     chosen = verdict.chosen
@@ -149,7 +149,9 @@ def by(measured: Verdict, verdict: Verdict, why: str) -> dict[str, Any]:
     if not why and verdict.chosen.place == measured.chosen.place:
         return {"by": "measures"}
     found = {"by": "person", "reason": why} if why else {"by": "votes"}
-    return {**found, "measured": summary(measured.chosen) | {"why": measured.why}}
+    level = {"ties": measured.ties, "unsure": measured.unsure}
+    known: dict[str, Any] = {name: [summary(one) for one in some] for name, some in level.items() if some}
+    return {**found, "measured": {**summary(measured.chosen), "why": measured.why, **known}}
 
 
 def refuse_unfit(run: RunFolder, place: Place | None, why: str) -> None:
@@ -226,10 +228,10 @@ def table(verdict: Verdict, prefer: str) -> dict[str, Any]:
 
 
 def summary(candidate: Candidate) -> dict[str, float]:
-    """A candidate in short: step, strength, guidance, and what decides; likeness as all pictures together tell it."""
+    """A candidate in short: step, strength, guidance, and as `level` what decides, as all pictures together tell it."""
     found = {name: candidate.mean(name) for name in ("identity", "agreement") if name in candidate.card.scores}
     free = {} if candidate.freedom is None else {"freedom": round(candidate.freedom, 6)}
     free |= {} if candidate.cost is None else {"less_for_strain": round(candidate.cost, 6)}
     card = candidate.card
     place = {"step": card.step, "strength": card.strength, "guidance": card.guidance}
-    return {**place, "likeness": round(candidate.likeness, 6), **free, **found}
+    return {**place, "level": round(candidate.likeness, 6), **free, **found}

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,17 +136,30 @@ def counted(project: Project, value: Mapping[str, Any], file: Path, name: str, r
     by = value.get("by")
     if not isinstance(by, str) or not by.strip():
         raise PortraitistError(f"{file} does not say whose votes it holds (by)", "Save the votes again.")
+    rater = " ".join(rater.split())
     if rater and by.strip() != rater and not by.startswith(ballots.NOBODY):
         raise PortraitistError(f"{file} holds the votes of {by.strip()}, not of {rater}", "Leave --by.")
     by = rater or by
     given = list(cast(ballot, value, by.strip(), file))
     with durable.lock(ballots.folder(run)):
         before = votes.read(run)
+        refuse_renamed(given, [*before.votes, *before.seen], file)
         there: dict[Any, Vote | Seen] = {one.key: one for one in before.votes}
         there |= {one.key: one for one in before.seen}
         new = [one for one in given if (had := there.get(one.key)) is None or changed(one, had)]
         votes.append(run, new)
     return result(project, run, "votes", len(new), len(given), {by.strip()})
+
+
+def refuse_renamed(given: Sequence[Vote | Seen], there: Sequence[Vote | Seen], file: Path) -> None:
+    """Refuse answers that are there already under another name: they would count twice."""
+    whose = {(one.key[1:], one.ballot, one.at): one.by for one in there}  # a key begins with the name
+    for one in given:
+        had = whose.get((one.key[1:], one.ballot, one.at), one.by)
+        if had != one.by:
+            raise PortraitistError(
+                f"{file} was taken in before, as the votes of {had}", f"They count already: leave --by, or give {had}."
+            )
 
 
 def changed(one: Vote | Seen, had: Vote | Seen) -> bool:

@@ -64,6 +64,7 @@ def test_auto_is_bfloat16_but_on_a_cpu_without_it(monkeypatch, able):
     assert [settled(word, "cpu") for word in ("float32", "bfloat16", "float16")] == ["float32", "bfloat16", "float16"]
     away = families.resolve(Model(precision="auto", offload=0.5))
     assert away.dtype == "bfloat16", "blocks that wait in main memory are computed on a card"
+    assert away.precision == "auto", "what samples are kept by, wherever blocks lie"
 
 
 def test_no_torch_is_loaded_for_a_card():

@@ -15,7 +15,8 @@ from portraitist.project import Facts, Project
 from portraitist.verbs.train import keep, parent_weights
 from tests.learning import BASE, Painter, Weaver, drawn, job
 
-FACTS = {"portraitist": "0", "base": BASE.digest, "data": "cd", "torch": "t", "threads": 1, "device": "cpu"}
+OLD = {"portraitist": "0", "base": BASE.digest, "data": "cd", "torch": "t", "threads": 1, "device": "cpu"}
+FACTS = {**OLD, "precision": "float32"}
 
 
 class Killed(BaseException):
@@ -233,6 +234,15 @@ def test_a_run_is_extended_and_its_first_steps_keep_their_rates(tmp_path):
     horizon, changed = runs.enter(longer.run, longer.recipe, {**FACTS, "threads": 2})
     assert horizon == 9
     assert changed == ["threads: 1 then, 2 now"]
+
+
+def test_a_lock_from_before_auto_was_in_its_recipes_precision(tmp_path):
+    work = job(tmp_path / "one", Painter(), stages=[{"steps": 9}])
+    runs.enter(work.run, work.recipe, OLD)
+    own = work.recipe.model.precision
+    assert runs.enter(work.run, work.recipe, {**OLD, "precision": own}) == (9, [])
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[own]
+    assert runs.enter(work.run, work.recipe, {**OLD, "precision": other})[1] == [f"precision: {own} then, {other} now"]
 
 
 @pytest.mark.parametrize(

@@ -346,9 +346,11 @@ def test_a_choice_is_told_in_sentences_and_its_reason_once(project, capsys):
         f"Next: portraitist export {project.folder} --run one, then portraitist report {project.folder} --run one",
     ]
     assert obey(["choose", str(project.folder), "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)) == [
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == [
         "run", "step", "strength", "why", "by", "passed", "prefer", "scores", "runner_up", "guidance", "unsure",
     ]  # fmt: skip
+    assert set(told["runner_up"]) == {"step", "strength", "guidance", "level", "freedom", "identity", "agreement"}
 
 
 def test_a_choice_that_breaks_a_gate_or_has_a_guidance_or_another_preference_says_so(project):
@@ -375,6 +377,8 @@ def test_the_grids_own_guidance_by_its_number_is_the_cell_that_was_judged(projec
     found = choose(project, place=(50, 1.0, 3.5), why="I like it")
     assert (found.guidance, found.passed, "It has not been judged" in found.why) == (0.0, True, False)
     assert choose(project, place=(50, 1.0, 3.0), why="I like it").passed is False
+    scorecard.append(run, BASE)  # of an earlier version, which did not know
+    assert choose(project, place=(50, 1.0, 3.5), why="I like it").passed is True
 
 
 def test_the_screen_chooses_until_the_full_grid_has_been_drawn(project):

@@ -71,6 +71,11 @@ def test_what_chance_could_explain_is_said_to_be_not_distinguishable(pair):
     assert comparison.verdict(found) == "B is more like the character than A, and not distinguishable from C"
 
 
+def test_one_picture_makes_nothing_sure():
+    assert comparison.surely(scorecard.Score(0.1, 0.05, 0.15, 2))
+    assert not comparison.surely(scorecard.Score(0.1, 0.1, 0.1, 1))
+
+
 def test_what_tells_others_apart_is_said_where_the_likest_is_not_distinguishable(pair):
     judged(pair, "wild", [1.0, 0.3, 0.1, 1.0])
     found = of(pair, "one", "two", "wild")

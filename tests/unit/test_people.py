@@ -76,6 +76,7 @@ def test_certain_votes_decide_among_what_measures_cannot_tell_apart(made):
     assert [one["step"] for one in told["unsure"]] == [100], "what measures cannot tell from it, and not itself"
     assert found.unsure == 1
     assert "ties" not in told, "those were of what measures chose"
+    assert [one["step"] for one in told["measured"]["ties"]] == [200], "which people may still vote on"
     assert told["people"]["over_measured"][0]["share"] == pytest.approx(0.8077)
     assert told["people"]["agreement"]["likeness"]["count"] == 12
 

@@ -12,9 +12,10 @@ from PIL import Image
 
 from portraitist import durable, provenance
 from portraitist.errors import PortraitistError
-from portraitist.events import Finished, Started
-from portraitist.judge import aspects, scorecard, templates
-from portraitist.judge.scorecard import Score, Scorecard
+from portraitist.events import Finished, Started, Warned
+from portraitist.judge import aspects, measures, scorecard, templates
+from portraitist.judge.measuring.agreement import UNREAD
+from portraitist.judge.scorecard import Drawn, Score, Scorecard
 from portraitist.runs import RunFolder
 from portraitist.verbs.report import report
 from tests import reported
@@ -158,6 +159,29 @@ def test_what_is_left_open_and_asked_of_a_person_is_said(whole):
     assert "Not distinguishable from the choice in likeness, by these pictures: step" in text
     assert "Are hands, fingers, limbs and eyes right in number, shape and place? not asked yet" in text
     assert "portraitist vote zorblax --run" in text
+
+
+def test_what_ails_a_run_what_was_not_looked_at_and_no_table_of_the_demos_own_are_told(tmp_path):
+    project = reported.whole(tmp_path / "zorblax")
+    run = RunFolder(next(path for path in project.runs.iterdir()))
+    cards = scorecard.read(run)
+    for own in (0.0, 0.9):  # unnamed pictures that are the character
+        of_base = [card for card in cards if card.step == 0 and card.stage == "grid"][-1]
+        last = [card for card in cards if card.stage == "grid"][-1]
+        drawn = [Drawn(f"u{i}", f"unnamed {i}", 1, "", {"leak": own + i / 100}, "unnamed") for i in range(6)]
+        step, strength = (last.step, last.strength) if own else (0, 0.0)
+        scores = measures.scores([one.scores for one in drawn])
+        scorecard.append(run, Scorecard(step, strength, "probe", scores, of_base.grid, of_base.eyes, drawn))
+    for _ in range(2):
+        run.log.append(Warned(says=f"{UNREAD} pose: the eyes cannot tell it on these pictures"))
+    figures = {**reported.FIGURES, "placed": {"base": {"hat": 0.1}, "chosen": {"hat": 0.9}}}
+    durable.write_json(project.folder / "figures.json", figures)
+    text = Page(report(project).report.read_text()).text
+    assert text.index("What ails it") < text.index("What the pictures leave open")
+    assert "Prompts without the trigger draw the character, 92% of the way from the base" in text
+    assert f"portraitist advise zorblax --run {run.name}" in text
+    assert text.count(f"{UNREAD} pose") == 2, "once among what is open, once among warnings, however often it was said"
+    assert "{'hat'" not in text
 
 
 def test_guidances_that_were_tried_stand_in_a_strip_of_their_own(tmp_path):

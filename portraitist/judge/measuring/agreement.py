@@ -156,8 +156,8 @@ class Agreement:
         content = embedded(case.looks.content, case.references.shown[: len(told)])
         reader, unread = Reader(case.looks, case.kinds, case.trigger, case.noun).trusted(told, content)
         if unread:
-            kinds = ", ".join(unread)
-            case.notes.append(f"{UNREAD} {kinds}: the eyes cannot tell it on these pictures")
+            kinds, them = ", ".join(unread), "them" if len(unread) > 1 else "it"
+            case.notes.append(f"{UNREAD} {kinds}: the eyes cannot tell {them} on these pictures")
         return cls(reader) if reader else None
 
     def __call__(self, drawn: Pictures) -> np.ndarray:
