@@ -11,6 +11,9 @@ from portraitist.judge.measures import ASKED, MEASURES, difference
 from portraitist.judge.measuring.agreement import UNREAD
 from portraitist.judge.telling import named, title, within
 
+FEWEST = 5
+"""Decisions of people that are worth holding a measure to on the page; choice.toml has all."""
+
 MOST_LEVEL = 8
 """Cells that are named as not distinguishable from the choice; of more the number is told."""
 
@@ -75,7 +78,8 @@ def people(dossier: Dossier) -> Iterator[str]:
         return
     yield f"{said['comparisons']} comparisons by people count, {said.get('votes', 0)} of them blind votes."
     for name, found in said.get("agreement", {}).items():
-        yield (
-            f"{title(name)} puts the picture higher that people preferred {found['share']:.0%} of the time"
-            f" ({found['low']:.0%} to {found['high']:.0%}, {found['count']} decisions; 50% is chance)."
-        )
+        if found["count"] >= FEWEST:
+            yield (
+                f"{title(name)} sides with people {found['share']:.0%} of the time"
+                f" ({found['low']:.0%} to {found['high']:.0%}, {found['count']} decisions; 50% is chance)."
+            )

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from portraitist.dataset import minors
-from portraitist.family import Profile, PromptSpec
+from portraitist.family import Profile
 from portraitist.judge import probes, prompts
 from portraitist.judge.measures import MEASURES, READABLE
 from portraitist.judge.measuring.references import framing_of, showing
 from portraitist.judge.measuring.strain import lacking
-from portraitist.judge.scorecard import OWN, Purpose, Stage
+from portraitist.judge.scorecard import OWN, Stage
+from portraitist.judge.shot import Shot
 from portraitist.pictures import Picture
 from portraitist.project import Facts
 from portraitist.recipe import Recipe
@@ -36,24 +37,6 @@ BLOCK = 8
 
 COMPANIONS = 4
 """Pictures that are drawn again beside a second LoRA, at each of its strengths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One picture to be drawn: its noise is a function of the seed and a text, whatever draws it.
-
-    twin  text of the named prompt that this one probes, and whose noise it takes; "" for its own
-    """
-
-    prompt: PromptSpec
-    seed: int
-    purpose: Purpose = "named"
-    twin: str = ""
-
-    @property
-    def noise(self) -> str:
-        """The text that decides its noise."""
-        return self.twin or self.prompt.text
 
 
 @dataclass(frozen=True, slots=True)

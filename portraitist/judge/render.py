@@ -23,7 +23,8 @@ from portraitist.dataset.cache import Cache, prompt_key
 from portraitist.dataset.draws import generator
 from portraitist.dataset.encoding import require_finite, to_tensor
 from portraitist.family import Base, Encoder, Family, Prompt, collate
-from portraitist.judge.grid import Grid, Manner, Shot
+from portraitist.judge.grid import Grid, Manner
+from portraitist.judge.shot import Shot
 from portraitist.learn import memory
 from portraitist.pictures import Crop, Opened, png
 

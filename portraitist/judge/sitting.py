@@ -20,12 +20,13 @@ from portraitist.events import Emit, Rendered, Scored, Warned
 from portraitist.family import Base, Family
 from portraitist.judge import companions, measures, overfit, render, scorecard
 from portraitist.judge.bench import Bench
-from portraitist.judge.grid import Grid, Shot
+from portraitist.judge.grid import Grid
 from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.references import References
 from portraitist.judge.panel import Panel
 from portraitist.judge.render import Artist, Elsewhere
 from portraitist.judge.scorecard import BASE, OWN, WHOLE, Drawn, Losses, Score, Scorecard, Stage
+from portraitist.judge.shot import Shot
 from portraitist.judge.surprise import Surprised
 from portraitist.learn import memory
 from portraitist.pictures import Opened

@@ -9,9 +9,9 @@ import torch
 from portraitist.dataset.encoding import to_tensor
 from portraitist.family import Sample
 from portraitist.judge.bench import Bench
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.strain import LEVELS
 from portraitist.judge.render import Artist
+from portraitist.judge.shot import Shot
 from portraitist.learn import memory
 from portraitist.learn.loss import held_out
 

@@ -15,8 +15,8 @@ from portraitist.errors import Interrupted, PortraitistError
 from portraitist.events import Finished, Rendered, Scored
 from portraitist.family import PromptSpec
 from portraitist.judge import render, scorecard
-from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
+from portraitist.judge.shot import Shot
 from portraitist.verbs.choose import choose
 from portraitist.verbs.evaluate import evaluate
 from tests.judged import begin, renamed, sat, shown

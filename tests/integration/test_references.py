@@ -16,8 +16,8 @@ from portraitist.errors import PortraitistError
 from portraitist.family import Prompt, PromptSpec
 from portraitist.forecast import memory
 from portraitist.judge import scorecard
-from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
+from portraitist.judge.shot import Shot
 from portraitist.pictures import Picture
 from portraitist.project import Facts, Project
 from portraitist.recipe import Recipe, load

@@ -5,8 +5,8 @@ import torch
 from portraitist import families
 from portraitist.family import PromptSpec
 from portraitist.judge import render
-from portraitist.judge.grid import Shot
 from portraitist.judge.render import Sampler
+from portraitist.judge.shot import Shot
 from tests.tiny import tiny
 
 

@@ -13,11 +13,11 @@ from portraitist.dataset.draws import generator
 from portraitist.demo import BRIEF
 from portraitist.family import PromptSpec
 from portraitist.judge import choosing
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.references import References, framing
 from portraitist.judge.measuring.strain import LEVELS, Strain, lacking
 from portraitist.judge.scorecard import BASE
+from portraitist.judge.shot import Shot
 from portraitist.judge.surprise import Surprised
 from portraitist.mini.characters import album, told, unseen
 from portraitist.mini.drawing import draw

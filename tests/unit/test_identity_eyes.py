@@ -8,12 +8,12 @@ import pytest
 
 from portraitist.audit.content import Sights
 from portraitist.family import PromptSpec
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.definition import Case, Pictures, embedded
 from portraitist.judge.measuring.identity import Identity, Scale, skill
 from portraitist.judge.measuring.likeness import Likeness
 from portraitist.judge.measuring.references import References
 from portraitist.judge.measuring.seeing import GREY, alone, eyes, recognised, subjects
+from portraitist.judge.shot import Shot
 from portraitist.sight.eyes import Plain
 from tests.pictures import scenery
 from tests.sight import colours, yunet

@@ -7,7 +7,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from portraitist.family import PromptSpec
 from portraitist.judge.colour import chroma, lab
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.agreement import Reader
 from portraitist.judge.measuring.copying import Layouts
 from portraitist.judge.measuring.definition import Case, Pictures
@@ -17,6 +16,7 @@ from portraitist.judge.measuring.references import References
 from portraitist.judge.measuring.saturation import Chroma
 from portraitist.judge.measuring.signature import Colours
 from portraitist.judge.prompts import specified
+from portraitist.judge.shot import Shot
 from portraitist.sight.dual import Dual, DualEyes
 from portraitist.sight.eyes import Eyes, Looks, Plain
 from tests.pictures import scenery

@@ -9,7 +9,6 @@ from onnx import TensorProto, helper
 from portraitist.audit.content import Sights
 from portraitist.errors import PortraitistError
 from portraitist.judge import measures
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.agreement import Reader
 from portraitist.judge.measuring.anatomy import Anatomy
 from portraitist.judge.measuring.bleed import Bleed
@@ -20,6 +19,7 @@ from portraitist.judge.measuring.proportions import Proportions, ratios
 from portraitist.judge.measuring.references import References, framing
 from portraitist.judge.measuring.skin import Skin
 from portraitist.judge.prompts import specified
+from portraitist.judge.shot import Shot
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import BACKGROUNDS, Character, Context, Scene
 from portraitist.sight import pose

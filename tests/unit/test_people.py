@@ -9,7 +9,7 @@ from portraitist import durable
 from portraitist.cli import obey
 from portraitist.errors import PortraitistError
 from portraitist.events import Warned
-from portraitist.judge import keeping, measures, scorecard, votes
+from portraitist.judge import dossier, doubts, keeping, measures, scorecard, votes
 from portraitist.judge.scorecard import Drawn, Scorecard
 from portraitist.judge.votes import Seen, Vote
 from portraitist.project import Facts, Project
@@ -79,6 +79,14 @@ def test_certain_votes_decide_among_what_measures_cannot_tell_apart(made):
     assert [one["step"] for one in told["measured"]["ties"]] == [200], "which people may still vote on"
     assert told["people"]["over_measured"][0]["share"] == pytest.approx(0.8077)
     assert told["people"]["agreement"]["likeness"]["count"] == 12
+    assert [said for said in doubts.people(dossier.gather(made)) if said.startswith("Likeness sides with people")]
+
+
+def test_a_measure_is_not_held_to_a_handful_of_decisions(made):
+    cast(made, LATE, EARLY, 3, 1)
+    choose(made)
+    assert table(made)["people"]["agreement"]["likeness"]["count"] == 4
+    assert [said for said in doubts.people(dossier.gather(made)) if "sides with" in said] == []
 
 
 def test_votes_that_could_be_chance_decide_nothing_and_that_is_told(made):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from portraitist.family import PromptSpec
-from portraitist.judge.grid import Shot
 from portraitist.judge.measuring.companion import Companion
 from portraitist.judge.measuring.definition import Case, Pictures
 from portraitist.judge.measuring.diversity import Diversity
@@ -17,6 +16,7 @@ from portraitist.judge.measuring.moved import Moved
 from portraitist.judge.measuring.obedience import Obedience
 from portraitist.judge.measuring.paraphrase import Paraphrase
 from portraitist.judge.measuring.references import References
+from portraitist.judge.shot import Shot
 from portraitist.mini.characters import ZORBLAX, album, told
 from portraitist.mini.drawing import draw
 from portraitist.mini.scenes import Context, Scene, a_character

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from portraitist.family import PromptSpec
-    from portraitist.judge.grid import Shot
     from portraitist.judge.measuring.references import References
+    from portraitist.judge.shot import Shot
     from portraitist.sight.eyes import Eyes, Looks
 
     Surprise = Callable[[Shot, np.ndarray], float]

@@ -13,8 +13,8 @@ from portraitist.judge.measuring.references import BACK, framing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from portraitist.judge.grid import Shot
     from portraitist.judge.measuring.definition import Surprise
+    from portraitist.judge.shot import Shot
 
 LEVELS = 4
 """Noise levels at which the base looks at a picture: as many forward passes, where drawing it took eight to forty."""
