@@ -1,4 +1,4 @@
-"""Which precision a recipe's `auto` comes to on this machine. Loads no torch for a device that is named and no CPU."""
+"""Which device and which precision a recipe's `auto` comes to here. Loads no torch for a card that is named."""
 
 from functools import cache
 
@@ -19,18 +19,23 @@ def settled(precision: str, device: str) -> str:
 
 def on_cpu(device: str) -> bool:
     """Whether a recipe's word for a device is the CPU here."""
-    if device != AUTO:
-        return device.partition(":")[0] == "cpu"
+    return (first() if device == AUTO else device).partition(":")[0] == "cpu"
+
+
+def first() -> str:
+    """What a recipe's `auto` comes to as a device: the first accelerator, else the CPU."""
     import torch
 
-    return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @cache
 def native() -> bool:
     """Whether this CPU computes in bfloat16 itself, by kernels that torch has for it (oneDNN's).
 
-    One that does not imitates it number by number: on AVX2 a step took ten times as long (benchmarks/arithmetic.md).
+    One that does not imitates it: on AVX2 a step took ten times as long (benchmarks/arithmetic.md).
     """
     import torch
 

@@ -265,7 +265,7 @@ def enter(run: RunFolder, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[int
                 "Choose one of its earlier checkpoints, or fork it: --set training.seed=1 begins another run.",
             )
         then = {"precision": run.recipe().model.precision} | table  # locks from before `auto` have the recipe's word
-        changed = [f"{k}: {then.get(k)} then, {facts[k]} now" for k in EXACT if then.get(k) != facts.get(k)]
+        changed = [f"{k}: {then.get(k)} then, {facts[k]} now" for k in EXACT if then.get(k) != facts[k]]
         if changed and trained:
             table.setdefault("inexact_since", trained)
     durable.write_text(run.lock, recipe.to_toml() + "\n" + tomli_w.dumps({"lock": table}))

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from portraitist.events import Warned
-from portraitist.judge import settings, standing, tradeoff, votes
-from portraitist.judge.advising import signs
-from portraitist.judge.advising.evidence import Seen
+from portraitist.judge import standing, tradeoff, votes
+from portraitist.judge.advising import seeing, signs
 from portraitist.judge.dossier import Dossier, cell, same
 from portraitist.judge.measures import ASKED, MEASURES, difference
 from portraitist.judge.measuring.agreement import UNREAD
@@ -43,15 +42,9 @@ def doubts(dossier: Dossier) -> Iterator[str]:
 
 def ailing(dossier: Dossier) -> list[str]:
     """What ails the run by the rules of advice, the worst first: a sentence each, with how sure it is."""
-    seen = Seen(
-        recipe=dossier.recipe.model_copy(update={"judging": settings.read(dossier.run)}),
-        cards=dossier.cards,
-        losses=dossier.losses,
-        events=dossier.events,
-        findings=dossier.findings,
-        pictures=dossier.pictures,
-    )
-    found = [symptom for symptom in signs.look(seen) if dossier.cards]
+    if not dossier.cards:
+        return []
+    found = signs.look(seeing.seen(dossier.project, dossier.run))
     return [f"{symptom.says}{'' if symptom.certain else ' (likely, not sure)'}." for symptom in found]
 
 

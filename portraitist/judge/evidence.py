@@ -78,7 +78,7 @@ def pairs(dossier: Dossier, album: Album) -> tuple[list[Pair], str]:
 def taken_on(dossier: Dossier) -> str:
     """What pictures the chosen's numbers are of, after a comma."""
     judged = dossier.chosen()
-    return TAKEN.get(judged[0].stage, "") if judged else ""
+    return TAKEN[judged[0].stage] if judged else ""
 
 
 def tiles(dossier: Dossier) -> list[Tile]:

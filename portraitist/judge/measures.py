@@ -67,9 +67,10 @@ FEW = 8
 own, which misses the mean in 16 of 100 (8 values) to 13 (16): choices were measured by it (docs/judging.md)."""
 
 T = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943)
-"""Student's t that is exceeded once in twenty, for 1 to 6 degrees of freedom; Z without end."""
+"""Student's t that is exceeded once in twenty, for 1 to 6 degrees of freedom."""
 
 Z = 1.645
+"""The same where the spread is known, which the bootstrap takes it for."""
 
 
 def score(values: Sequence[float], seed: int = 0) -> Score:

@@ -190,7 +190,6 @@ class Artist:
     sampler: Callable[[], Sampler]
     encoder: Callable[[], Encoder]
     prompts: Callable[[], Prompts]
-    precision: str
     shelf: Path
     elsewhere: Elsewhere | None = None
     kept_references: list[Tensor] | None = None
@@ -199,7 +198,7 @@ class Artist:
     def mark(self, shot: Shot, adapter: str, strength: float, manner: Manner | None = None) -> str:
         """Digest of all that decides a picture; `adapter` is the SHA-256 of the adapter's file, "" for the base."""
         how = manner or self.grid.manner()
-        parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.precision]
+        parts = [shot.prompt.text, shot.seed, adapter, strength if adapter else 0.0, self.base.digest, self.base.dtype]
         parts += [how.guidance, how.steps, self.grid.width, self.grid.height, self.family.name]
         parts += self.grid.references
         parts += [f"noise of {shot.twin}"] if shot.twin else []

@@ -340,7 +340,7 @@ class Sitting:
             bench = self.bench()
             shelf = bench.cache.folder / "drawn"
             self.kept_artist = Artist(
-                self.family, self.base, self.grid, bench.sampler, bench.encoder, bench.prompts, self.base.dtype, shelf,
+                self.family, self.base, self.grid, bench.sampler, bench.encoder, bench.prompts, shelf,
                 self.elsewhere,
             )  # fmt: skip
         return self.kept_artist

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from portraitist.arithmetic import settled
+from portraitist.arithmetic import AUTO, first, settled
 from portraitist.errors import PortraitistError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -28,10 +28,8 @@ def place(name: str) -> torch.device:
     Raises PortraitistError for a device that this machine or this build of torch does not have.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", 0)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name == AUTO:
+        return torch.device(first())
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from portraitist import durable, families, runs, tables
-from portraitist.audit.survey import read_findings
 from portraitist.errors import PortraitistError
 from portraitist.events import Emit, Finished, Started, ignore
 from portraitist.forecast import memory
-from portraitist.judge import dossier, scorecard, settings
-from portraitist.judge.advising import changes, cures, signs
+from portraitist.judge.advising import changes, cures, seeing, signs
 from portraitist.judge.advising.advice import Advice
 from portraitist.judge.advising.evidence import Need, Seen
 from portraitist.project import Project
@@ -84,18 +82,10 @@ def advise(project: Project, run: str = "", apply: bool = False, emit: Emit = ig
 
 
 def gather(project: Project, run: RunFolder) -> Seen:
-    """All that advice rests on, read from disk; what is not there was not measured."""
-    recipe = run.recipe()
-    events = run.log.events()
-    return Seen(
-        recipe=recipe.model_copy(update={"judging": settings.read(run)}),
-        cards=dossier.one_yardstick(scorecard.read(run))[0],
-        losses=scorecard.read_losses(run),
-        events=events,
-        findings=read_findings(project) if project.findings.is_file() else (),
-        pictures=project.read_manifest() if project.manifest.is_file() else (),
-        need=needed(recipe, [e.facts for e in events if isinstance(e, Started) and e.verb == "train"]),
-    )
+    """All that advice rests on, read from disk, and what training takes of the card it was on."""
+    found = seeing.seen(project, run)
+    facts = [event.facts for event in found.events if isinstance(event, Started) and event.verb == "train"]
+    return replace(found, need=needed(run.recipe(), facts))
 
 
 def needed(recipe: Recipe, facts: Sequence[Mapping[str, Any]]) -> Need | None:
